@@ -1,0 +1,73 @@
+"""The NumPy reference: vectorised, with backpropagation through time written by hand."""
+
+import platform
+from typing import Any
+
+import numpy as np
+
+from backends.numpy.backward import loss_and_gradients
+from backends.numpy.equations import forward
+from backends.numpy.training import Trainer, last_state
+from backends.protocol import Forward, Gradients
+from common.errors import BadInput
+from common.parameters import Arrays
+from common.recipe import Recipe
+from common.spec import ModelSpec
+
+IMPLEMENTATIONS = ("equations",)  # NumPy has no recurrent layers of its own
+
+
+class Model:
+    """Canonical parameters are the reference's own; nothing is mapped."""
+
+    def __init__(self, spec: ModelSpec, params: Arrays, dtype: str) -> None:
+        self.spec, self.dtype = spec, dtype
+        self.params = self._cast(params)
+
+    def _cast(self, arrays: Arrays) -> Arrays:
+        return {name: array.astype(self.dtype) for name, array in arrays.items()}
+
+    def parameters(self) -> Arrays:
+        return self.params
+
+    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
+        state = self._cast(state)
+        O, layers = forward(self.spec, self.params, X.astype(self.dtype), state)
+        trace = {p: np.stack([getattr(layer, p)[1:] for layer in layers], 1) for p in state}
+        return Forward(O, last_state(layers, state), trace)
+
+    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+        X, state = X.astype(self.dtype), self._cast(state)
+        loss, grads, _ = loss_and_gradients(self.spec, self.params, X, Y, state)
+        return Gradients(loss, grads)
+
+    def trainer(self, recipe: Recipe, state: Arrays) -> Trainer:
+        return Trainer(self.spec, self.params, recipe, self._cast(state))
+
+
+class Equations:
+    """``numpy:equations``, in the dtype that it is made for."""
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+
+    def unsupported(self, spec: ModelSpec) -> str | None:
+        return None
+
+    def model(self, spec: ModelSpec, params: Arrays) -> Model:
+        return Model(spec, params, self.dtype)
+
+
+def implementation(name: str, device: str, dtype: str) -> Equations:
+    if device != "cpu":
+        raise BadInput("numpy", "device", "cpu", device)
+    return Equations(dtype)
+
+
+def passport(device: str) -> dict[str, Any]:
+    return {
+        "framework": "numpy",
+        "version": np.__version__,
+        "device": platform.processor() or platform.machine(),
+        "kernel path": {"float32": "vectorised NumPy", "float64": "vectorised NumPy"},
+    }

@@ -1,0 +1,145 @@
+"""Backpropagation through time, by hand (EQUATIONS.md, BPTT-1 to BPTT-7).
+
+Every function goes back through one layer of equations.py: from dH (T, n, h), the gradient by the
+layer's outputs, to the gradients by its parameters, its inputs and its initial state. The loop
+holds only what is recurrent; the products that form the weights' gradients are done once for all
+steps.
+"""
+
+import numpy as np
+
+from backends.numpy.equations import Layer, cross_entropy, forward
+from common.parameters import GATES, Arrays, parameter_shapes
+from common.spec import ModelSpec
+
+DERIVATIVES = {
+    "tanh": lambda H: 1 - H * H,
+    "relu": lambda H: (H > 0).astype(H.dtype),
+    "sigmoid": lambda H: H * (1 - H),
+    "identity": np.ones_like,
+}
+"""φ′ as a function of the value H = φ(a)."""
+
+
+def flat(array: np.ndarray) -> np.ndarray:
+    """(T, n, k) → (T·n, k)"""
+    return array.reshape(-1, array.shape[-1])
+
+
+def input_side(layer: Layer, cell: str, dA: np.ndarray) -> tuple[Arrays, np.ndarray]:
+    """dW_x = Σ_t X_tᵀ dA_t,  db = Σ dA_t,  dX_t = dA_t W_xᵀ   (BPTT-6)
+
+    dA: (T, n, G·h), the gradient by XW   returns the gradients by name, and dX (T, n, in)
+    """
+    gates = GATES[cell]
+    dW_x = flat(layer.X).T @ flat(dA)
+    grads = {f"W_x{g}": w for g, w in zip(gates, np.split(dW_x, len(gates), 1), strict=True)}
+    db = flat(dA).sum(axis=0)
+    grads |= {f"b_{g}": b for g, b in zip(gates, np.split(db, len(gates)), strict=True)}
+    return grads, (flat(dA) @ layer.W_x.T).reshape(layer.X.shape)
+
+
+def recurrent_side(H: np.ndarray, gates: str, dA: np.ndarray) -> Arrays:
+    """dW_h = Σ_t H_{t−1}ᵀ dA_t   (BPTT-7)   H: (T, n, h), already shifted; dA: (T, n, len(gates)·h)"""
+    dW_h = flat(H).T @ flat(dA)
+    return {f"W_h{g}": w for g, w in zip(gates, np.split(dW_h, len(gates), 1), strict=True)}
+
+
+def rnn_layer(layer: Layer, phi: str, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays]:
+    """δ_t = (dH_t + δ_{t+1} W_hhᵀ) ⊙ φ′   (BPTT-3)"""
+    dA = np.empty_like(dH)
+    slope = DERIVATIVES[phi](layer.H[1:])
+    carried = np.zeros_like(layer.H[0])
+    for t in reversed(range(len(dH))):
+        dA[t] = (dH[t] + carried) * slope[t]
+        carried = dA[t] @ layer.W_h.T
+    grads, dX = input_side(layer, "rnn", dA)
+    return grads | recurrent_side(layer.H[:-1], "h", dA), dX, {"H": carried}
+
+
+def gru_layer(layer: Layer, reset: str, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays]:
+    """With D = dH_t + what comes from step t+1   (BPTT-4):
+
+    dz = D ⊙ (H_{t−1} − H̃) ⊙ z(1−z)      dh̃ = D ⊙ (1−z) ⊙ (1−H̃²)
+    after:  dr = dh̃ ⊙ (H_{t−1} W_hh + b_hh) ⊙ r(1−r)     back through W_hh goes dh̃ ⊙ r
+    before: dr = (dh̃ W_hhᵀ) ⊙ H_{t−1} ⊙ r(1−r)           back to H_{t−1} goes (dh̃ W_hhᵀ) ⊙ r
+    """
+    z, r, candidate, product = (layer.gates[k] for k in ("z", "r", "h", "product"))
+    H, h = layer.H, layer.H.shape[-1]
+    W_hzr, W_hh = layer.W_h[:, : 2 * h], layer.W_h[:, 2 * h :]
+    dA = np.empty((*dH.shape[:2], 3 * h), dH.dtype)
+    dz, dr, dh = dA[..., :h], dA[..., h : 2 * h], dA[..., 2 * h :]
+    carried = np.zeros_like(H[0])
+    for t in reversed(range(len(dH))):
+        D = dH[t] + carried
+        dz[t] = D * (H[t] - candidate[t]) * z[t] * (1 - z[t])
+        dh[t] = D * (1 - z[t]) * (1 - candidate[t] ** 2)
+        if reset == "after":
+            dr[t] = dh[t] * product[t] * r[t] * (1 - r[t])
+            through_candidate = (dh[t] * r[t]) @ W_hh.T
+        else:
+            back = dh[t] @ W_hh.T
+            dr[t] = back * H[t] * r[t] * (1 - r[t])
+            through_candidate = back * r[t]
+        carried = D * z[t] + dA[t, :, : 2 * h] @ W_hzr.T + through_candidate
+    grads, dX = input_side(layer, "gru", dA)
+    grads |= recurrent_side(H[:-1], "zr", dA[..., : 2 * h])
+    if reset == "after":
+        grads["b_xh"], grads["b_hh"] = grads.pop("b_h"), flat(dh * r).sum(axis=0)
+        grads |= recurrent_side(H[:-1], "h", dh * r)
+    else:
+        grads |= recurrent_side(r * H[:-1], "h", dh)
+    return grads, dX, {"H": carried}
+
+
+def lstm_layer(layer: Layer, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays]:
+    """With D = dH_t + what comes from step t+1, and dC likewise   (BPTT-5):
+
+    do = D ⊙ tanh(C_t) ⊙ o(1−o)          dC ← dC + D ⊙ o ⊙ (1 − tanh²(C_t))
+    di = dC ⊙ C̃ ⊙ i(1−i)    df = dC ⊙ C_{t−1} ⊙ f(1−f)    dc = dC ⊙ i ⊙ (1−C̃²)
+    """
+    i, f, o, candidate, tanh_C = (layer.gates[k] for k in ("i", "f", "o", "c", "tanh_C"))
+    h = layer.H.shape[-1]
+    dA = np.empty((*dH.shape[:2], 4 * h), dH.dtype)
+    carried_H, dC = np.zeros_like(layer.H[0]), np.zeros_like(layer.H[0])
+    for t in reversed(range(len(dH))):
+        D = dH[t] + carried_H
+        dC = dC + D * o[t] * (1 - tanh_C[t] ** 2)
+        dA[t, :, :h] = dC * candidate[t] * i[t] * (1 - i[t])
+        dA[t, :, h : 2 * h] = dC * layer.C[t] * f[t] * (1 - f[t])
+        dA[t, :, 2 * h : 3 * h] = D * tanh_C[t] * o[t] * (1 - o[t])
+        dA[t, :, 3 * h :] = dC * i[t] * (1 - candidate[t] ** 2)
+        carried_H = dA[t] @ layer.W_h.T
+        dC = dC * f[t]
+    grads, dX = input_side(layer, "lstm", dA)
+    return grads | recurrent_side(layer.H[:-1], "ifoc", dA), dX, {"H": carried_H, "C": dC}
+
+
+def loss_and_gradients(
+    spec: ModelSpec, params: Arrays, X: np.ndarray, Y: np.ndarray, state: Arrays
+) -> tuple[float, Arrays, list[Layer]]:
+    """The mean loss; its gradient by every parameter, by X and by the initial state (H0, C0);
+    and the forward pass. BPTT-1 starts at the output layer, BPTT-2 hands dX of a layer down as dH
+    of the one below."""
+    O, layers = forward(spec, params, X, state)
+    loss, dO = cross_entropy(O, Y)
+    grads = {
+        "output.W_hq": flat(layers[-1].H[1:]).T @ flat(dO),
+        "output.b_q": flat(dO).sum(axis=0),
+    }
+    dH = (flat(dO) @ params["output.W_hq"].T).reshape(layers[-1].H[1:].shape)
+    starts = {part: np.empty_like(array) for part, array in state.items()}
+    for number in range(spec.L, 0, -1):
+        layer = layers[number - 1]
+        if spec.cell == "rnn":
+            p_grads, dH, start = rnn_layer(layer, spec.activations[number - 1], dH)
+        elif spec.cell == "gru":
+            p_grads, dH, start = gru_layer(layer, spec.reset, dH)
+        else:
+            p_grads, dH, start = lstm_layer(layer, dH)
+        grads |= {f"layer{number}.{name}": array for name, array in p_grads.items()}
+        for part, array in start.items():
+            starts[part][number - 1] = array
+    ordered = {name: grads[name] for name in parameter_shapes(spec)}
+    ordered |= {"X": dH} | {f"{part}0": array for part, array in starts.items()}
+    return loss, ordered, layers

@@ -1,0 +1,156 @@
+"""The forward equations of common/EQUATIONS.md, vectorised over the batch.
+
+Two things make it fast, and neither changes the function: the gates of a layer are stacked side by
+side in memory, (in, G·h), and the input products of all T steps are hoisted out of the recurrence
+into one matrix product. Each layer returns what backward.py needs to go back through it.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from common.parameters import GATES, Arrays, layer_parameters
+from common.spec import ModelSpec
+
+
+def sigmoid(a: np.ndarray) -> np.ndarray:
+    """σ(a) = 1 / (1 + e^(−a)), written as (1 + tanh(a/2)) / 2, which cannot overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * a))
+
+
+ACTIVATIONS = {
+    "tanh": np.tanh,
+    "relu": lambda a: np.maximum(a, 0),
+    "sigmoid": sigmoid,
+    "identity": lambda a: a,
+}
+
+
+@dataclass
+class Layer:
+    """One layer's forward pass, kept for the way back.
+
+    X: (T, n, in)   H: (T+1, n, h), H[0] the initial state   C: likewise, LSTM only
+    W_x: (in, G·h)   W_h: (h, G·h)   the gates side by side in canonical order
+    gates: their values at every step, each (T, n, h), by name
+    """
+
+    X: np.ndarray
+    W_x: np.ndarray
+    W_h: np.ndarray
+    H: np.ndarray
+    C: np.ndarray | None = None
+    gates: Arrays = field(default_factory=dict)
+
+
+def start_layer(p: Arrays, cell: str, X: np.ndarray, state: Arrays) -> tuple[Layer, np.ndarray]:
+    """Stack the gates, place the initial state, and form XW = X W_x + b for all steps at once.
+
+    XW: (T, n, G·h)
+    """
+    T, n, d = X.shape
+    W_x = np.concatenate([p[f"W_x{gate}"] for gate in GATES[cell]], axis=1)
+    W_h = np.concatenate([p[f"W_h{gate}"] for gate in GATES[cell]], axis=1)
+    # The reset-after GRU's candidate adds b_xh here and b_hh behind the reset gate.
+    b = np.concatenate([p.get(f"b_{gate}", p.get(f"b_x{gate}")) for gate in GATES[cell]])
+    sequences = {part: np.empty((T + 1, *H_0.shape), X.dtype) for part, H_0 in state.items()}
+    for part, H_0 in state.items():
+        sequences[part][0] = H_0
+    XW = (X.reshape(T * n, d) @ W_x + b).reshape(T, n, -1)
+    return Layer(X, W_x, W_h, **sequences), XW
+
+
+def rnn_layer(p: Arrays, phi: str, X: np.ndarray, state: Arrays) -> Layer:
+    """H_t = φ(X_t W_xh + H_{t−1} W_hh + b_h)   (RNN-1)"""
+    layer, XW = start_layer(p, "rnn", X, state)
+    H = layer.H
+    for t in range(len(X)):
+        H[t + 1] = ACTIVATIONS[phi](XW[t] + H[t] @ layer.W_h)
+    return layer
+
+
+def gru_layer(p: Arrays, reset: str, X: np.ndarray, state: Arrays) -> Layer:
+    """z = σ(X_t W_xz + H_{t−1} W_hz + b_z)                    (GRU-1)
+    r = σ(X_t W_xr + H_{t−1} W_hr + b_r)                       (GRU-2)
+    H̃ = tanh(X_t W_xh + b_xh + r ⊙ (H_{t−1} W_hh + b_hh))     (GRU-3a, reset after)
+    H̃ = tanh(X_t W_xh + (r ⊙ H_{t−1}) W_hh + b_h)             (GRU-3b, reset before)
+    H_t = z ⊙ H_{t−1} + (1 − z) ⊙ H̃                           (GRU-4)
+    """
+    layer, XW = start_layer(p, "gru", X, state)
+    H, h = layer.H, layer.H.shape[-1]
+    z, r, candidate, product = (np.empty_like(H[1:]) for _ in range(4))
+    for t in range(len(X)):
+        if reset == "after":
+            HW = H[t] @ layer.W_h
+            zr = sigmoid(XW[t, :, : 2 * h] + HW[:, : 2 * h])
+            z[t], r[t] = zr[:, :h], zr[:, h:]
+            product[t] = HW[:, 2 * h :] + p["b_hh"]
+            candidate[t] = np.tanh(XW[t, :, 2 * h :] + r[t] * product[t])
+        else:
+            zr = sigmoid(XW[t, :, : 2 * h] + H[t] @ layer.W_h[:, : 2 * h])
+            z[t], r[t] = zr[:, :h], zr[:, h:]
+            product[t] = (r[t] * H[t]) @ layer.W_h[:, 2 * h :]
+            candidate[t] = np.tanh(XW[t, :, 2 * h :] + product[t])
+        H[t + 1] = z[t] * H[t] + (1 - z[t]) * candidate[t]
+    layer.gates = {"z": z, "r": r, "h": candidate, "product": product}
+    return layer
+
+
+def lstm_layer(p: Arrays, X: np.ndarray, state: Arrays) -> Layer:
+    """i, f, o = σ(X_t W_x· + H_{t−1} W_h· + b_·)        (LSTM-1 to LSTM-3)
+    C̃ = tanh(X_t W_xc + H_{t−1} W_hc + b_c)             (LSTM-4)
+    C_t = f ⊙ C_{t−1} + i ⊙ C̃                           (LSTM-5)
+    H_t = o ⊙ tanh(C_t)                                  (LSTM-6)
+    """
+    layer, XW = start_layer(p, "lstm", X, state)
+    H, C, h = layer.H, layer.C, layer.H.shape[-1]
+    i, f, o, candidate, tanh_C = (np.empty_like(H[1:]) for _ in range(5))
+    for t in range(len(X)):
+        A = XW[t] + H[t] @ layer.W_h
+        ifo = sigmoid(A[:, : 3 * h])
+        i[t], f[t], o[t] = ifo[:, :h], ifo[:, h : 2 * h], ifo[:, 2 * h :]
+        candidate[t] = np.tanh(A[:, 3 * h :])
+        C[t + 1] = f[t] * C[t] + i[t] * candidate[t]
+        tanh_C[t] = np.tanh(C[t + 1])
+        H[t + 1] = o[t] * tanh_C[t]
+    layer.gates = {"i": i, "f": f, "o": o, "c": candidate, "tanh_C": tanh_C}
+    return layer
+
+
+def forward(
+    spec: ModelSpec, params: Arrays, X: np.ndarray, state: Arrays
+) -> tuple[np.ndarray, list[Layer]]:
+    """H^(0) = X;  H^(l) = layer l of H^(l−1);  O_t = H_t^(L) W_hq + b_q   (STACK-1, OUT-1)
+
+    X: (T, n, d)   state: (L, n, h) each   returns O: (T, n, q) and the layers
+    """
+    layers, H = [], X
+    for number in range(1, spec.L + 1):
+        p = layer_parameters(params, number)
+        start = {part: array[number - 1] for part, array in state.items()}
+        if spec.cell == "rnn":
+            layer = rnn_layer(p, spec.activations[number - 1], H, start)
+        elif spec.cell == "gru":
+            layer = gru_layer(p, spec.reset, H, start)
+        else:
+            layer = lstm_layer(p, H, start)
+        layers.append(layer)
+        H = layer.H[1:]
+    T, n, h = H.shape
+    O = H.reshape(T * n, h) @ params["output.W_hq"] + params["output.b_q"]
+    return O.reshape(T, n, spec.q), layers
+
+
+def cross_entropy(O: np.ndarray, Y: np.ndarray) -> tuple[float, np.ndarray]:
+    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1), and ∂ℓ/∂O = (softmax(O) − onehot(Y)) / (T·n)
+
+    O: (T, n, q)   Y: (T, n) class numbers
+    """
+    shifted = O - O.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    total = exponentials.sum(axis=-1, keepdims=True)
+    chosen = np.take_along_axis(shifted, Y[..., None], axis=-1)
+    loss = (np.log(total) - chosen).mean()
+    dO = exponentials / total
+    np.put_along_axis(dO, Y[..., None], np.take_along_axis(dO, Y[..., None], -1) - 1, axis=-1)
+    return float(loss), dO / np.asarray(Y.size, O.dtype)

@@ -1,0 +1,108 @@
+"""What a backend must offer.
+
+NumPy in, NumPy out. An implementation is named ``<backend>:<equations|layers>`` and is made for one
+device and one dtype. It never knows what the right answer is. Every array is time-major, and every
+name is canonical (common/parameters.py):
+
+    X  (T, n, d) floats      Y  (T, n) class numbers      O  (T, n, q)
+    state, by part: H (and C for the LSTM), each (L, n, h)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from common.parameters import Arrays
+from common.recipe import Recipe
+from common.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Forward:
+    """O (T, n, q) of all steps at once, the state after the last step, and the trace: the state of
+    every layer after every step, (T, L, n, h) for each part.
+
+    A framework's stacked layers do not show their inner layers, so ``layers`` computes the trace by
+    feeding one step at a time; it is there to locate a difference.
+    """
+
+    outputs: np.ndarray
+    state: Arrays
+    trace: Arrays
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The mean loss (LOSS-1) and its gradient by every parameter, by ``X`` and by the initial
+    state (``H0``, and ``C0`` for the LSTM)."""
+
+    loss: float
+    gradients: Arrays
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step: the loss before the update and the global norm before the clip."""
+
+    loss: float
+    norm: float
+
+
+class Trainer(Protocol):
+    """A model that is being trained in place; its state is carried from step to step, detached."""
+
+    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+        """Forward, backward, clip (CLIP-1, CLIP-2) and update (SGD-1) on one minibatch."""
+
+    def gradients(self) -> Arrays:
+        """The gradients of the last step, as clipped, by canonical name."""
+
+    def parameters(self) -> Arrays:
+        """The parameters now, by canonical name."""
+
+
+class Model(Protocol):
+    """A ModelSpec with its parameters, loaded into the framework's own tensors."""
+
+    def parameters(self) -> Arrays:
+        """The parameters, back from the framework's tensors; the bits must have survived."""
+
+    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
+        """OUT-1 over the stack, from the given state."""
+
+    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+        """LOSS-1 and its gradients, by the framework's own differentiation."""
+
+    def trainer(self, recipe: Recipe, state: Arrays) -> Trainer:
+        """A training run that starts from this model and this state, and changes the model."""
+
+
+class Implementation(Protocol):
+    """One way in which one backend computes a ModelSpec, on one device in one dtype."""
+
+    def unsupported(self, spec: ModelSpec) -> str | None:
+        """Why this spec cannot be computed here, in a sentence; None if it can."""
+
+    def model(self, spec: ModelSpec, params: Arrays) -> Model:
+        """Load canonical parameters; they are cast to the dtype."""
+
+
+class Backend(Protocol):
+    """A framework: the module ``backends.<name>`` offers these names."""
+
+    IMPLEMENTATIONS: tuple[str, ...]
+    """Which of "equations" and "layers" there are."""
+
+    def implementation(self, name: str, device: str, dtype: str) -> Implementation:
+        """The implementation of that name for device "cpu" or "gpu" and dtype "float32" or
+        "float64"; BadInput if this machine lacks the device."""
+
+    def bare(self, spec: ModelSpec, dtype: str) -> Callable[[np.ndarray, np.ndarray], Arrays]:
+        """What a user would write over the framework's layers without this suite, for the
+        benchmark: from X and Y to the gradients as NumPy arrays in the framework's layout."""
+
+    def passport(self, device: str) -> dict[str, Any]:
+        """What a record must say about where it was made: versions, device, threads, flags, kernel
+        path; JSON values."""

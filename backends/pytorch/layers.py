@@ -1,0 +1,143 @@
+"""PyTorch's own nn.RNN, nn.GRU and nn.LSTM, and how their weights map to the canonical ones.
+
+torch stacks the gates along the rows, (G·h, in), keeps two biases per layer, and names layers from
+0. Its candidate is called g in the LSTM and n in the GRU. Source: torch 2.13, ``nn.RNNBase``.
+"""
+
+from collections.abc import Callable
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backends.pytorch.equations import State
+from backends.pytorch.runtime import to_array
+from common.parameters import layer_parameters, parameter_shapes
+from common.spec import ModelSpec
+
+GATE_ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
+"""torch's order of the gates, in canonical letters: r, z, n and i, f, g, o."""
+
+
+def unsupported(spec: ModelSpec) -> str | None:
+    """What torch's layers cannot express."""
+    if spec.reset == "before":
+        return "nn.GRU resets after the matrix product only"
+    for activation in spec.activations:
+        if activation not in ("tanh", "relu"):
+            return f"nn.RNN knows tanh and relu, not {activation}"
+    return None
+
+
+def to_native(spec: ModelSpec, p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One layer, canonical → torch: stacked, transposed, b in the input bias, 0 in the other.
+
+    Only the reset-after GRU's candidate has a second bias of its own, b_hh.
+    """
+    gates = GATE_ORDER[spec.cell]
+    zeros = np.zeros_like(p["W_hh" if "W_hh" in p else "W_hi"][0])
+    return {
+        "weight_ih": np.concatenate([p[f"W_x{gate}"].T for gate in gates]),
+        "weight_hh": np.concatenate([p[f"W_h{gate}"].T for gate in gates]),
+        "bias_ih": np.concatenate([p.get(f"b_{gate}", p.get("b_xh")) for gate in gates]),
+        "bias_hh": np.concatenate([p.get(f"b_h{gate}", zeros) for gate in gates]),
+    }
+
+
+def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One layer, torch → canonical. Holds for gradients too: the bias that carries b has b's."""
+    gates = GATE_ORDER[spec.cell]
+    blocks = {name: dict(zip(gates, np.split(a, len(gates)), strict=True)) for name, a in native.items()}
+    p = {}
+    for gate in gates:
+        p[f"W_x{gate}"] = blocks["weight_ih"][gate].T
+        p[f"W_h{gate}"] = blocks["weight_hh"][gate].T
+        p[f"b_{gate}"] = blocks["bias_ih"][gate]
+    if spec.reset == "after":
+        p["b_xh"], p["b_hh"] = p.pop("b_h"), blocks["bias_hh"]["h"]
+    return p
+
+
+def make_blocks(spec: ModelSpec, **options) -> list[nn.RNNBase]:
+    """One nn.GRU or nn.LSTM for all layers. An nn.RNN has one activation for all its layers, so
+    each run of layers with the same activation is an nn.RNN."""
+    if spec.cell != "rnn":
+        return [{"gru": nn.GRU, "lstm": nn.LSTM}[spec.cell](spec.d, spec.h, spec.L, **options)]
+    blocks, d = [], spec.d
+    for activation, run in groupby(spec.activations):
+        blocks.append(nn.RNN(d, spec.h, len(list(run)), nonlinearity=activation, **options))
+        d = spec.h
+    return blocks
+
+
+class Layers:
+    """torch's layers with an nn.Linear on top, loaded with canonical parameters."""
+
+    def __init__(self, spec: ModelSpec, params: State) -> None:
+        self.spec = spec
+        like = params["output.b_q"]
+        options = {"device": like.device, "dtype": like.dtype}
+        self.blocks = make_blocks(spec, **options)
+        self.output = nn.Linear(spec.h, spec.q, **options)
+        with torch.no_grad():
+            self.output.weight.copy_(params["output.W_hq"].T)
+            self.output.bias.copy_(params["output.b_q"])
+            arrays = {name: to_array(tensor) for name, tensor in params.items()}
+            for layer, native in enumerate(self.native_layers()):
+                values = to_native(spec, layer_parameters(arrays, layer + 1))
+                for name, parameter in native.items():
+                    parameter.copy_(torch.from_numpy(values[name]))
+                self.freeze(native["bias_hh"])
+        modules = [*self.blocks, self.output]
+        self.trainable = [w for module in modules for w in module.parameters() if w.requires_grad]
+
+    def native_layers(self) -> list[dict[str, Tensor]]:
+        """torch's four tensors of each layer, from the bottom up."""
+        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return [
+            {kind: getattr(block, f"{kind}_l{layer}") for kind in kinds}
+            for block in self.blocks
+            for layer in range(block.num_layers)
+        ]
+
+    def freeze(self, bias_hh: Tensor) -> None:
+        """Two trainable biases would move twice as fast as the equations' one, and count twice in
+        the norm; so the second one stays 0, but for the reset-after candidate's b_hh."""
+        if self.spec.reset != "after":
+            bias_hh.requires_grad_(False)
+            return
+        h = self.spec.h
+        bias_hh.register_hook(lambda grad: torch.cat([torch.zeros_like(grad[: 2 * h]), grad[2 * h :]]))
+
+    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
+        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
+        H, first, after = X, 0, []
+        for block in self.blocks:
+            start = tuple(part[first : first + block.num_layers] for part in state.values())
+            H, last = block(H, start if self.spec.cell == "lstm" else start[0])
+            after.append(last if self.spec.cell == "lstm" else (last,))
+            first += block.num_layers
+        last_state = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*after, strict=True))
+        return self.output(H), dict(zip(state, last_state, strict=True))
+
+    def trace(self, X: Tensor, state: State) -> list[State]:
+        """The state after every step. The modules show the inner layers only at the end of a call,
+        so each step is a call."""
+        steps = []
+        for t in range(len(X)):
+            _, state = self(X[t : t + 1], state)
+            steps.append(state)
+        return steps
+
+    def canonical(self, read: Callable[[Tensor], Tensor]) -> dict[str, np.ndarray]:
+        """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""
+        found = {"output.W_hq": to_array(read(self.output.weight)).T}
+        found["output.b_q"] = to_array(read(self.output.bias))
+        for layer, native in enumerate(self.native_layers()):
+            # A frozen bias has no gradient; nothing canonical is read from it either.
+            present = {k: read(w) for k, w in native.items()}
+            arrays = {k: to_array(native[k] if v is None else v) for k, v in present.items()}
+            for name, array in to_canonical(self.spec, arrays).items():
+                found[f"layer{layer + 1}.{name}"] = array
+        return {name: found[name] for name in parameter_shapes(self.spec)}

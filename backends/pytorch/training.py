@@ -1,0 +1,98 @@
+"""Loss, gradients and the training step, the same for the equations and for the layers."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backends.protocol import Forward, Gradients, Step
+from backends.pytorch.equations import Equations, State, cross_entropy
+from backends.pytorch.layers import Layers
+from backends.pytorch.runtime import to_array
+from common.parameters import Arrays
+from common.recipe import Recipe
+
+
+class Model:
+    """An ``Equations`` or ``Layers`` net behind the protocol: NumPy in, NumPy out."""
+
+    def __init__(self, net: Equations | Layers, device: torch.device, dtype: torch.dtype) -> None:
+        self.net, self.device, self.dtype = net, device, dtype
+
+    def tensor(self, array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array).to(self.device, self.dtype)
+
+    def tensors(self, state: Arrays) -> State:
+        return {part: self.tensor(array) for part, array in state.items()}
+
+    def parameters(self) -> Arrays:
+        return self.net.canonical(lambda parameter: parameter)
+
+    @torch.no_grad()
+    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
+        O, last = self.net(self.tensor(X), self.tensors(state))
+        trace = self.net.trace(self.tensor(X), self.tensors(state))
+        return Forward(
+            to_array(O),
+            {part: to_array(tensor) for part, tensor in last.items()},
+            {part: to_array(torch.stack([step[part] for step in trace])) for part in state},
+        )
+
+    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+        inputs = self.tensor(X).requires_grad_()
+        start = {part: tensor.requires_grad_() for part, tensor in self.tensors(state).items()}
+        loss = backward(self.net, inputs, torch.as_tensor(Y).to(self.device), start)[0]
+        grads = self.net.canonical(lambda parameter: parameter.grad)
+        grads["X"] = to_array(inputs.grad)
+        grads |= {f"{part}0": to_array(tensor.grad) for part, tensor in start.items()}
+        return Gradients(loss.item(), grads)
+
+    def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
+        return Trainer(self, recipe, self.tensors(state))
+
+
+def backward(net: Equations | Layers, X: Tensor, Y: Tensor, state: State) -> tuple[Tensor, State]:
+    """The mean loss and the last state; the gradients are left in the parameters' ``.grad``."""
+    for parameter in net.trainable:
+        parameter.grad = None
+    O, last = net(X, state)
+    loss = cross_entropy(O, Y)
+    loss.backward()
+    return loss, last
+
+
+def clip(parameters: list[Tensor], theta: float) -> Tensor:
+    """‖g‖ = √Σ g²  over all parameters (CLIP-1);  g ← g · θ/‖g‖ if ‖g‖ > θ (CLIP-2)
+
+    Not ``clip_grad_norm_``, which divides by ‖g‖ + 1e-6. The scale is min(1, θ/‖g‖), so that no
+    value has to be read from the device to decide.
+    """
+    grads = [parameter.grad for parameter in parameters]
+    norm = torch.nn.utils.get_total_norm(grads)
+    scale = torch.clamp(theta / norm, max=1.0)
+    for grad in grads:
+        grad.mul_(scale)
+    return norm
+
+
+class Trainer:
+    """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached."""
+
+    def __init__(self, model: Model, recipe: Recipe, state: State) -> None:
+        self.model, self.recipe, self.state = model, recipe, state
+
+    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+        net = self.model.net
+        Y = torch.as_tensor(Y).to(self.model.device)
+        loss, last = backward(net, self.model.tensor(X), Y, self.state)
+        self.state = {part: tensor.detach() for part, tensor in last.items()}
+        norm = clip(net.trainable, self.recipe.clip)
+        with torch.no_grad():
+            for parameter in net.trainable:
+                parameter -= self.recipe.learning_rate * parameter.grad
+        return Step(loss.item(), norm.item())
+
+    def gradients(self) -> Arrays:
+        return self.model.net.canonical(lambda parameter: parameter.grad)
+
+    def parameters(self) -> Arrays:
+        return self.model.parameters()

@@ -1,0 +1,25 @@
+"""The one error for bad input, and the exit codes that every command keeps to."""
+
+EXIT_PASS = 0
+EXIT_FAIL = 1
+EXIT_BAD_INPUT = 2
+
+
+class BadInput(Exception):
+    """Something that was given cannot be used.
+
+    where:    the file, option or spec that is at fault
+    field:    the tensor, key or option inside it; may be empty
+    expected: what would have been right
+    found:    what is there
+
+    It prints as one line, ``where: field: expected …, found …``; a command that meets it shows that
+    line, writes nothing and exits with code 2.
+    """
+
+    def __init__(self, where: object, field: str, expected: str, found: object) -> None:
+        self.where, self.field, self.expected, self.found = str(where), field, expected, str(found)
+        place = f"{where}: {field}" if field else f"{where}"
+        # Control characters from a hostile file must not reach a terminal, nor break the one line.
+        line = f"{place}: expected {expected}, found {found}"
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))

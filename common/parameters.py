@@ -1,0 +1,162 @@
+"""Canonical parameters: their names, order and shapes, and how they are initialised.
+
+Gates are never stacked: every gate of every layer has tensors of its own, named as in EQUATIONS.md.
+Layers count from 1, like the superscripts. A parameter set is a plain dict from name to NumPy array
+in the order of ``parameter_shapes``.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from common.errors import BadInput
+from common.spec import ModelSpec
+
+Arrays = dict[str, np.ndarray]
+
+GATES = {"rnn": "h", "gru": "zrh", "lstm": "ifoc"}
+"""The gates of a cell in canonical order; the last one is the candidate."""
+
+
+def layer_shapes(spec: ModelSpec, layer: int) -> dict[str, tuple[int, ...]]:
+    """Names (without the layer) and shapes of one layer: per gate g, W_xg (d or h, h), W_hg (h, h)
+    and b_g (h,); the reset-after GRU's candidate has two biases, b_xh and b_hh (GRU-3a)."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for gate in GATES[spec.cell]:
+        shapes[f"W_x{gate}"] = (spec.inputs_of(layer), spec.h)
+        shapes[f"W_h{gate}"] = (spec.h, spec.h)
+        two_biases = spec.reset == "after" and gate == "h"
+        for bias in ("b_xh", "b_hh") if two_biases else (f"b_{gate}",):
+            shapes[bias] = (spec.h,)
+    return shapes
+
+
+def parameter_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """Every parameter's shape, in canonical order: layer1.…, layer2.…, output.W_hq, output.b_q."""
+    shapes = {
+        f"layer{layer}.{name}": shape
+        for layer in range(1, spec.L + 1)
+        for name, shape in layer_shapes(spec, layer).items()
+    }
+    return shapes | {"output.W_hq": (spec.h, spec.q), "output.b_q": (spec.q,)}
+
+
+def layer_parameters(params: dict, layer: int) -> dict:
+    """The parameters of layer 1 … L under their short names: ``layer2.W_xh`` becomes ``W_xh``."""
+    prefix = f"layer{layer}."
+    return {n.removeprefix(prefix): value for n, value in params.items() if n.startswith(prefix)}
+
+
+def state_shapes(spec: ModelSpec, n: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each part of the state: (L, n, h)."""
+    return {name: (spec.L, n, spec.h) for name in spec.states}
+
+
+def zero_state(spec: ModelSpec, n: int, dtype: str) -> Arrays:
+    """The state that D2L starts an epoch with: zeros of shape (L, n, h) for each part."""
+    return {name: np.zeros(shape, dtype) for name, shape in state_shapes(spec, n).items()}
+
+
+def check_parameters(spec: ModelSpec, params: Arrays, where: object = "parameters") -> None:
+    """BadInput unless names, shapes and types are the spec's and every value is finite."""
+    expected = parameter_shapes(spec)
+    if missing := [name for name in expected if name not in params]:
+        raise BadInput(where, missing[0], f"shape {expected[missing[0]]}", "no such tensor")
+    if extra := [name for name in params if name not in expected]:
+        raise BadInput(where, extra[0], f"no such tensor in a {spec.cell} of {spec.L} layers", "it")
+    for name, shape in expected.items():
+        array = params[name]
+        if array.shape != shape:
+            raise BadInput(where, name, f"shape {shape}", f"shape {array.shape}")
+        if array.dtype not in (np.float32, np.float64):
+            raise BadInput(where, name, "float32 or float64", array.dtype)
+        if not np.isfinite(array).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise BadInput(where, name, "finite values", f"{array[index]} at {index}")
+
+
+Initialiser = Callable[[ModelSpec, str, tuple[int, ...], np.random.RandomState], np.ndarray]
+
+
+def _d2l(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.RandomState):
+    """D2L's from-scratch chapters: weights N(0, 0.01²), biases 0."""
+    return np.zeros(shape) if len(shape) == 1 else 0.01 * rng.standard_normal(shape)
+
+
+def _uniform(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.RandomState):
+    """U(−1/√h, 1/√h) for weights and biases alike."""
+    return (2 * rng.random_sample(shape) - 1) / math.sqrt(spec.h)
+
+
+def _pytorch(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.RandomState):
+    """torch: U(±1/√h), with the sum of two such draws where torch adds two biases.
+
+    ``nn.Linear`` draws from the same range, since its fan-in is h. Source: torch 2.13,
+    ``nn.RNNBase.reset_parameters``, ``nn.Linear.reset_parameters``.
+    """
+    draw = _uniform(spec, name, shape, rng)
+    torch_adds_two = len(shape) == 1 and name not in ("b_q", "b_xh", "b_hh")
+    return draw + _uniform(spec, name, shape, rng) if torch_adds_two else draw
+
+
+def _keras(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.RandomState):
+    """Keras: Glorot uniform over the stacked kernel (in, G·h), biases 0, the LSTM's b_f 1.
+
+    The recurrent kernels are drawn orthogonal as a whole by ``initialise``. Source: Keras 3.15,
+    ``LSTMCell.build`` (``unit_forget_bias``), ``initializers.GlorotUniform``.
+    """
+    if len(shape) == 1:
+        return np.ones(shape) if name == "b_f" else np.zeros(shape)
+    gates = 1 if name == "W_hq" else len(GATES[spec.cell])
+    limit = math.sqrt(6 / (shape[0] + gates * shape[1]))
+    return limit * (2 * rng.random_sample(shape) - 1)
+
+
+def _mxnet(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.RandomState):
+    """Gluon: ``initialize()`` without an argument draws U(−0.07, 0.07), biases 0.
+
+    Source: MXNet 1.9.1, ``gluon.Parameter.initialize``, ``init.Uniform``, ``gluon.rnn``.
+    """
+    return np.zeros(shape) if len(shape) == 1 else 0.07 * (2 * rng.random_sample(shape) - 1)
+
+
+INITIALISERS: dict[str, Initialiser] = {
+    "d2l": _d2l,
+    "uniform": _uniform,
+    "pytorch": _pytorch,
+    "keras": _keras,
+    "mxnet": _mxnet,
+}
+
+
+def initialise(spec: ModelSpec, scheme: str, seed: int, dtype: str = "float64") -> Arrays:
+    """Draw parameters by a scheme out of ``INITIALISERS``, the same on every NumPy version.
+
+    ``RandomState`` is frozen by NumPy's compatibility policy (NEP 19); ``Generator`` is not. The
+    values are rounded to float32, so that a float32 and a float64 model start from the same point.
+    """
+    if scheme not in INITIALISERS:
+        raise BadInput("initialiser", "", f"one of {', '.join(INITIALISERS)}", repr(scheme))
+    rng = np.random.RandomState(seed)
+    params = {
+        name: INITIALISERS[scheme](spec, name.rsplit(".")[-1], shape, rng)
+        for name, shape in parameter_shapes(spec).items()
+    }
+    if scheme == "keras":
+        _make_recurrent_kernels_orthogonal(spec, params, rng)
+    return {name: array.astype("float32").astype(dtype) for name, array in params.items()}
+
+
+def _make_recurrent_kernels_orthogonal(
+    spec: ModelSpec, params: Arrays, rng: np.random.RandomState
+) -> None:
+    """Keras draws the recurrent kernel (h, G·h) of all gates as one matrix of orthonormal rows:
+    Q of a QR decomposition of a normal (G·h, h) matrix, its signs fixed by R's diagonal,
+    transposed. Source: Keras 3.15, ``initializers.Orthogonal``."""
+    gates = GATES[spec.cell]
+    for layer in range(1, spec.L + 1):
+        q, r = np.linalg.qr(rng.standard_normal((len(gates) * spec.h, spec.h)))
+        kernel = (q * np.sign(np.diagonal(r))).T
+        for gate, block in zip(gates, np.split(kernel, len(gates), axis=1), strict=True):
+            params[f"layer{layer}.W_h{gate}"] = block

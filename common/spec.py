@@ -1,0 +1,98 @@
+"""ModelSpec: which function a model is, in the notation of EQUATIONS.md."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from common.errors import BadInput
+
+Cell = Literal["rnn", "gru", "lstm"]
+Reset = Literal["before", "after"]
+
+CELLS = ("rnn", "gru", "lstm")
+ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+RESETS = ("before", "after")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A stack of L recurrent layers of one cell, with an output layer on top.
+
+    cell:         rnn (RNN-1), gru (GRU-1 to GRU-4) or lstm (LSTM-1 to LSTM-6)
+    d, h, q, L:   inputs, hidden units in every layer, outputs, layers; each at least 1
+    activations:  φ_1 … φ_L of the vanilla RNN, one of ``ACTIVATIONS`` per layer; empty for gated
+                  cells, whose activations are part of their equations
+    reset:        where the GRU's reset gate acts: "before" the matrix product (GRU-3b) or "after"
+                  it (GRU-3a). They are different functions, so there is no default. None elsewhere.
+
+    Raises BadInput if a field is out of range or does not belong to the cell.
+    """
+
+    cell: Cell
+    d: int
+    h: int
+    q: int
+    L: int
+    activations: tuple[str, ...] = ()
+    reset: Reset | None = None
+
+    def __post_init__(self) -> None:
+        # A JSON file brings lists; the spec is hashable.
+        if isinstance(self.activations, list):
+            object.__setattr__(self, "activations", tuple(self.activations))
+        if self.cell not in CELLS:
+            raise BadInput("spec", "cell", f"one of {', '.join(CELLS)}", repr(self.cell))
+        for field in ("d", "h", "q", "L"):
+            size = getattr(self, field)
+            if type(size) is not int or size < 1:
+                raise BadInput("spec", field, "a whole number of at least 1", repr(size))
+        self._check_activations()
+        self._check_reset()
+
+    def _check_activations(self) -> None:
+        found = self.activations
+        if not isinstance(found, tuple):
+            raise BadInput("spec", "activations", "a list of names", repr(found))
+        if self.cell != "rnn":
+            if found:
+                raise BadInput("spec", "activations", f"none for {self.cell}", list(found))
+        elif len(found) != self.L:
+            raise BadInput("spec", "activations", f"{self.L}, one per layer", list(found))
+        for activation in found:
+            if activation not in ACTIVATIONS:
+                one_of = f"one of {', '.join(ACTIVATIONS)}"
+                raise BadInput("spec", "activations", one_of, repr(activation))
+
+    def _check_reset(self) -> None:
+        if self.cell == "gru" and self.reset not in RESETS:
+            raise BadInput("spec", "reset", f"one of {', '.join(RESETS)}", repr(self.reset))
+        if self.cell != "gru" and self.reset is not None:
+            raise BadInput("spec", "reset", f"none for {self.cell}", repr(self.reset))
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The parts of a layer's state: H, and for the LSTM the memory cell C."""
+        return ("H", "C") if self.cell == "lstm" else ("H",)
+
+    def inputs_of(self, layer: int) -> int:
+        """How many inputs layer 1 … L has: d for the first, h above it."""
+        return self.d if layer == 1 else self.h
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as JSON values; ``from_json`` reads it back."""
+        return dataclasses.asdict(self) | {"activations": list(self.activations)}
+
+    @classmethod
+    def from_json(cls, value: Any, where: object = "spec") -> "ModelSpec":
+        """A spec from JSON values; every error names ``where`` it came from."""
+        if not isinstance(value, dict):
+            raise BadInput(where, "spec", "an object", repr(value))
+        names = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(value) - names):
+            raise BadInput(where, "spec", f"only the fields {', '.join(sorted(names))}", unknown)
+        if missing := sorted({"cell", "d", "h", "q", "L"} - set(value)):
+            raise BadInput(where, "spec", f"the fields {', '.join(missing)}", "none of that name")
+        try:
+            return cls(**value)
+        except BadInput as error:
+            raise BadInput(where, error.field, error.expected, error.found) from None
