@@ -1,0 +1,1 @@
+"""Record what the backends compute, then judge the records. Imports no framework."""
