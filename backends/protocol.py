@@ -6,6 +6,8 @@ name is canonical (common/parameters.py):
 
     X  (T, n, d) floats      Y  (T, n) class numbers      O  (T, n, q)
     state, by part: H (and C for the LSTM), each (L, n, h)
+
+What is returned belongs to the caller: a later step does not change it.
 """
 
 from collections.abc import Callable

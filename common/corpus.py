@@ -77,6 +77,11 @@ class Corpus:
     vocabulary: Vocabulary
     tokens: NDArray[np.uint8]
 
+    @property
+    def q(self) -> int:
+        """How many tokens there are to predict: the size of the vocabulary."""
+        return len(self.vocabulary)
+
 
 def load_corpus(source: str | Path | None = None, max_tokens: int | None = MAX_TOKENS) -> Corpus:
     """Read a text (see ``read_text``) and number its first ``max_tokens`` characters; None: all.

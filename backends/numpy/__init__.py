@@ -28,7 +28,7 @@ class Model:
         return {name: array.astype(self.dtype) for name, array in arrays.items()}
 
     def parameters(self) -> Arrays:
-        return self.params
+        return {name: array.copy() for name, array in self.params.items()}
 
     def forward(self, X: np.ndarray, state: Arrays) -> Forward:
         state = self._cast(state)

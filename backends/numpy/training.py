@@ -42,7 +42,7 @@ class Trainer:
         return self.grads
 
     def parameters(self) -> Arrays:
-        return self.params
+        return {name: array.copy() for name, array in self.params.items()}
 
 
 def last_state(layers: list, state: Arrays) -> Arrays:
