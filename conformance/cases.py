@@ -7,6 +7,7 @@ on purpose (batch 1, one step, zero state, one hidden unit) come beside these, n
 
 import fnmatch
 import hashlib
+import itertools
 import random
 import re
 import zlib
@@ -14,11 +15,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from common.corpus import Corpus, one_hot, sequential_minibatches
+from common.corpus import Corpus, minibatches, one_hot
 from common.errors import BadInput
 from common.parameters import Arrays, initialise, parameter_shapes, state_shapes, zero_state
 from common.recipe import Recipe
 from common.spec import ACTIVATIONS, ModelSpec
+from conformance.given import Given
 
 FAMILIES = {
     "rnn-tanh": {"cell": "rnn", "activation": "tanh"},
@@ -148,7 +150,7 @@ def text_case(family: str, q: int) -> Case:
 
 def weights_case(spec: ModelSpec, params: Arrays, corpus: Corpus) -> Case:
     """Somebody's own weights: on the text if they take its characters, else on random inputs."""
-    text = spec.d == spec.q == len(corpus.vocabulary)
+    text = spec.d == spec.q == corpus.q
     return Case("weights", spec, n=8, T=16, K=2, zero_state=text, text=text, params=params)
 
 
@@ -166,7 +168,7 @@ def random_case(seed: int, index: int) -> Case:
     return Case(f"random-{seed}-{index}", spec, n, T, zero_state=zero, recipe=recipe)
 
 
-def find_case(name: str, corpus: Corpus, weights: tuple[ModelSpec, Arrays] | None = None) -> Case:
+def find_case(name: str, given: Given) -> Case:
     """The case of that name; BadInput if there is none."""
     for case in CURATED:
         if case.name == name:
@@ -174,9 +176,9 @@ def find_case(name: str, corpus: Corpus, weights: tuple[ModelSpec, Arrays] | Non
     if match := re.fullmatch(r"random-(\d{1,9})-(\d{1,9})", name):
         return random_case(int(match[1]), int(match[2]))
     if name.startswith("text-") and name.removeprefix("text-") in TEXT_CASES:
-        return text_case(name.removeprefix("text-"), len(corpus.vocabulary))
-    if name == "weights" and weights is not None:
-        return weights_case(*weights, corpus)
+        return text_case(name.removeprefix("text-"), given.corpus.q)
+    if name == "weights" and given.weights is not None:
+        return weights_case(*given.weights, given.corpus)
     raise BadInput("cases", "", "the name of a case (see: python -m conformance cases)", name)
 
 
@@ -219,8 +221,8 @@ def material(case: Case, corpus: Corpus) -> Material:
 
 def _text_minibatches(case: Case, corpus: Corpus, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The first K sequential minibatches, one-hot."""
-    batches = sequential_minibatches(corpus.tokens, case.n, case.T, random.Random(seed))
-    pairs = [pair for pair, _ in zip(batches, range(case.K), strict=False)]
+    batches = minibatches(corpus, case.n, case.T, "sequential", random.Random(seed))
+    pairs = list(itertools.islice(batches, case.K))
     if len(pairs) < case.K:
         expected = f"characters for {case.K} minibatches of {case.n} × {case.T}"
         raise BadInput(corpus.name, "", expected, f"{len(corpus.tokens)} characters")

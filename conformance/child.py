@@ -1,0 +1,104 @@
+"""A worker process seen from its parent: ask it, and survive its death."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from common.errors import BadInput
+
+START_LIMIT = 300.0
+"""Seconds for the framework's import; TensorFlow on a cold disk takes most of a minute."""
+
+
+class Died(Exception):
+    """The worker ended, or had to be ended, instead of answering; the message says how."""
+
+
+class Child:
+    """One worker for one backend and device.
+
+    ``start`` gives its greeting (passport and implementations), ``ask`` an entry. Both raise
+    ``Died`` if no answer comes; the worker is gone then, and ``start`` makes a new one.
+    """
+
+    def __init__(self, backend: str, device: str, dtypes: list[str], given: Path, log: Path) -> None:
+        self.command = [sys.executable, "-m", "conformance.worker", "--backend", backend]
+        self.command += ["--device", device, "--given", str(given), "--dtypes", *dtypes]
+        self.log = log
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> dict[str, Any]:
+        """Start a worker and wait until its framework is there; BadInput if it cannot be."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=Path(__file__).parents[1],
+            )
+        greeting = self._answer(START_LIMIT)
+        if "bad input" in greeting:
+            self.stop()
+            raise BadInput(*greeting["bad input"])
+        return greeting
+
+    def ask(self, request: dict[str, Any], limit: float) -> dict[str, Any]:
+        """The answer to one request, within ``limit`` seconds."""
+        if self.process is None:
+            self.start()
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died between two requests; _answer says how
+        return self._answer(limit)
+
+    def _answer(self, limit: float) -> dict[str, Any]:
+        process, late = self.process, threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(limit, give_up)
+        timer.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            timer.cancel()
+        if line.endswith("\n") and not late.is_set():
+            return json.loads(line)
+        self.stop()
+        if late.is_set():
+            raise Died(f"no answer within {limit:g} s")
+        raise Died(describe_exit(process.returncode))
+
+    def stop(self) -> None:
+        """End the worker, whatever it is doing."""
+        if self.process is None:
+            return
+        self.process.kill() if self.process.poll() is None else None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+        self.process = None
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words: a signal's name if one ended the process."""
+    if code >= 0:
+        return f"the process ended with exit code {code}"
+    hint = " (out of memory?)" if -code == signal.SIGKILL else ""
+    return f"the process was ended by {signal.Signals(-code).name}{hint}"
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

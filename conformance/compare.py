@@ -1,0 +1,207 @@
+"""The only place in the project where numbers are compared.
+
+A comparison passes only if something was compared and ``error <= bound`` holds, so that a NaN, a
+missing tensor and an empty one all fail.
+"""
+
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RUNGS = ("weights", "outputs", "loss", "gradients", "clip", "steps", "invariances")
+"""The ladder, from the bottom up; the invariances stand beside it."""
+
+_RUNG_OF = {
+    "weights": "weights",
+    "forward": "outputs",
+    "trace": "outputs",
+    "loss": "loss",
+    "gradients": "gradients",
+    "clip": "clip",
+    "step-1": "steps",
+    "step-K": "steps",
+    "invariance": "invariances",
+}
+
+UNIT_ROUNDOFF = 2.0**-24
+"""The largest relative error of rounding to float32: no noise floor is below it."""
+
+FLOAT64_SCALE = 2.0**-29
+"""Rounding errors of float64 are as much smaller than those of float32."""
+
+GRID_BITS = 20
+MUST_DIFFER = 100
+"""What must differ has to differ by this many times the bound."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A line of bounds.toml."""
+
+    error: float
+    ratio: float = math.inf
+    grid: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of comparing one tensor.
+
+    error:     largest |got − expected| / largest |expected|; NaN if either holds one
+    ratio:     error / noise floor
+    index:     where the error is largest; got and wanted: the values there
+    elements:  how many were compared; differing: how many differ on the grid; straddles: how many
+               of these lie within rounding of a boundary between two grid points
+    problem:   why it failed, None if it passed
+    """
+
+    tensor: str
+    problem: str | None = None
+    elements: int = 0
+    error: float = math.nan
+    ratio: float = math.nan
+    bound: float = math.nan
+    index: tuple[int, ...] = ()
+    got: float = math.nan
+    wanted: float = math.nan
+    differing: int = 0
+    straddles: int = 0
+
+    @property
+    def passed(self) -> bool:
+        return self.problem is None
+
+    @property
+    def rung(self) -> str:
+        return rung_of(self.tensor)
+
+
+def rung_of(tensor: str) -> str:
+    """The rung that a recorded tensor belongs to: ``gradients/layer1.W_xh`` to gradients."""
+    return _RUNG_OF[tensor.split("/")[0]]
+
+
+def load_bounds(path: Path = Path(__file__).with_name("bounds.toml")) -> dict[str, Any]:
+    """bounds.toml as Bound by device, dtype and rung."""
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {
+        device: {
+            dtype: {rung: Bound(**values) for rung, values in rungs.items()}
+            for dtype, rungs in dtypes.items()
+        }
+        for device, dtypes in tables.items()
+    }
+
+
+def relative_error(got: np.ndarray, wanted: np.ndarray) -> float:
+    """max |got − wanted| / max |wanted|, in float64; 0 if both are zero throughout."""
+    worst = float(np.max(np.abs(np.subtract(got, wanted, dtype="float64"))))
+    return 0.0 if worst == 0 else worst / float(np.max(np.abs(wanted)))
+
+
+def noise_floor(wanted: np.ndarray, evaluations: list[np.ndarray]) -> float:
+    """The largest error of NumPy's float32 evaluations, and at least one rounding."""
+    if not np.any(wanted):
+        return UNIT_ROUNDOFF
+    return max([UNIT_ROUNDOFF, *(relative_error(found, wanted) for found in evaluations)])
+
+
+def compare(
+    tensor: str,
+    got: np.ndarray | None,
+    wanted: np.ndarray,
+    bound: Bound,
+    noise: float,
+    may_be_zero: bool = False,
+) -> Comparison:
+    """Compare one tensor with what it must be: presence, shape, dtype, then values.
+
+    wanted:      in the dtype that ``got`` must have, or float64 for the oracle's answer to a
+                 float32 question; ``got`` is never rounded
+    may_be_zero: the case declares that this tensor is zero; then ``got`` must be exactly zero
+    """
+    if got is None:
+        return Comparison(tensor, "missing")
+    if got.shape != wanted.shape:
+        return Comparison(tensor, f"shape {got.shape}, expected {wanted.shape}")
+    if wanted.size == 0:
+        return Comparison(tensor, "nothing to compare: the expected tensor is empty")
+    if not np.isfinite(wanted).all():
+        return Comparison(tensor, "nothing to compare: the expected tensor is not finite")
+    scale = float(np.max(np.abs(wanted)))
+    if scale == 0 and not may_be_zero:
+        return Comparison(tensor, "nothing to compare: the expected tensor is zero throughout")
+    difference = np.abs(np.subtract(got, wanted, dtype="float64"))
+    index = tuple(int(i) for i in np.unravel_index(np.argmax(difference), got.shape))
+    worst = float(difference[index])  # argmax finds a NaN first
+    error = worst / scale if scale else worst
+    differing, straddles = _off_the_grid(got, wanted, scale) if bound.grid and scale else (0, 0)
+    found = {
+        "elements": got.size,
+        "error": error,
+        "ratio": error / noise,
+        "bound": min(bound.error, bound.ratio * noise),
+        "index": index,
+        "got": float(got[index]),
+        "wanted": float(wanted[index]),
+        "differing": differing,
+        "straddles": straddles,
+    }
+    return Comparison(tensor, _problem(bound, scale, **found), **found)
+
+
+def _problem(bound: Bound, scale: float, **found: Any) -> str | None:
+    error, ratio = found["error"], found["ratio"]
+    if math.isnan(error):
+        return "not a number"
+    if scale == 0:
+        return None if error == 0 else f"{found['got']:.9g} where exactly 0 is expected"
+    if not error <= bound.error:
+        return f"error {error:.3g} above the bound {bound.error:g}"
+    if not ratio <= bound.ratio:
+        return f"error {error:.3g} is {ratio:.3g} times the noise floor, above {bound.ratio:g}"
+    if found["differing"] > found["straddles"]:
+        return f"{found['differing']} elements differ after rounding to 2^-{GRID_BITS}"
+    return None
+
+
+def _off_the_grid(got: np.ndarray, wanted: np.ndarray, scale: float) -> tuple[int, int]:
+    """Count the elements that differ once rounded to 2⁻²⁰ of the tensor's exponent, and those of
+    them that a few float64 roundings, 16 · 2⁻⁵² of it, explain: a straddle."""
+    exponent = 2.0 ** math.ceil(math.log2(scale))
+    unit = exponent * 2.0**-GRID_BITS
+    differ = np.rint(got / unit) != np.rint(wanted / unit)
+    differing = int(np.count_nonzero(differ))
+    if not differing:
+        return 0, 0
+    near = np.abs(got[differ] - wanted[differ]) <= 16 * 2.0**-52 * exponent
+    return differing, int(np.count_nonzero(near))
+
+
+def must_differ(tensor: str, got: np.ndarray | None, own: np.ndarray, bound: Bound) -> Comparison:
+    """An answer to a changed question must differ from the first answer by 100 times the bound."""
+    if got is None:
+        return Comparison(tensor, "missing")
+    if got.shape != own.shape:
+        return Comparison(tensor, f"shape {got.shape}, expected {own.shape}")
+    error = relative_error(got, own) if got.size and np.any(own) else math.nan
+    least = MUST_DIFFER * bound.error
+    problem = None if error >= least else f"changed by {error:.3g} only, less than {least:g}"
+    return Comparison(tensor, problem, got.size, error, bound=least)
+
+
+def first_divergence(got: np.ndarray, wanted: np.ndarray, bound: float) -> tuple[int, int] | None:
+    """The first (step, layer), both from 1, at which a trace (T, L, n, h) leaves the right one.
+
+    Steps come first: what feeds the place that is named, the layer below at this step and this
+    layer one step earlier, is still right.
+    """
+    scale = np.max(np.abs(wanted))
+    difference = np.abs(np.subtract(got, wanted, dtype="float64")).max(axis=(2, 3))
+    for t, l in np.argwhere(~(difference <= bound * scale)):
+        return int(t) + 1, int(l) + 1
+    return None

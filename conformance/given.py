@@ -1,0 +1,76 @@
+"""What a run was given beside the suite itself: the text, and perhaps somebody's weights.
+
+It lies in every record as ``given.safetensors``, so that a record can be judged where neither the
+text nor the weights file is at hand.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.corpus import Corpus, Vocabulary
+from common.errors import BadInput
+from common.parameters import Arrays, check_parameters
+from common.spec import ModelSpec
+from common.weights import load_weights, read_arrays, write_arrays
+
+
+@dataclass(frozen=True)
+class Given:
+    """corpus: the beginning of the text, in numbers; weights: a spec and its parameters, or None"""
+
+    corpus: Corpus
+    weights: tuple[ModelSpec, Arrays] | None = None
+
+    def text(self) -> dict[str, str]:
+        """The text's name and hash, as a record states them."""
+        return {"name": self.corpus.name, "sha256": self.corpus.sha256}
+
+    def weights_digest(self) -> str | None:
+        """SHA-256 over the weights, None if there are none."""
+        if self.weights is None:
+            return None
+        spec, params = self.weights
+        digest = hashlib.sha256(json.dumps(spec.to_json()).encode())
+        for name in params:
+            digest.update(np.ascontiguousarray(params[name], "float64"))
+        return digest.hexdigest()
+
+
+def save_given(path: Path, given: Given) -> None:
+    """Write it beside a record."""
+    arrays = {"corpus": given.corpus.tokens}
+    metadata = {"text": json.dumps(given.text()), "tokens": json.dumps(given.corpus.vocabulary.tokens)}
+    if given.weights is not None:
+        spec, params = given.weights
+        arrays |= {f"weights/{name}": array for name, array in params.items()}
+        metadata["spec"] = json.dumps(spec.to_json())
+    write_arrays(path, arrays, metadata)
+
+
+def load_given(path: Path) -> Given:
+    """Read it back; BadInput if it is not whole."""
+    arrays, metadata = read_arrays(path)
+    try:
+        text = json.loads(metadata["text"])
+        vocabulary = Vocabulary(tuple(json.loads(metadata["tokens"])))
+        corpus = Corpus(text["name"], text["sha256"], vocabulary, arrays.pop("corpus"))
+        spec = json.loads(metadata["spec"]) if "spec" in metadata else None
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise BadInput(path, "", "a text and its vocabulary", repr(error)) from None
+    if corpus.tokens.dtype != np.uint8 or corpus.tokens.max(initial=0) >= len(vocabulary):
+        raise BadInput(path, "corpus", f"numbers below {len(vocabulary)}", corpus.tokens.dtype)
+    if spec is None:
+        return Given(corpus)
+    model = ModelSpec.from_json(spec, path)
+    params = {name.removeprefix("weights/"): array for name, array in arrays.items()}
+    check_parameters(model, params, path)
+    return Given(corpus, (model, params))
+
+
+def gather(corpus: Corpus, weights: Path | None) -> Given:
+    """The text that was named, and the weights file if one was."""
+    return Given(corpus, None if weights is None else load_weights(weights))

@@ -1,0 +1,31 @@
+"""Progress of long work: a live bar on a terminal, plain lines elsewhere."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress:
+    """Says what is going on, on standard error, so that standard output holds results only."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """One finished line. Nothing in it is read as rich's markup."""
+        self.console.print(line, markup=False)
+
+    def over(self, what: str, items: Sequence[str]) -> Iterator[str]:
+        """Go through items; a terminal sees a bar with the item at hand and the time left."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        unseen = not self.console.is_terminal or self.console.quiet
+        with Bar(
+            *columns, TimeRemainingColumn(), console=self.console, transient=True, disable=unseen
+        ) as bar:
+            task = bar.add_task(what, total=len(items))
+            for item in items:
+                bar.update(task, description=f"{what}  {item}".replace("[", "\\["))
+                yield item
+                bar.advance(task)

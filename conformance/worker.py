@@ -1,0 +1,155 @@
+"""The child process of a record: it imports one framework and answers one case after another.
+
+Requests come as JSON lines on standard input, replies go as JSON lines to standard output, arrays
+go to files. When this process dies, the parent sees it and starts another one.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backends import registry
+from backends.protocol import Implementation
+from common.errors import BadInput
+from common.parameters import Arrays
+from common.spec import ModelSpec
+from common.weights import write_arrays
+from conformance.cases import Case, Material, find_case, material
+from conformance.given import Given, load_given
+from conformance.invariances import Ask, invariances
+
+
+def answer(implementation: Implementation, case: Case, given: Material) -> Arrays:
+    """Rungs 1 to 6 of the ladder, under the names of ``oracle.expected``.
+
+    weights/…    canonical → native → canonical
+    forward/…    O and the last state; trace/…: the state after every step
+    loss/loss    the mean loss of the first minibatch
+    gradients/…  by every parameter, by X and by the initial state
+    clip/…       the global norm and the scaled gradients of the first training step
+    step-1/…, step-K/…  the parameters after one and after K steps, and the K losses
+    """
+    model = implementation.model(case.spec, given.params)
+    answers = {f"weights/{name}": array for name, array in model.parameters().items()}
+    forward = model.forward(given.X[0], given.state)
+    answers["forward/O"] = forward.outputs
+    answers |= {f"forward/{part}": array for part, array in forward.state.items()}
+    answers |= {f"trace/{part}": array for part, array in forward.trace.items()}
+    back = model.loss_and_gradients(given.X[0], given.Y[0], given.state)
+    dtype = forward.outputs.dtype
+    answers["loss/loss"] = np.asarray(back.loss, dtype)
+    answers |= {f"gradients/{name}": array for name, array in back.gradients.items()}
+
+    trainer = model.trainer(case.recipe, given.state)
+    losses = []
+    for k in range(case.K):
+        step = trainer.step(given.X[k], given.Y[k])
+        losses.append(step.loss)
+        if k == 0:
+            answers["clip/norm"] = np.asarray(step.norm, dtype)
+            answers |= {f"clip/{name}": a.copy() for name, a in trainer.gradients().items()}
+            answers |= {f"step-1/{name}": a.copy() for name, a in trainer.parameters().items()}
+    answers |= {f"step-K/{name}": array for name, array in trainer.parameters().items()}
+    answers["step-K/losses"] = np.asarray(losses, dtype)
+    return answers
+
+
+def answer_invariances(
+    implementation: Implementation, case: Case, given: Material
+) -> tuple[Arrays, dict[str, str]]:
+    """What the implementation makes of the changed questions, and which ones it cannot express."""
+
+    def ask(spec: ModelSpec, params: Arrays, X: np.ndarray, state: Arrays) -> Arrays:
+        forward = implementation.model(spec, params).forward(X, state)
+        return {"O": forward.outputs, **forward.state}
+
+    run: Ask = ask
+    answers, inapplicable = {}, {}
+    for invariance in invariances(case, given):
+        reason = invariance.spec and implementation.unsupported(invariance.spec)
+        if reason:
+            inapplicable[invariance.name] = reason
+        else:
+            for name, array in invariance.ask(run).items():
+                answers[f"invariance/{invariance.name}/{name}"] = array
+    return answers, inapplicable
+
+
+def handle(request: dict[str, Any], given: Given, implementations: dict) -> dict[str, Any]:
+    """Answer one request, ``{implementation, dtype, case, path}``, with the case's entry."""
+    case = find_case(request["case"], given)
+    numbers = material(case, given.corpus)
+    entry: dict[str, Any] = {"digest": numbers.digest()}
+    implementation = implementations[request["implementation"], request["dtype"]]
+    if reason := implementation.unsupported(case.spec):
+        return entry | {"status": "unsupported", "reason": reason}
+    try:
+        answers = answer(implementation, case, numbers)
+        if case.invariances:
+            more, entry["inapplicable"] = answer_invariances(implementation, case, numbers)
+            answers |= more
+    except Exception as error:  # whatever a framework raises is this case's result
+        traceback.print_exc()
+        lines = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+        return entry | {"status": "crashed", "reason": reason}
+    write_arrays(Path(request["path"]), answers, {"digest": entry["digest"]})
+    return entry | {"status": "recorded"}
+
+
+def peak_memory() -> int:
+    """The most memory this process has held, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def be_the_first_to_go() -> None:
+    """If the machine runs out of memory, the kernel should end this process, not the parent."""
+    path = Path("/proc/self/oom_score_adj")
+    if path.exists():
+        path.write_text("1000")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="child process of: python -m conformance record")
+    for option in ("--backend", "--device", "--given"):
+        parser.add_argument(option, required=True)
+    parser.add_argument("--dtypes", nargs="+", required=True)
+    options = parser.parse_args()
+
+    # Frameworks print what they like; replies must not mix with it.
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    be_the_first_to_go()
+
+    def reply(value: dict[str, Any]) -> None:
+        replies.write(json.dumps(value) + "\n")
+        replies.flush()
+
+    try:
+        backend = registry.load(options.backend)
+        implementations = {
+            (name, dtype): backend.implementation(name, options.device, dtype)
+            for name in backend.IMPLEMENTATIONS
+            for dtype in options.dtypes
+        }
+        given = load_given(Path(options.given))
+        passport = backend.passport(options.device)
+    except BadInput as error:
+        reply({"bad input": [error.where, error.field, error.expected, error.found]})
+        return
+    reply({"implementations": list(backend.IMPLEMENTATIONS), "passport": passport})
+    for line in sys.stdin:
+        entry = handle(json.loads(line), given, implementations)
+        reply(entry | {"peak MiB": peak_memory()})
+
+
+if __name__ == "__main__":
+    main()
