@@ -5,7 +5,7 @@ cancel by luck, and every honest implementation then looks many times worse. So 
 equations in float32 on the case's numbers, and again with every number moved by one unit in the
 last place, up, down or not at all. Nothing that computes in float32 can be held to telling these
 apart. Measured over 300 generated cases, 24,000 tensors of PyTorch's: with one evaluation honest
-ratios reach 7.9, with six they stay below 4.
+ratios reach 7.9, with these six 2.8.
 """
 
 import numpy as np

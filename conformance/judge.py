@@ -1,0 +1,214 @@
+"""Judge records: every recorded tensor against the oracle, every case from the first rung up.
+
+Reads files only and imports no framework. A record from another machine, or from last year, is
+judged like one made just now; bounds can be changed and the records judged again.
+"""
+
+import fnmatch
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import BadInput
+from common.parameters import Arrays
+from conformance.cases import Case, Material, find_case, material
+from conformance.compare import (
+    Bound,
+    Comparison,
+    FLOAT64_SCALE,
+    compare,
+    first_divergence,
+    load_bounds,
+    must_differ,
+    noise_floor,
+    rung_of,
+)
+from conformance.deviations import Deviation, load_deviations
+from conformance.invariances import invariances
+from conformance.noise import evaluations
+from conformance.oracle import expected
+from conformance.progress import Progress
+from conformance.records import Record, load_records
+from conformance.verdict import (
+    CRASHED,
+    DECLARED,
+    FAIL,
+    NOT_RUN,
+    PASS,
+    UNSUPPORTED,
+    CaseResult,
+    Verdict,
+)
+
+@dataclass(frozen=True)
+class Answer:
+    """What is right for a case, and how far rounding alone moves each tensor in float32."""
+
+    case: Case
+    numbers: Material
+    digest: str
+    wanted: Arrays
+    noise: dict[str, float]
+
+
+def judge(
+    results: Path,
+    progress: Progress,
+    expect: tuple[str, ...] = (),
+    cases: tuple[str, ...] = (),
+    deviations: list[Deviation] | None = None,
+    bounds: dict[str, Any] | None = None,
+) -> Verdict:
+    """Judge every record in a folder.
+
+    expect: backends that must be there     cases: names that every record must hold
+    """
+    records = load_records(results)
+    deviations = load_deviations() if deviations is None else deviations
+    bounds = load_bounds() if bounds is None else bounds
+    names = list(dict.fromkeys([*cases, *(c for record in records for c in record.data["cases"])]))
+    judged: list[CaseResult] = []
+    for name in progress.over("judge", names):
+        answer = None
+        for record, implementation, dtype in _columns(records):
+            answer = answer or _answer(name, record)
+            judged.append(_judge_case(record, implementation, dtype, answer, bounds, deviations))
+    present = {record.data["backend"] for record in records}
+    absent = [backend for backend in expect if backend not in present]
+    return Verdict(records, judged, absent, [d for d in deviations if d.stale])
+
+
+def _columns(records: list[Record]) -> Iterator[tuple[Record, str, str]]:
+    for record in records:
+        for implementation in record.data["implementations"]:
+            for dtype in record.data["dtypes"]:
+                yield record, implementation, dtype
+
+
+def _answer(name: str, record: Record) -> Answer:
+    """The right answer to a case, out of its name and what the record was given."""
+    case = find_case(name, record.given)
+    numbers = material(case, record.given.corpus)
+    wanted = expected(case, numbers)
+    found = evaluations(case, numbers)
+    noise = {t: noise_floor(a, [answers[t] for answers in found]) for t, a in wanted.items()}
+    return Answer(case, numbers, numbers.digest(), wanted, noise)
+
+
+def _judge_case(
+    record: Record,
+    name: str,
+    dtype: str,
+    answer: Answer,
+    bounds: dict[str, Any],
+    deviations: list[Deviation],
+) -> CaseResult:
+    case, device = answer.case, record.data["device"]
+    implementation = f"{record.data['backend']}:{name}"
+    result = CaseResult(implementation, device, dtype, case.name, NOT_RUN)
+    if case.name not in record.data["entries"][name][dtype]:
+        result.reason = f"{record.folder.name} was recorded without it"
+        return result
+    entry = record.entry(name, dtype, case.name)
+    if entry["status"] in (UNSUPPORTED, CRASHED):
+        result.status, result.reason = entry["status"], entry["reason"]
+        return result
+    if entry["digest"] != answer.digest:
+        where = record.folder / "record.json"
+        raise BadInput(where, f"digest of {case.name}", answer.digest, entry["digest"])
+    try:
+        limits = bounds[device][dtype]
+    except KeyError:
+        where = record.folder / "record.json"
+        raise BadInput(where, "device and dtype", "a table in bounds.toml", (device, dtype)) from None
+    got = record.arrays(name, dtype, case.name)
+    result.comparisons = compare_all(got, answer, dtype, limits, entry.get("inapplicable", {}))
+    result.status = _status(result, deviations)
+    if result.status == FAIL:
+        result.place = _place(result, got, answer, limits["outputs"], dtype)
+    return result
+
+
+def compare_all(
+    got: Arrays, answer: Answer, dtype: str, limits: dict[str, Bound], inapplicable: dict[str, str]
+) -> list[Comparison]:
+    """Every tensor that must be there, and a failure for each that must not."""
+    zeros = answer.case.zeros()
+    scale = FLOAT64_SCALE if dtype == "float64" else 1.0
+    found = []
+    for tensor, wanted in answer.wanted.items():
+        zero = any(fnmatch.fnmatchcase(tensor.split("/")[-1], pattern) for pattern in zeros)
+        bound = limits[rung_of(tensor)]
+        found.append(
+            compare(tensor, got.get(tensor), wanted, bound, answer.noise[tensor] * scale, zero)
+        )
+    own = {part: got.get(f"forward/{part}") for part in ("O", *answer.case.spec.states)}
+    asked = invariances(answer.case, answer.numbers) if answer.case.invariances else []
+    if all(array is not None for array in own.values()):
+        for invariance in asked:
+            if invariance.name in inapplicable and invariance.spec is not None:
+                continue
+            for part, wanted in invariance.own(own).items():
+                tensor, bound = f"invariance/{invariance.name}/{part}", limits["invariances"]
+                if invariance.differs:
+                    found.append(must_differ(tensor, got.get(tensor), wanted, bound))
+                else:
+                    noise = answer.noise[f"forward/{part}"] * scale
+                    found.append(compare(tensor, got.get(tensor), wanted, bound, noise))
+    known = {comparison.tensor for comparison in found}
+    known |= {tensor for tensor in got if tensor.split("/")[0] == "invariance" and not asked}
+    found += [Comparison(t, "not expected") for t in got if t not in known and _has_rung(t)]
+    wrong = {t: a.dtype for t, a in got.items() if a.dtype != dtype}
+    found += [Comparison(t, f"dtype {w}, expected {dtype}") for t, w in wrong.items() if _has_rung(t)]
+    return found
+
+
+def _has_rung(tensor: str) -> bool:
+    try:
+        return bool(rung_of(tensor))
+    except KeyError:
+        raise BadInput("record", tensor, "a tensor of a known rung", tensor) from None
+
+
+def _status(result: CaseResult, deviations: list[Deviation]) -> str:
+    """pass, fail, or declared deviation if every failure is excused by an entry."""
+    if not result.comparisons:
+        result.reason = "nothing was compared"
+        return FAIL
+    excused = []
+    for comparison in result.comparisons:
+        for deviation in deviations:
+            if deviation.covers(result.implementation, result.dtype, result.case, comparison.tensor):
+                deviation.applied += 1
+                if not comparison.passed and deviation.excuses(comparison):
+                    deviation.excused += 1
+                    excused.append(comparison.tensor)
+                    result.reason = deviation.id
+    failed = [c.tensor for c in result.comparisons if not c.passed]
+    if not failed:
+        return PASS
+    return DECLARED if set(failed) <= set(excused) else FAIL
+
+
+def _place(result: CaseResult, got: Arrays, answer: Answer, bound: Bound, dtype: str) -> str:
+    """Where a failure begins: the first step and layer whose state is wrong though its inputs are
+    right; if all states are right, the topmost layer whose gradients are wrong."""
+    scale = FLOAT64_SCALE if dtype == "float64" else 1.0
+    for part in answer.case.spec.states:
+        tensor = f"trace/{part}"
+        wanted, found = answer.wanted[tensor], got.get(tensor)
+        if found is not None and found.shape == wanted.shape:
+            limit = min(bound.error, bound.ratio * answer.noise[tensor] * scale)
+            if place := first_divergence(found, wanted, limit):
+                return f"forward, step {place[0]}, layer {place[1]}, {part}"
+    first = result.first_failure()
+    if first.rung == "outputs" and first.tensor == "forward/O" and len(first.index) == 3:
+        return f"forward, step {first.index[0] + 1}, output layer"
+    if first.rung in ("gradients", "clip", "steps"):
+        failed = [c.tensor.split("/")[1] for c in result.rungs()[first.rung] if not c.passed]
+        if any(name.startswith("output.") for name in failed):
+            return "backward, output layer"
+        layers = [int(n.split(".")[0].removeprefix("layer")) for n in failed if "." in n]
+        return f"backward, layer {max(layers)}" if layers else "backward, below layer 1"
+    return first.tensor

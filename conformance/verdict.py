@@ -1,0 +1,162 @@
+"""What the judge found: one result per case, and the verdict over all of them."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from common import SUITE_VERSION
+from conformance.compare import RUNGS, Comparison
+from conformance.deviations import Deviation
+from conformance.records import Record
+
+PASS, FAIL, DECLARED = "pass", "fail", "declared deviation"
+UNSUPPORTED, CRASHED, NOT_RUN = "unsupported", "crashed", "not run"
+
+
+@dataclass
+class CaseResult:
+    """How one implementation did on one case, on one device, in one dtype."""
+
+    implementation: str
+    device: str
+    dtype: str
+    case: str
+    status: str
+    reason: str = ""
+    comparisons: list[Comparison] = field(default_factory=list)
+    place: str = ""
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        return self.implementation, self.device, self.dtype
+
+    def rungs(self) -> dict[str, list[Comparison]]:
+        """The comparisons by rung, from the bottom of the ladder up."""
+        found: dict[str, list[Comparison]] = {rung: [] for rung in RUNGS}
+        for comparison in self.comparisons:
+            found[comparison.rung].append(comparison)
+        return found
+
+    def first_failure(self) -> Comparison | None:
+        """The worst tensor of the first rung that broke."""
+        for comparisons in self.rungs().values():
+            failed = [c for c in comparisons if not c.passed]
+            if failed:
+                return max(failed, key=lambda c: math.inf if math.isnan(c.error) else c.error)
+        return None
+
+
+@dataclass
+class Verdict:
+    """What the judge found."""
+
+    records: list[Record]
+    results: list[CaseResult]
+    absent: list[str]
+    stale: list[Deviation]
+
+    @property
+    def failures(self) -> list[CaseResult]:
+        return [r for r in self.results if r.status in (FAIL, CRASHED, NOT_RUN)]
+
+    @property
+    def compared(self) -> int:
+        """How many elements were compared."""
+        return sum(c.elements for r in self.results for c in r.comparisons)
+
+    @property
+    def passed(self) -> bool:
+        """Only if something was compared, nothing failed, and nothing that was named is missing."""
+        nothing_wrong = not (self.failures or self.absent or self.stale)
+        return nothing_wrong and self.compared > 0 and all(self.rows().values())
+
+    def rows(self) -> dict[tuple[str, str, str], int]:
+        """How many cases passed, by implementation, device and dtype."""
+        rows: dict[tuple[str, str, str], int] = {}
+        for result in self.results:
+            rows[result.row] = rows.get(result.row, 0) + (result.status == PASS)
+        return rows
+
+    def ratios(self, row: tuple[str, str, str]) -> np.ndarray:
+        """Every tensor's error in multiples of the noise floor, exact rungs left out."""
+        return np.array(
+            [
+                c.ratio
+                for r in self.results
+                if r.row == row
+                for c in r.comparisons
+                if c.bound > 0 and not math.isnan(c.ratio)
+            ]
+        )
+
+    def grid(self) -> dict[str, int]:
+        """Float64 elements compared on the grid, those that differ there, and those of them that
+        only straddle a boundary. No difference from the oracle means none between any two."""
+        on_grid = [
+            c
+            for r in self.results
+            if r.dtype == "float64"
+            for c in r.comparisons
+            if c.rung not in ("weights", "invariances")
+        ]
+        return {
+            "elements": sum(c.elements for c in on_grid),
+            "differing": sum(c.differing for c in on_grid),
+            "straddles": sum(c.straddles for c in on_grid),
+        }
+
+    def sentence(self) -> str:
+        """The verdict in one sentence."""
+        implementations = sorted({r.implementation for r in self.results})
+        text = self.records[0].data["text"]["name"]
+        who = f"{len(implementations)} implementation" + "s" * (len(implementations) != 1)
+        if self.passed:
+            passes = sum(r.status == PASS for r in self.results)
+            agree = "agrees" if len(implementations) == 1 else "agree"
+            return f"PASS: {who} {agree} with the oracle on {passes:,} case results (text: {text})."
+        parts = [f"{len(self.failures)} case results failed"] if self.failures else []
+        parts += [f"no record of {', '.join(self.absent)}"] if self.absent else []
+        parts += [f"stale deviation {d.id}" for d in self.stale]
+        parts = parts or ["a row without a single pass"]
+        return f"FAIL: {'; '.join(parts)} (text: {text}, {who})."
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as JSON values; a NaN becomes null."""
+        return {
+            "suite": SUITE_VERSION,
+            "passed": self.passed,
+            "sentence": self.sentence(),
+            "text": self.records[0].data["text"],
+            "grid": self.grid(),
+            "absent": self.absent,
+            "stale deviations": [d.id for d in self.stale],
+            "records": [
+                {k: v for k, v in r.data.items() if k not in ("entries", "cases")}
+                for r in self.records
+            ],
+            "results": [_result_to_json(result) for result in self.results],
+        }
+
+
+def _result_to_json(result: CaseResult) -> dict[str, Any]:
+    def number(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    rungs = {
+        rung: {
+            "tensors": len(found),
+            "passed": sum(c.passed for c in found),
+            "error": number(max((c.error for c in found), default=math.nan)),
+            "ratio": number(max((c.ratio for c in found), default=math.nan)),
+        }
+        for rung, found in result.rungs().items()
+        if found
+    }
+    failed = [asdict(c) for c in result.comparisons if not c.passed]
+    failed = [
+        {k: number(v) if isinstance(v, float) else v for k, v in fields.items()} for fields in failed
+    ]
+    about = {k: getattr(result, k) for k in ("implementation", "device", "dtype", "case", "status")}
+    return about | {"reason": result.reason, "place": result.place, "rungs": rungs, "failed": failed}
