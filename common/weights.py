@@ -21,7 +21,8 @@ FORMAT = "deep-rnn-weights-1"
 def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
     """Write a safetensors file atomically."""
     # save_file writes the memory as it lies there, so a transposed view must be laid out first.
-    laid_out = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    # (Not ascontiguousarray, which turns a scalar into a vector.)
+    laid_out = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     write_atomically(path, lambda temporary: save_file(laid_out, temporary, metadata))
 
 

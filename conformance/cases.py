@@ -208,7 +208,9 @@ def material(case: Case, corpus: Corpus) -> Material:
         return (2 * rng.random_sample(shape) - 1).astype("float32").astype("float64")
 
     params = initialise(spec, "uniform", seed) if case.params is None else case.params
-    params = {name: params[name].astype("float32").astype("float64") for name in parameter_shapes(spec)}
+    params = {
+        name: params[name].astype("float32").astype("float64") for name in parameter_shapes(spec)
+    }
     if case.text:
         X, Y = _text_minibatches(case, corpus, seed)
     else:

@@ -26,7 +26,9 @@ class Child:
     ``Died`` if no answer comes; the worker is gone then, and ``start`` makes a new one.
     """
 
-    def __init__(self, backend: str, device: str, dtypes: list[str], given: Path, log: Path) -> None:
+    def __init__(
+        self, backend: str, device: str, dtypes: list[str], given: Path, log: Path
+    ) -> None:
         self.command = [sys.executable, "-m", "conformance.worker", "--backend", backend]
         self.command += ["--device", device, "--given", str(given), "--dtypes", *dtypes]
         self.log = log

@@ -6,7 +6,7 @@ missing tensor and an empty one all fail.
 
 import math
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,32 +140,33 @@ def compare(
     worst = float(difference[index])  # argmax finds a NaN first
     error = worst / scale if scale else worst
     differing, straddles = _off_the_grid(got, wanted, scale) if bound.grid and scale else (0, 0)
-    found = {
-        "elements": got.size,
-        "error": error,
-        "ratio": error / noise,
-        "bound": min(bound.error, bound.ratio * noise),
-        "index": index,
-        "got": float(got[index]),
-        "wanted": float(wanted[index]),
-        "differing": differing,
-        "straddles": straddles,
-    }
-    return Comparison(tensor, _problem(bound, scale, **found), **found)
+    found = Comparison(
+        tensor,
+        elements=got.size,
+        error=error,
+        ratio=error / noise,
+        bound=min(bound.error, bound.ratio * noise),
+        index=index,
+        got=float(got[index]),
+        wanted=float(wanted[index]),
+        differing=differing,
+        straddles=straddles,
+    )
+    return replace(found, problem=_problem(found, bound, scale))
 
 
-def _problem(bound: Bound, scale: float, **found: Any) -> str | None:
-    error, ratio = found["error"], found["ratio"]
-    if math.isnan(error):
+def _problem(found: Comparison, bound: Bound, scale: float) -> str | None:
+    if math.isnan(found.error):
         return "not a number"
     if scale == 0:
-        return None if error == 0 else f"{found['got']:.9g} where exactly 0 is expected"
-    if not error <= bound.error:
-        return f"error {error:.3g} above the bound {bound.error:g}"
-    if not ratio <= bound.ratio:
-        return f"error {error:.3g} is {ratio:.3g} times the noise floor, above {bound.ratio:g}"
-    if found["differing"] > found["straddles"]:
-        return f"{found['differing']} elements differ after rounding to 2^-{GRID_BITS}"
+        return None if found.error == 0 else f"{found.got:.9g} where exactly 0 is expected"
+    if not found.error <= bound.error:
+        return f"error {found.error:.3g} above the bound {bound.error:g}"
+    if not found.ratio <= bound.ratio:
+        times = f"{found.ratio:.3g} times the noise floor"
+        return f"error {found.error:.3g} is {times}, above {bound.ratio:g}"
+    if found.differing > found.straddles:
+        return f"{found.differing} elements differ after rounding to 2^-{GRID_BITS}"
     return None
 
 
@@ -182,14 +183,16 @@ def _off_the_grid(got: np.ndarray, wanted: np.ndarray, scale: float) -> tuple[in
     return differing, int(np.count_nonzero(near))
 
 
-def must_differ(tensor: str, got: np.ndarray | None, own: np.ndarray, bound: Bound) -> Comparison:
+def must_differ(
+    tensor: str, got: np.ndarray | None, own: np.ndarray, bound: Bound, noise: float
+) -> Comparison:
     """An answer to a changed question must differ from the first answer by 100 times the bound."""
     if got is None:
         return Comparison(tensor, "missing")
     if got.shape != own.shape:
         return Comparison(tensor, f"shape {got.shape}, expected {own.shape}")
     error = relative_error(got, own) if got.size and np.any(own) else math.nan
-    least = MUST_DIFFER * bound.error
+    least = MUST_DIFFER * min(bound.error, bound.ratio * noise)
     problem = None if error >= least else f"changed by {error:.3g} only, less than {least:g}"
     return Comparison(tensor, problem, got.size, error, bound=least)
 

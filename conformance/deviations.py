@@ -81,6 +81,8 @@ def load_deviations(path: Path = PATH) -> list[Deviation]:
         name = entry.get("id", "an entry without id")
         if missing := [key for key in FIELDS if not entry.get(key)]:
             raise BadInput(path, name, f"the fields {', '.join(missing)}", "none of that name")
-        if missing := [key for key in LADDER_FIELDS if key not in entry.get("ladder", LADDER_FIELDS)]:
+        if missing := [
+            key for key in LADDER_FIELDS if key not in entry.get("ladder", LADDER_FIELDS)
+        ]:
             raise BadInput(path, f"{name}: ladder", f"the fields {', '.join(missing)}", "none")
     return [Deviation(entry) for entry in entries]

@@ -43,7 +43,10 @@ class Given:
 def save_given(path: Path, given: Given) -> None:
     """Write it beside a record."""
     arrays = {"corpus": given.corpus.tokens}
-    metadata = {"text": json.dumps(given.text()), "tokens": json.dumps(given.corpus.vocabulary.tokens)}
+    metadata = {
+        "text": json.dumps(given.text()),
+        "tokens": json.dumps(given.corpus.vocabulary.tokens),
+    }
     if given.weights is not None:
         spec, params = given.weights
         arrays |= {f"weights/{name}": array for name, array in params.items()}

@@ -41,6 +41,7 @@ from conformance.verdict import (
     Verdict,
 )
 
+
 @dataclass(frozen=True)
 class Answer:
     """What is right for a case, and how far rounding alone moves each tensor in float32."""
@@ -121,7 +122,9 @@ def _judge_case(
         limits = bounds[device][dtype]
     except KeyError:
         where = record.folder / "record.json"
-        raise BadInput(where, "device and dtype", "a table in bounds.toml", (device, dtype)) from None
+        raise BadInput(
+            where, "device and dtype", "a table in bounds.toml", (device, dtype)
+        ) from None
     got = record.arrays(name, dtype, case.name)
     result.comparisons = compare_all(got, answer, dtype, limits, entry.get("inapplicable", {}))
     result.status = _status(result, deviations)
@@ -151,16 +154,16 @@ def compare_all(
                 continue
             for part, wanted in invariance.own(own).items():
                 tensor, bound = f"invariance/{invariance.name}/{part}", limits["invariances"]
-                if invariance.differs:
-                    found.append(must_differ(tensor, got.get(tensor), wanted, bound))
-                else:
-                    noise = answer.noise[f"forward/{part}"] * scale
-                    found.append(compare(tensor, got.get(tensor), wanted, bound, noise))
+                noise = answer.noise[f"forward/{part}"] * scale
+                check = must_differ if invariance.differs else compare
+                found.append(check(tensor, got.get(tensor), wanted, bound, noise))
     known = {comparison.tensor for comparison in found}
     known |= {tensor for tensor in got if tensor.split("/")[0] == "invariance" and not asked}
     found += [Comparison(t, "not expected") for t in got if t not in known and _has_rung(t)]
     wrong = {t: a.dtype for t, a in got.items() if a.dtype != dtype}
-    found += [Comparison(t, f"dtype {w}, expected {dtype}") for t, w in wrong.items() if _has_rung(t)]
+    found += [
+        Comparison(t, f"dtype {w}, expected {dtype}") for t, w in wrong.items() if _has_rung(t)
+    ]
     return found
 
 
@@ -179,7 +182,9 @@ def _status(result: CaseResult, deviations: list[Deviation]) -> str:
     excused = []
     for comparison in result.comparisons:
         for deviation in deviations:
-            if deviation.covers(result.implementation, result.dtype, result.case, comparison.tensor):
+            if deviation.covers(
+                result.implementation, result.dtype, result.case, comparison.tensor
+            ):
                 deviation.applied += 1
                 if not comparison.passed and deviation.excuses(comparison):
                     deviation.excused += 1

@@ -73,7 +73,12 @@ def _ratio(ratio: float) -> float:
 def _other(results: list[CaseResult]) -> Text:
     """Cases that never reached the ladder, or that are excused there."""
     text = Text()
-    for status, style in ((UNSUPPORTED, ""), (DECLARED, "yellow"), (CRASHED, "red"), (NOT_RUN, "red")):
+    for status, style in (
+        (UNSUPPORTED, ""),
+        (DECLARED, "yellow"),
+        (CRASHED, "red"),
+        (NOT_RUN, "red"),
+    ):
         if count := sum(result.status == status for result in results):
             text.append(", " if text else "").append(f"{count} {status}", style)
     return text

@@ -156,7 +156,13 @@ def _result_to_json(result: CaseResult) -> dict[str, Any]:
     }
     failed = [asdict(c) for c in result.comparisons if not c.passed]
     failed = [
-        {k: number(v) if isinstance(v, float) else v for k, v in fields.items()} for fields in failed
+        {k: number(v) if isinstance(v, float) else v for k, v in fields.items()}
+        for fields in failed
     ]
     about = {k: getattr(result, k) for k in ("implementation", "device", "dtype", "case", "status")}
-    return about | {"reason": result.reason, "place": result.place, "rungs": rungs, "failed": failed}
+    return about | {
+        "reason": result.reason,
+        "place": result.place,
+        "rungs": rungs,
+        "failed": failed,
+    }

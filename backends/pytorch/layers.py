@@ -48,7 +48,9 @@ def to_native(spec: ModelSpec, p: dict[str, np.ndarray]) -> dict[str, np.ndarray
 def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """One layer, torch → canonical. Holds for gradients too: the bias that carries b has b's."""
     gates = GATE_ORDER[spec.cell]
-    blocks = {name: dict(zip(gates, np.split(a, len(gates)), strict=True)) for name, a in native.items()}
+    blocks = {
+        name: dict(zip(gates, np.split(a, len(gates)), strict=True)) for name, a in native.items()
+    }
     p = {}
     for gate in gates:
         p[f"W_x{gate}"] = blocks["weight_ih"][gate].T
@@ -108,7 +110,9 @@ class Layers:
             bias_hh.requires_grad_(False)
             return
         h = self.spec.h
-        bias_hh.register_hook(lambda grad: torch.cat([torch.zeros_like(grad[: 2 * h]), grad[2 * h :]]))
+        bias_hh.register_hook(
+            lambda grad: torch.cat([torch.zeros_like(grad[: 2 * h]), grad[2 * h :]])
+        )
 
     def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
@@ -118,7 +122,9 @@ class Layers:
             H, last = block(H, start if self.spec.cell == "lstm" else start[0])
             after.append(last if self.spec.cell == "lstm" else (last,))
             first += block.num_layers
-        last_state = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*after, strict=True))
+        last_state = (
+            parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*after, strict=True)
+        )
         return self.output(H), dict(zip(state, last_state, strict=True))
 
     def trace(self, X: Tensor, state: State) -> list[State]:

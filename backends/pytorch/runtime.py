@@ -12,7 +12,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def find_device(name: str) -> torch.device:
-    """"cpu" or "gpu" as a torch device; BadInput if this machine has no GPU that torch can use."""
+    """ "cpu" or "gpu" as a torch device; BadInput if this machine has no GPU that torch can use."""
     if name == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
