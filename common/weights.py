@@ -30,7 +30,8 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
     """Read a safetensors file: its arrays and its metadata; BadInput if it is not whole."""
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except FileNotFoundError:
         raise BadInput(path, "", "a safetensors file", "no such file") from None
     except (OSError, SafetensorError, TypeError, ValueError, AttributeError, KeyError) as error:

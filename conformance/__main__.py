@@ -1,7 +1,7 @@
 """The command line: ``python -m conformance cases | record | judge | bench``."""
 
 import argparse
-import os
+import io
 import sys
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from conformance.given import gather
 from conformance.judge import judge
 from conformance.progress import Progress
 from conformance.record import CASE_LIMIT, DTYPES, Request, record
+from conformance.verdict import Verdict
 
 EXAMPLES = """examples:
   python -m conformance cases --random 3 --seed 7
@@ -150,7 +151,7 @@ def run_judge(options: argparse.Namespace) -> int:
     if options.json:
         write_json(options.json, verdict.to_json())
     if options.svg:
-        picture = Console(record=True, width=180, file=open(os.devnull, "w"), highlight=False)
+        picture = Console(record=True, width=180, file=io.StringIO(), highlight=False)
         table.show(verdict, picture)
         write_text(options.svg, picture.export_svg(title="python -m conformance judge"))
     if options.readme:
@@ -158,7 +159,7 @@ def run_judge(options: argparse.Namespace) -> int:
     return EXIT_PASS if verdict.passed else EXIT_FAIL
 
 
-def _check_given(options: argparse.Namespace, verdict: table.Verdict) -> None:
+def _check_given(options: argparse.Namespace, verdict: Verdict) -> None:
     """The records must be of the text and the weights that are named."""
     given = gather(load_corpus(options.text), options.weights)
     record = verdict.records[0]

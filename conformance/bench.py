@@ -1,2 +1,132 @@
-def bench(options):
-    return 0
+"""Speed, as ratios within one run: machines are noisy, and tokens per second travel badly.
+
+The contestants take turns in short blocks, so that a slow moment hits both. All of it at the seed's
+sizes: n = 32, T = 35, d = q = 28, h = 256, L = 2, float32.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from backends import registry
+from common.errors import EXIT_PASS, BadInput
+from common.parameters import initialise, zero_state
+from common.spec import ModelSpec
+from conformance.progress import Progress
+
+T, N, Q, H, L = 35, 32, 28, 256, 2
+SPECS = {
+    "rnn": ModelSpec("rnn", Q, H, Q, L, activations=("tanh",) * L),
+    "gru": ModelSpec("gru", Q, H, Q, L, reset="after"),
+    "lstm": ModelSpec("lstm", Q, H, Q, L),
+}
+ROUNDS, BLOCK = 9, 6
+
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Race:
+    """ratio: seconds of the first over seconds of the second, round by round"""
+
+    first: str
+    second: str
+    ratios: list[float]
+    rates: tuple[float, float]
+    wanted: str
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+
+def seconds(work: Work) -> float:
+    """The time of one call, out of a block of them; one more before them is not counted, since
+    the threads of whoever ran before may still be spinning."""
+    work()
+    began = time.perf_counter()
+    for _ in range(BLOCK):
+        work()
+    return (time.perf_counter() - began) / BLOCK
+
+
+def race(first: str, a: Work, second: str, b: Work, wanted: str) -> Race:
+    """Let two contestants take turns; rates are tokens per second in the best block."""
+    times = [(seconds(a), seconds(b)) for _ in range(ROUNDS)]
+    best = tuple(N * T / min(column) for column in zip(*times, strict=True))
+    return Race(first, second, [a / b for a, b in times], best, wanted)
+
+
+def gradients(backend: str, implementation: str, cell: str) -> Work:
+    """One call of the protocol's ``loss_and_gradients``, NumPy in and NumPy out."""
+    spec = SPECS[cell]
+    maker = registry.load(backend).implementation(implementation, "cpu", "float32")
+    model = maker.model(spec, initialise(spec, "uniform", seed=1))
+    X, Y = minibatch()
+    state = zero_state(spec, N, "float32")
+    return lambda: model.loss_and_gradients(X, Y, state)
+
+
+def bare(backend: str, cell: str) -> Work:
+    """The same by the framework alone."""
+    work = registry.load(backend).bare(SPECS[cell], "float32")
+    X, Y = minibatch()
+    return lambda: work(X, Y)
+
+
+def minibatch() -> tuple[np.ndarray, np.ndarray]:
+    """X (T, n, d) one-hot, Y (T, n)"""
+    rng = np.random.RandomState(1)
+    return np.eye(Q, dtype="float32")[rng.randint(0, Q, (T, N))], rng.randint(0, Q, (T, N))
+
+
+def races(backend: str, progress: Progress) -> list[Race]:
+    """What there is to measure for one backend."""
+    found = []
+    if backend == "numpy":
+        # numpy's figure is set against torch; elsewhere there is nothing to set it against.
+        try:
+            contestant = bare("pytorch", "lstm")
+        except BadInput as reason:
+            progress.say(f"numpy: not measured: {reason}")
+            return []
+        reference = gradients("numpy", "equations", "lstm")
+        names = ("numpy:equations lstm gradients", "torch's nn.LSTM gradients")
+        found.append(race(names[0], reference, names[1], contestant, "≤ 2.0"))
+    elif "layers" in registry.load(backend).IMPLEMENTATIONS:
+        for cell in progress.over(f"{backend}:layers", list(SPECS)):
+            names = (f"{backend}:layers {cell} gradients", f"bare {backend} {cell} gradients")
+            work = gradients(backend, "layers", cell)
+            found.append(race(names[0], work, names[1], bare(backend, cell), "≤ 1.10"))
+    return found
+
+
+def bench(options: argparse.Namespace) -> int:
+    """Measure one backend, or all that this environment has, and print the ratios."""
+    progress = Progress(options.quiet)
+    names = [registry.check_name(options.backend)] if options.backend else list(registry.MODULES)
+    rows = Table(title="Time as a ratio within one run, at the seed's sizes, float32")
+    for column in ("measured", "against", "ratio", "range", "wanted", "tokens/s"):
+        rows.add_column(column)
+    for name in names:
+        try:
+            registry.load(name)
+        except BadInput as reason:
+            if options.backend:
+                raise
+            progress.say(f"{name}: not measured: {reason}")
+            continue
+        for found in races(name, progress):
+            spread = f"{min(found.ratios):.2f} to {max(found.ratios):.2f}"
+            rates = " and ".join(f"{rate:,.0f}" for rate in found.rates)
+            ratio = f"{found.ratio:.2f}"
+            rows.add_row(found.first, found.second, ratio, spread, found.wanted, rates)
+    console = Console()
+    console.print(rows, width=None if console.is_terminal else 140)
+    return EXIT_PASS

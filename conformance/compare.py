@@ -33,6 +33,7 @@ UNIT_ROUNDOFF = 2.0**-24
 FLOAT64_SCALE = 2.0**-29
 """Rounding errors of float64 are as much smaller than those of float32."""
 
+BOUNDS = Path(__file__).with_name("bounds.toml")
 GRID_BITS = 20
 MUST_DIFFER = 100
 """What must differ has to differ by this many times the bound."""
@@ -85,7 +86,7 @@ def rung_of(tensor: str) -> str:
     return _RUNG_OF[tensor.split("/")[0]]
 
 
-def load_bounds(path: Path = Path(__file__).with_name("bounds.toml")) -> dict[str, Any]:
+def load_bounds(path: Path = BOUNDS) -> dict[str, Any]:
     """bounds.toml as Bound by device, dtype and rung."""
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
     return {

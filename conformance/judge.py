@@ -14,9 +14,9 @@ from common.errors import BadInput
 from common.parameters import Arrays
 from conformance.cases import Case, Material, find_case, material
 from conformance.compare import (
+    FLOAT64_SCALE,
     Bound,
     Comparison,
-    FLOAT64_SCALE,
     compare,
     first_divergence,
     load_bounds,

@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def record(request: Request, progress: Progress) -> dict[str, Any]:
     finally:
         child.stop()
     result = settings | {
-        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began, 1),
         "peak MiB": max((entry.get("peak MiB", 0) for entry in entries.values()), default=0),
         "entries": _nest(entries),

@@ -47,7 +47,10 @@ def input_side(layer: Layer, cell: str, dA: np.ndarray) -> tuple[Arrays, np.ndar
 
 
 def recurrent_side(H: np.ndarray, gates: str, dA: np.ndarray) -> Arrays:
-    """dW_h = Σ_t H_{t−1}ᵀ dA_t   (BPTT-7)   H: (T, n, h), already shifted; dA: (T, n, len(gates)·h)"""
+    """dW_h = Σ_t H_{t−1}ᵀ dA_t   (BPTT-7)
+
+    H: (T, n, h), already shifted   dA: (T, n, len(gates)·h)
+    """
     dW_h = flat(H).T @ flat(dA)
     return {f"W_h{g}": w for g, w in zip(gates, np.split(dW_h, len(gates), 1), strict=True)}
 
