@@ -43,8 +43,14 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; ``BadInput`` if it is absent, not UTF-8 or not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise BadInput(path, "", "a JSON file", "no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        # The last two: not UTF-8, not JSON, or a number or a nesting beyond all bounds.
         raise BadInput(path, "", "a JSON file", error) from None
+
+
+def _refuse(constant: str) -> None:
+    """Python's json would read NaN and Infinity."""
+    raise ValueError(f"{constant}, which JSON does not have")

@@ -138,6 +138,8 @@ def initialise(spec: ModelSpec, scheme: str, seed: int, dtype: str = "float64") 
     """
     if scheme not in INITIALISERS:
         raise BadInput("initialiser", "", f"one of {', '.join(INITIALISERS)}", repr(scheme))
+    if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**32):
+        raise BadInput("initialiser", "seed", "a whole number from 0 to 2³² − 1", repr(seed))
     rng = np.random.RandomState(seed)
     params = {
         name: INITIALISERS[scheme](spec, name.rsplit(".")[-1], shape, rng)

@@ -59,8 +59,12 @@ def load_weights(path: Path) -> tuple[ModelSpec, Arrays]:
         raise BadInput(path, "metadata 'format'", repr(FORMAT), found)
     try:
         value = json.loads(metadata.get("spec", ""))
-    except json.JSONDecodeError:
-        raise BadInput(path, "metadata 'spec'", "JSON", repr(metadata.get("spec"))) from None
+    except (ValueError, RecursionError) as error:  # also a number or a nesting beyond all bounds
+        raise BadInput(path, "metadata 'spec'", "JSON", error) from None
     spec = ModelSpec.from_json(value, path)
+    # Before the shapes of a billion layers are listed because a foreign file says so.
+    if len(arrays) < spec.L:
+        at_most = f"no more layers than the {len(arrays)} tensors in the file"
+        raise BadInput(path, "metadata 'spec'", at_most, f"L = {spec.L}")
     check_parameters(spec, arrays, path)
     return spec, {name: arrays[name] for name in parameter_shapes(spec)}

@@ -17,7 +17,7 @@ from conformance.bench import bench
 from conformance.cases import find_case, select
 from conformance.given import gather
 from conformance.judge import judge
-from conformance.progress import Progress
+from conformance.progress import WIDTH_OF_A_PIPE, Progress, results_console
 from conformance.record import CASE_LIMIT, DTYPES, Request, record
 from conformance.verdict import Verdict
 
@@ -99,9 +99,7 @@ def list_cases(options: argparse.Namespace) -> int:
         about += ["invariances"] * case.invariances
         sizes = (case.n, case.T, spec.d, spec.h, spec.q, spec.L)
         rows.add_row(name, spec.cell, *map(str, sizes), ", ".join(about))
-    console = Console()
-    # A pipe gets whole lines, not a table squeezed to 80 columns.
-    console.print(rows, width=None if console.is_terminal else 140)
+    results_console().print(rows)
     return EXIT_PASS
 
 
@@ -144,14 +142,11 @@ def run_judge(options: argparse.Namespace) -> int:
     verdict = judge(options.results, progress, tuple(options.expect), tuple(names))
     if options.text or weights:
         _check_given(options, verdict)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 180
-    table.show(verdict, console)
+    table.show(verdict, results_console())
     if options.json:
         write_json(options.json, verdict.to_json())
     if options.svg:
-        picture = Console(record=True, width=180, file=io.StringIO(), highlight=False)
+        picture = Console(record=True, width=WIDTH_OF_A_PIPE, file=io.StringIO(), highlight=False)
         table.show(verdict, picture)
         write_text(options.svg, picture.export_svg(title="python -m conformance judge"))
     if options.readme:

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from backends import registry
 from common.errors import EXIT_PASS, BadInput
 from common.parameters import initialise, zero_state
 from common.spec import ModelSpec
-from conformance.progress import Progress
+from conformance.progress import Progress, results_console
 
 T, N, Q, H, L = 35, 32, 28, 256, 2
 SPECS = {
@@ -127,6 +126,5 @@ def bench(options: argparse.Namespace) -> int:
             rates = " and ".join(f"{rate:,.0f}" for rate in found.rates)
             ratio = f"{found.ratio:.2f}"
             rows.add_row(found.first, found.second, ratio, spread, found.wanted, rates)
-    console = Console()
-    console.print(rows, width=None if console.is_terminal else 140)
+    results_console().print(rows)
     return EXIT_PASS

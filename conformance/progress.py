@@ -6,6 +6,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+WIDTH_OF_A_PIPE = 180
+
+
+def results_console() -> Console:
+    """Where results go: standard output. A pipe or a file has no width of its own; 80 columns
+    would squeeze the tables."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH_OF_A_PIPE
+    return console
+
 
 class Progress:
     """Says what is going on, on standard error, so that standard output holds results only."""
