@@ -114,7 +114,7 @@ def _curated() -> list[Case]:
             Case(f"{family}-batch-1", two, n=1),
             Case(f"{family}-one-step", two, T=1),
             Case(f"{family}-one-step-zero-state", two, T=1, zero_state=True),
-            Case(f"{family}-long", two, n=4, T=24),
+            Case(f"{family}-long", two, n=6, T=24),
             Case(f"{family}-wide", _spec(family, 17, 6, 11, 2), n=4, T=5),
             Case(f"{family}-one-unit", _spec(family, 4, 1, 3, 2), n=5, T=6),
             Case(f"{family}-unclipped", two, recipe=UNCLIPPED),
@@ -154,6 +154,10 @@ def weights_case(spec: ModelSpec, params: Arrays, corpus: Corpus) -> Case:
     return Case("weights", spec, n=8, T=16, K=2, zero_state=text, text=text, params=params)
 
 
+# One name for each case: no leading zeros, and no digits of other scripts.
+GENERATED = re.compile(r"random-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})")
+
+
 def random_case(seed: int, index: int) -> Case:
     """A generated case; ``random-<seed>-<index>`` is all it takes to make it again."""
     draw = random.Random(f"{seed} {index}")
@@ -173,7 +177,7 @@ def find_case(name: str, given: Given) -> Case:
     for case in CURATED:
         if case.name == name:
             return case
-    if match := re.fullmatch(r"random-(\d{1,9})-(\d{1,9})", name):
+    if match := GENERATED.fullmatch(name):
         return random_case(int(match[1]), int(match[2]))
     if name.startswith("text-") and name.removeprefix("text-") in TEXT_CASES:
         return text_case(name.removeprefix("text-"), given.corpus.q)
@@ -183,18 +187,18 @@ def find_case(name: str, given: Given) -> Case:
 
 
 def select(globs: list[str], randoms: int, seed: int, weights: bool = False) -> list[str]:
-    """The names that the patterns choose, the generated ones last; BadInput if none is left.
+    """The names that the patterns choose, the generated ones last; BadInput if one chooses none.
 
     A generated case that is named in full is chosen whatever ``randoms`` says.
     """
     names = [case.name for case in CURATED] + [f"text-{family}" for family in TEXT_CASES]
     names += ["weights"] if weights else []
     names += [f"random-{seed}-{index}" for index in range(randoms)]
-    chosen = [n for n in names if not globs or any(fnmatch.fnmatchcase(n, g) for g in globs)]
-    chosen += [g for g in globs if re.fullmatch(r"random-\d{1,9}-\d{1,9}", g) and g not in chosen]
-    if not chosen:
-        raise BadInput("--cases", "", "a pattern that chooses at least one case", " ".join(globs))
-    return chosen
+    names += [g for g in dict.fromkeys(globs) if GENERATED.fullmatch(g) and g not in names]
+    for glob in globs:
+        if not fnmatch.filter(names, glob):
+            raise BadInput("--cases", "", "patterns that choose at least one case each", repr(glob))
+    return [n for n in names if not globs or any(fnmatch.fnmatchcase(n, g) for g in globs)]
 
 
 def material(case: Case, corpus: Corpus) -> Material:

@@ -194,7 +194,11 @@ def must_differ(
         return Comparison(tensor, f"shape {got.shape}, expected {own.shape}")
     error = relative_error(got, own) if got.size and np.any(own) else math.nan
     least = MUST_DIFFER * min(bound.error, bound.ratio * noise)
-    problem = None if error >= least else f"changed by {error:.3g} only, less than {least:g}"
+    problem = None
+    if not math.isfinite(error):
+        problem = "not a number" if math.isnan(error) else "infinite"
+    elif not error >= least:
+        problem = f"changed by {error:.3g} only, less than {least:g}"
     return Comparison(tensor, problem, got.size, error, bound=least)
 
 

@@ -27,6 +27,7 @@ from conformance.compare import (
     rung_of,
 )
 from conformance.deviations import Deviation, load_deviations
+from conformance.given import Given
 from conformance.invariances import invariances
 from conformance.noise import evaluations
 from conformance.oracle import expected
@@ -72,14 +73,10 @@ def judge(
     bounds = load_bounds() if bounds is None else bounds
     names = list(dict.fromkeys([*cases, *(c for record in records for c in record.data["cases"])]))
     judged: list[CaseResult] = []
-    # The oracle's matrix products are small: threads gain nothing, and lose tenfold when another
-    # program holds one of the cores.
-    with threadpool_limits(1):
-        for name in progress.over("judge", names):
-            answer = _answer(name, records[0])
-            for record, implementation, dtype in _columns(records):
-                result = _judge_case(record, implementation, dtype, answer, bounds, deviations)
-                judged.append(result)
+    for name in progress.over("judge", names):
+        answer = right_answer(name, records[0].given)
+        for record, implementation, dtype in _columns(records):
+            judged.append(_judge_case(record, implementation, dtype, answer, bounds, deviations))
     present = {record.data["backend"] for record in records}
     absent = [backend for backend in expect if backend not in present]
     return Verdict(records, judged, absent, [d for d in deviations if d.stale])
@@ -92,12 +89,15 @@ def _columns(records: list[Record]) -> Iterator[tuple[Record, str, str]]:
                 yield record, implementation, dtype
 
 
-def _answer(name: str, record: Record) -> Answer:
-    """The right answer to a case, out of its name and what the record was given."""
-    case = find_case(name, record.given)
-    numbers = material(case, record.given.corpus)
-    wanted = expected(case, numbers)
-    found = evaluations(case, numbers)
+def right_answer(name: str, given: Given) -> Answer:
+    """The right answer to a case, out of its name and what was given beside it."""
+    case = find_case(name, given)
+    numbers = material(case, given.corpus)
+    # The matrix products are small: threads gain nothing, and lose tenfold when another program
+    # holds one of the cores.
+    with threadpool_limits(1):
+        wanted = expected(case, numbers)
+        found = evaluations(case, numbers)
     noise = {t: noise_floor(a, [answers[t] for answers in found]) for t, a in wanted.items()}
     return Answer(case, numbers, numbers.digest(), wanted, noise)
 

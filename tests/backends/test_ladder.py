@@ -1,0 +1,53 @@
+"""Every case, climbed by this backend alone and compared with the oracle."""
+
+import functools
+from collections.abc import Callable
+
+import pytest
+
+from backends.registry import Backend
+from conformance.cases import CURATED, TEXT_CASES
+from conformance.compare import load_bounds
+from conformance.given import Given
+from conformance.judge import Answer, compare_all, right_answer
+from conformance.worker import answer, answer_invariances
+
+BOUNDS = load_bounds()
+NAMES = [case.name for case in CURATED] + [f"text-{family}" for family in TEXT_CASES]
+GENERATED = [f"random-2026-{index}" for index in range(30)]
+
+
+@pytest.fixture(scope="session")
+def right(sample: Given) -> Callable[[str], Answer]:
+    """The oracle's answer to a case, computed once for all tests that ask."""
+    return functools.cache(lambda name: right_answer(name, sample))
+
+
+def climb(backend: Backend, implementation: str, device: str, dtype: str, right: Answer) -> None:
+    made = backend.implementation(implementation, device, dtype)
+    if reason := made.unsupported(right.case.spec):
+        pytest.skip(f"unsupported: {reason}")
+    got, inapplicable = answer(made, right.case, right.numbers), {}
+    if right.case.invariances:
+        more, inapplicable = answer_invariances(made, right.case, right.numbers)
+        got |= more
+    compared = compare_all(got, right, dtype, BOUNDS[device][dtype], inapplicable)
+    assert len(compared) > len(right.case.spec.states)
+    assert [(c.tensor, c.problem) for c in compared if not c.passed] == []
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", NAMES + GENERATED)
+def test_every_rung_of_every_case_holds(
+    backend: Backend, implementation: str, dtype: str, name: str, right: Callable[[str], Answer]
+) -> None:
+    climb(backend, implementation, "cpu", dtype, right(name))
+
+
+@pytest.mark.usefixtures("there_is_a_gpu")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_rung_holds_on_a_gpu(
+    backend: Backend, implementation: str, dtype: str, name: str, right: Callable[[str], Answer]
+) -> None:
+    climb(backend, implementation, "gpu", dtype, right(name))

@@ -1,0 +1,37 @@
+"""What a record says about where it was made."""
+
+import importlib
+import json
+
+import pytest
+
+from backends.registry import Backend
+from common.errors import BadInput
+
+
+def test_a_passport_is_json_and_names_the_version_that_runs(backend: Backend) -> None:
+    passport = backend.passport("cpu")
+    assert json.loads(json.dumps(passport, allow_nan=False)) == passport
+    framework = importlib.import_module(passport["framework"])
+    assert passport["version"] == framework.__version__
+    assert passport["device"] and passport["threads"]
+
+
+def test_a_passport_states_the_kernel_path_of_every_layer_and_dtype(
+    backend: Backend, backend_name: str
+) -> None:
+    path = backend.passport("cpu")["kernel path"]
+    dtypes = {key.split()[-1] for key in path}
+    assert dtypes == {"float32", "float64"}
+    assert all(isinstance(kernel, str) and kernel for kernel in path.values())
+    if backend_name != "numpy":
+        assert len(path) == 6  # three layer types in two dtypes
+
+
+def test_a_gpu_that_is_not_there_is_refused(backend: Backend, backend_name: str) -> None:
+    try:
+        backend.implementation("equations", "gpu", "float32")
+    except BadInput as error:
+        assert "gpu" in str(error).lower() and "\n" not in str(error)
+    else:
+        pytest.skip("there is a GPU")

@@ -1,0 +1,63 @@
+"""Which backend the tests of this environment are about: ``pytest --backend NAME``."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backends import registry
+from common.corpus import load_corpus
+from conformance.given import Given
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backend", choices=sorted(registry.MODULES), help="the backend under test")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``implementation`` runs over the backend's own: equations, and layers if it has them."""
+    if "implementation" in metafunc.fixturenames:
+        name = metafunc.config.getoption("--backend")
+        names = registry.load(name).IMPLEMENTATIONS if name else ["no backend named"]
+        metafunc.parametrize("implementation", names)
+
+
+@pytest.fixture
+def backend_name(request: pytest.FixtureRequest) -> str:
+    name = request.config.getoption("--backend")
+    if name is None:
+        pytest.skip("no backend named: pytest --backend NAME, in its environment")
+    return name
+
+
+@pytest.fixture
+def backend(backend_name: str) -> registry.Backend:
+    return registry.load(backend_name)
+
+
+@pytest.fixture(scope="session")
+def sample() -> Given:
+    """The embedded text."""
+    return Given(load_corpus())
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of texts beside the repository; without it, what needs them skips."""
+    root = Path(__file__).resolve().parents[1]
+    folder = Path(os.environ.get("DEEP_RNN_DATA", root.parent / "shared" / "data"))
+    if not (folder / "timemachine.txt").exists():
+        pytest.skip("needs The Time Machine: set DEEP_RNN_DATA to a folder with timemachine.txt")
+    return folder
+
+
+@pytest.fixture
+def there_is_a_gpu(backend: registry.Backend) -> Iterator[None]:
+    from common.errors import BadInput
+
+    try:
+        backend.implementation("equations", "gpu", "float64")
+    except BadInput as reason:
+        pytest.skip(f"needs a GPU: {reason}")
+    yield
