@@ -68,6 +68,13 @@ def make_parser() -> argparse.ArgumentParser:
     recorder.add_argument(
         "--limit", type=float, default=CASE_LIMIT, metavar="SECONDS", help="per case"
     )
+    recorder.add_argument(
+        "--threads",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="default 1: cases are small, and backends that run side by side slow one another down",
+    )
 
     judger = commands.add_parser("judge", parents=[which, quiet], help="compare the records")
     judger.add_argument("results", type=Path, metavar="FOLDER")
@@ -85,6 +92,12 @@ def _count(value: str) -> int:
     if not value.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, found {value!r}")
     return int(value)
+
+
+def _positive(value: str) -> int:
+    if (number := _count(value)) < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, found {value!r}")
+    return number
 
 
 def list_cases(options: argparse.Namespace) -> int:
@@ -116,6 +129,7 @@ def run_record(options: argparse.Namespace) -> int:
         given=given,
         out=options.out,
         limit=options.limit,
+        threads=options.threads,
     )
     progress = Progress(options.quiet)
     made = record(request, progress)

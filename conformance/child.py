@@ -14,6 +14,15 @@ from common.errors import BadInput
 START_LIMIT = 300.0
 """Seconds for the framework's import; TensorFlow on a cold disk takes most of a minute."""
 
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+"""Libraries read these once, when they are loaded."""
+
 
 class Died(Exception):
     """The worker ended, or had to be ended, instead of answering; the message says how."""
@@ -44,6 +53,7 @@ class Child:
                 stderr=log,
                 text=True,
                 cwd=Path(__file__).parents[1],
+                env=self.environment,
             )
         greeting = self._answer(START_LIMIT)
         if "bad input" in greeting:

@@ -46,6 +46,7 @@ class Request:
     given: Given
     out: Path
     limit: float = CASE_LIMIT
+    threads: int = 1
 
     @property
     def folder(self) -> Path:
@@ -87,7 +88,7 @@ def record(request: Request, progress: Progress) -> dict[str, Any]:
     save_given(request.partial / "given.safetensors", request.given)
     log = request.partial / "worker.log"
     given = request.partial / "given.safetensors"
-    child = Child(request.backend, request.device, request.dtypes, given, log)
+    child = Child(request.backend, request.device, request.dtypes, request.threads, given, log)
     try:
         with _nothing_left_behind_on_bad_input(request.partial):
             greeting = _greet(child)
@@ -134,6 +135,7 @@ def _settings(request: Request, greeting: dict[str, Any]) -> dict[str, Any]:
         "numpy": np.__version__,
         "platform": platform.platform(),
         "cores": cores(),
+        "threads asked for": request.threads,
     }
     return {
         "suite": SUITE_VERSION,
