@@ -36,10 +36,11 @@ class Child:
     """
 
     def __init__(
-        self, backend: str, device: str, dtypes: list[str], given: Path, log: Path
+        self, backend: str, device: str, dtypes: list[str], threads: int, given: Path, log: Path
     ) -> None:
+        self.environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         self.command = [sys.executable, "-m", "conformance.worker", "--backend", backend]
-        self.command += ["--device", device, "--given", str(given), "--dtypes", *dtypes]
+        self.command += ["--device", device, "--given", str(given.resolve()), "--dtypes", *dtypes]
         self.log = log
         self.process: subprocess.Popen[str] | None = None
 
