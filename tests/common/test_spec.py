@@ -1,0 +1,132 @@
+"""A ModelSpec is valid, or it is not made."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.errors import BadInput
+from common.spec import ACTIVATIONS, CELLS, RESETS, ModelSpec
+
+RNN = {"cell": "rnn", "d": 3, "h": 5, "q": 7, "L": 2, "activations": ("tanh", "relu")}
+GRU = {"cell": "gru", "d": 3, "h": 5, "q": 7, "L": 2, "reset": "after"}
+LSTM = {"cell": "lstm", "d": 3, "h": 5, "q": 7, "L": 2}
+VALID = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+
+
+@st.composite
+def specs(draw):
+    size = st.integers(1, 10**6)
+    cell, L = draw(st.sampled_from(CELLS)), draw(st.integers(1, 6))
+    phis = st.lists(st.sampled_from(ACTIVATIONS), min_size=L, max_size=L).map(tuple)
+    return ModelSpec(
+        cell,
+        draw(size),
+        draw(size),
+        draw(size),
+        L,
+        draw(phis) if cell == "rnn" else (),
+        draw(st.sampled_from(RESETS)) if cell == "gru" else None,
+    )
+
+
+@settings(deadline=None, derandomize=True, database=None)
+@given(specs())
+def test_a_spec_survives_json(spec):
+    again = ModelSpec.from_json(json.loads(json.dumps(spec.to_json())))
+    assert again == spec
+    assert hash(again) == hash(spec)
+
+
+def test_the_json_of_a_spec_is_this():
+    assert ModelSpec(**GRU).to_json() == GRU | {"activations": []}
+    assert ModelSpec(**RNN).to_json() == RNN | {"activations": ["tanh", "relu"], "reset": None}
+    assert ModelSpec(**LSTM).to_json() == LSTM | {"activations": [], "reset": None}
+
+
+WRONG = {
+    "an unknown cell": (RNN | {"cell": "elman"}, "cell", "'elman'"),
+    "a cell in capitals": (LSTM | {"cell": "LSTM"}, "cell", "'LSTM'"),
+    "a cell that is a list": (LSTM | {"cell": ["lstm"]}, "cell", "['lstm']"),
+    "too few activations": (RNN | {"activations": ("tanh",)}, "activations", "['tanh']"),
+    "no activations": (RNN | {"activations": ()}, "activations", "[]"),
+    "too many activations": (RNN | {"activations": ("tanh",) * 3}, "activations", "'tanh', 'tanh'"),
+    "an unknown activation": (RNN | {"activations": ("tanh", "elu")}, "activations", "'elu'"),
+    "an activation that is no name": (RNN | {"activations": ("tanh", [])}, "activations", "[]"),
+    "activations in one string": (RNN | {"activations": "tanh"}, "activations", "'tanh'"),
+    "activations that are null": (LSTM | {"activations": None}, "activations", "None"),
+    "activations for a GRU": (GRU | {"activations": ("tanh",) * 2}, "activations", "'tanh'"),
+    "activations for an LSTM": (LSTM | {"activations": ("tanh",) * 2}, "activations", "'tanh'"),
+    "an unknown reset": (GRU | {"reset": "between"}, "reset", "'between'"),
+    "a reset for a vanilla RNN": (RNN | {"reset": "before"}, "reset", "'before'"),
+    "a reset for an LSTM": (LSTM | {"reset": "after"}, "reset", "'after'"),
+} | {
+    f"{field} = {size!r}": (valid | {field: size}, field, repr(size))
+    for valid, field in ((RNN, "d"), (GRU, "h"), (LSTM, "q"), (LSTM, "L"))
+    for size in (0, -1, 2.0, "3", None, True)
+}
+
+
+@pytest.mark.parametrize("fields, field, found", WRONG.values(), ids=WRONG.keys())
+def test_a_spec_with_a_wrong_field_is_refused_by_the_name_of_the_field(fields, field, found):
+    with pytest.raises(BadInput) as caught:
+        ModelSpec(**fields)
+    assert (caught.value.where, caught.value.field) == ("spec", field)
+    assert found in caught.value.found
+
+
+@pytest.mark.parametrize("fields, field, found", WRONG.values(), ids=WRONG.keys())
+def test_json_with_a_wrong_field_is_refused_with_the_name_of_its_file(fields, field, found):
+    with pytest.raises(BadInput) as caught:
+        ModelSpec.from_json(fields, "weights.safetensors")
+    assert (caught.value.where, caught.value.field) == ("weights.safetensors", field)
+
+
+@pytest.mark.parametrize("fields", VALID.values(), ids=VALID.keys())
+def test_what_the_wrong_specs_were_made_from_is_right(fields):
+    assert dataclasses.asdict(ModelSpec(**fields)).items() >= fields.items()
+
+
+def test_where_a_gru_resets_has_no_default():
+    without = {name: value for name, value in GRU.items() if name != "reset"}
+    with pytest.raises(BadInput, match="reset: expected one of before, after, found None"):
+        ModelSpec(**without)
+    with pytest.raises(BadInput, match="reset: expected one of before, after, found None"):
+        ModelSpec.from_json(without)
+
+
+@pytest.mark.parametrize("value", [None, [], "lstm", 3, [LSTM]])
+def test_json_that_is_no_object_is_refused(value):
+    with pytest.raises(BadInput, match="file: spec: expected an object"):
+        ModelSpec.from_json(value, "file")
+
+
+@pytest.mark.parametrize("field", ["cell", "d", "h", "q", "L"])
+def test_json_without_a_field_is_refused(field):
+    without = {name: value for name, value in LSTM.items() if name != field}
+    with pytest.raises(BadInput, match=f"the fields {field}, found none of that name"):
+        ModelSpec.from_json(without)
+
+
+def test_json_with_an_unknown_field_is_refused():
+    with pytest.raises(BadInput, match=r"found \['dropout'\]"):
+        ModelSpec.from_json(LSTM | {"dropout": 0.5})
+
+
+def test_a_spec_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ModelSpec(**LSTM).h = 6
+
+
+def test_the_first_layer_reads_d_inputs_and_the_others_h():
+    assert [ModelSpec(**LSTM).inputs_of(layer) for layer in (1, 2)] == [3, 5]
+
+
+def test_only_the_lstm_has_a_memory_cell():
+    assert {name: ModelSpec(**fields).states for name, fields in VALID.items()} == {
+        "rnn": ("H",),
+        "gru": ("H",),
+        "lstm": ("H", "C"),
+    }

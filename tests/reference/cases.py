@@ -1,0 +1,70 @@
+"""Models and data for the tests of the reference, and how far two sets of arrays are apart."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.parameters import initialise, state_shapes, zero_state
+from common.spec import ACTIVATIONS, ModelSpec
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and the sizes of its data. No two of n, d, h, q, T are equal unless one is 1."""
+
+    spec: ModelSpec
+    T: int = 6
+    n: int = 2
+    zero: bool = False
+
+    def parameters(self, dtype="float64"):
+        return initialise(self.spec, "uniform", 1, dtype)
+
+    def data(self, seed=2, dtype="float64"):
+        """X, Y and the initial state."""
+        rng = np.random.RandomState(seed)
+        X = rng.standard_normal((self.T, self.n, self.spec.d)).astype(dtype)
+        Y = rng.randint(0, self.spec.q, (self.T, self.n))
+        state = zero_state(self.spec, self.n, dtype)
+        if not self.zero:
+            for part, shape in state_shapes(self.spec, self.n).items():
+                state[part] = (0.5 * rng.standard_normal(shape)).astype(dtype)
+        return X, Y, state
+
+
+def specs(L, d=3, h=5, q=7):
+    """Every cell and variant with L layers; the vanilla RNN begins with each activation in turn."""
+    for first in range(len(ACTIVATIONS)):
+        phis = tuple(ACTIVATIONS[(first + layer) % len(ACTIVATIONS)] for layer in range(L))
+        yield f"rnn-{'-'.join(phis)}", ModelSpec("rnn", d, h, q, L, phis)
+    yield f"gru-before-L{L}", ModelSpec("gru", d, h, q, L, reset="before")
+    yield f"gru-after-L{L}", ModelSpec("gru", d, h, q, L, reset="after")
+    yield f"lstm-L{L}", ModelSpec("lstm", d, h, q, L)
+
+
+CASES = {name: Case(spec) for L in (1, 2, 3, 4) for name, spec in specs(L)}
+for _name, _spec in specs(2):
+    CASES |= {
+        f"{_name}-one-step": Case(_spec, T=1),
+        f"{_name}-one-example": Case(_spec, n=1),
+        f"{_name}-zero-state": Case(_spec, zero=True),
+    }
+
+
+def disagreement(found, expected, may_vanish=False):
+    """The largest error in any tensor, relative to the largest magnitude in that tensor.
+
+    Names and shapes must be the same. An expected tensor of zeros would compare nothing, so it is
+    refused, unless it may vanish: then the found one must be zero, too. NaN comes back as NaN.
+    """
+    assert found.keys() == expected.keys(), set(found) ^ set(expected)
+    errors = []
+    for name, right in expected.items():
+        assert np.shape(found[name]) == np.shape(right), name
+        scale = np.abs(right).max()
+        if scale == 0:
+            assert may_vanish, f"{name} is expected to be zero everywhere"
+            assert not np.any(found[name]), name
+        else:
+            errors.append(np.abs(found[name] - right).max() / scale)
+    return float(np.max(errors)) if errors else 0.0

@@ -1,0 +1,163 @@
+"""The slow twin: EQUATIONS.md once more, one number at a time.
+
+Lists, indices and loops; no matrix, no vectorised operation, and not a line shared with
+backends/numpy. The gradients are not written out at all: a tape (tape.py) derives them from the
+forward equations, so BPTT-1 to BPTT-7 are checked against something that does not know them.
+
+An array is a nested list, indexed as in EQUATIONS.md but counting from 0.
+"""
+
+import numpy as np
+
+from tests.reference.tape import Value, differentiate, exp, library, log, relu, sigmoid, tanh
+
+ACTIVATIONS = {"tanh": tanh, "relu": relu, "sigmoid": sigmoid, "identity": lambda a: a}
+
+
+def nested(array, wrap=lambda number: number):
+    """A NumPy array as nested lists of its own kind of number, each one wrapped."""
+    if np.ndim(array) == 0:
+        return wrap(array.item())
+    return [nested(part, wrap) for part in array]
+
+
+def gradient_of(values):
+    """The array of gradients of nested lists of Values."""
+    if isinstance(values, Value):
+        return values.gradient
+    return np.array([gradient_of(part) for part in values])
+
+
+def add_up(terms):
+    total = 0
+    for term in terms:
+        total = total + term
+    return total
+
+
+def product(row, W, j):
+    """Element j of a row times a matrix."""
+    return add_up(row[i] * W[i][j] for i in range(len(row)))
+
+
+class Stack:
+    """The forward equations, for parameters given as nested lists under canonical names.
+
+    ``params`` and ``state`` may hold bare numbers or Values. ``trace`` is filled by ``run``.
+    """
+
+    def __init__(self, spec, params, state):
+        self.spec, self.params = spec, params
+        self.state = {part: list(layers) for part, layers in state.items()}
+        self.trace = {part: [] for part in state}
+
+    def run(self, X):
+        """O for inputs X, the state moving on (STACK-1, OUT-1)."""
+        O = []
+        for X_t in X:
+            O.append([self.row_of_outputs(H) for H in self.step(X_t)])
+            for part, layers in self.state.items():
+                self.trace[part].append(list(layers))
+        return O
+
+    def step(self, X_t):
+        """H of the topmost layer, every layer having moved one step."""
+        for layer in range(self.spec.L):
+            before = {part: layers[layer] for part, layers in self.state.items()}
+            after = {part: [] for part in self.state}
+            for k in range(len(X_t)):
+                row = self.cell(layer, X_t[k], {part: rows[k] for part, rows in before.items()})
+                for part, rows in after.items():
+                    rows.append(row[part])
+            for part, rows in after.items():
+                self.state[part][layer] = rows
+            X_t = after["H"]
+        return X_t
+
+    def cell(self, layer, x, state):
+        """One layer, one step, one example: the new state."""
+        H, units = state["H"], range(self.spec.h)
+
+        def p(name):
+            return self.params[f"layer{layer + 1}.{name}"]
+
+        def gate(g, j):
+            return product(x, p(f"W_x{g}"), j) + product(H, p(f"W_h{g}"), j) + p(f"b_{g}")[j]
+
+        if self.spec.cell == "rnn":  # RNN-1
+            phi = ACTIVATIONS[self.spec.activations[layer]]
+            return {"H": [phi(gate("h", j)) for j in units]}
+
+        if self.spec.cell == "gru":
+            z = [sigmoid(gate("z", j)) for j in units]  # GRU-1
+            r = [sigmoid(gate("r", j)) for j in units]  # GRU-2
+            candidate = []
+            for j in units:
+                inner = product(x, p("W_xh"), j)
+                if self.spec.reset == "after":  # GRU-3a
+                    inner = inner + p("b_xh")[j]
+                    inner = inner + r[j] * (product(H, p("W_hh"), j) + p("b_hh")[j])
+                else:  # GRU-3b
+                    reset = [r[m] * H[m] for m in units]
+                    inner = inner + product(reset, p("W_hh"), j) + p("b_h")[j]
+                candidate.append(tanh(inner))
+            return {"H": [z[j] * H[j] + (1 - z[j]) * candidate[j] for j in units]}  # GRU-4
+
+        C = state["C"]
+        new_C, new_H = [], []
+        for j in units:
+            i, f, o = (sigmoid(gate(g, j)) for g in "ifo")  # LSTM-1, LSTM-2, LSTM-3
+            candidate = tanh(gate("c", j))  # LSTM-4
+            new_C.append(f * C[j] + i * candidate)  # LSTM-5
+            new_H.append(o * tanh(new_C[j]))  # LSTM-6
+        return {"H": new_H, "C": new_C}
+
+    def row_of_outputs(self, H):
+        W, b = self.params["output.W_hq"], self.params["output.b_q"]
+        return [product(H, W, j) + b[j] for j in range(self.spec.q)]  # OUT-1
+
+
+def loss_of(O, Y):
+    """LOSS-1; O and Y as nested lists."""
+    T, n = len(O), len(O[0])
+    total = 0
+    for t in range(T):
+        for k in range(n):
+            total = total + log(add_up(exp(score) for score in O[t][k])) - O[t][k][Y[t][k]]
+    return total / (T * n)
+
+
+def forward(spec, params, X, state):
+    """O, the last state and the trace as arrays; all arguments NumPy arrays of one dtype."""
+    stack = Stack(spec, *({name: nested(a) for name, a in d.items()} for d in (params, state)))
+    O = np.array(stack.run(nested(X)))
+    last = {part: np.array(layers) for part, layers in stack.state.items()}
+    return O, last, {part: np.array(steps) for part, steps in stack.trace.items()}
+
+
+def loss_and_gradients(spec, params, X, Y, state):
+    """The loss, and the gradients by every parameter, by X, H0 and C0, as arrays."""
+    leaves = {name: nested(array, Value) for name, array in params.items()}
+    leaves["X"] = nested(X, Value)
+    starts = {part: nested(array, Value) for part, array in state.items()}
+    loss = loss_of(Stack(spec, leaves, starts).run(leaves["X"]), nested(Y))
+    differentiate(loss)
+    leaves |= {f"{part}0": values for part, values in starts.items()}
+    return loss.number, {name: gradient_of(values) for name, values in leaves.items()}
+
+
+def train(spec, params, minibatches, state, learning_rate, theta):
+    """SGD over (X, Y) pairs, the state carried over as a constant.
+
+    Yields after each step: the loss, the norm, the clipped gradients and the parameters.
+    """
+    for X, Y in minibatches:
+        loss, gradients = loss_and_gradients(spec, params, X, Y, state)
+        _, state, _ = forward(spec, params, X, state)
+        numbers = [g for name in params for g in gradients[name].ravel().tolist()]
+        squares = add_up(g * g for g in numbers)
+        norm = library(squares).sqrt(squares)  # CLIP-1
+        scale = theta / norm if norm > theta else 1  # CLIP-2
+        clipped = {name: gradients[name] * scale for name in params}
+        params = {name: params[name] - learning_rate * clipped[name] for name in params}  # SGD-1
+        yield loss, norm, clipped, params
