@@ -59,6 +59,8 @@ class Equations:
 
 
 def implementation(name: str, device: str, dtype: str) -> Equations:
+    if name not in IMPLEMENTATIONS:
+        raise BadInput("numpy", "implementation", f"one of {', '.join(IMPLEMENTATIONS)}", name)
     if device != "cpu":
         raise BadInput("numpy", "device", "cpu", device)
     return Equations(dtype)

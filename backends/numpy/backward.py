@@ -3,7 +3,8 @@
 Every function goes back through one layer of equations.py: from dH (T, n, h), the gradient by the
 layer's outputs, to the gradients by its parameters, its inputs and its initial state. The loop
 holds only what is recurrent; the products that form the weights' gradients are done once for all
-steps.
+steps. The names are the document's: B is what step t+1 sends back, D = dH_t + B_t, and dg stands
+for its δg, the gradient by the pre-activation of gate g; dA holds those of all gates side by side.
 """
 
 import numpy as np
@@ -34,7 +35,7 @@ def sum_over_rows(array: np.ndarray) -> np.ndarray:
 
 
 def input_side(layer: Layer, cell: str, dA: np.ndarray) -> tuple[Arrays, np.ndarray]:
-    """dW_x = Σ_t X_tᵀ dA_t,  db = Σ dA_t,  dX_t = dA_t W_xᵀ   (BPTT-6)
+    """dW_xg = Σ_t X_tᵀ δg_t,  db_g = Σ δg_t,  dX_t = Σ_g δg_t W_xgᵀ   (BPTT-6)
 
     dA: (T, n, G·h), the gradient by XW   returns the gradients by name, and dX (T, n, in)
     """
@@ -47,7 +48,7 @@ def input_side(layer: Layer, cell: str, dA: np.ndarray) -> tuple[Arrays, np.ndar
 
 
 def recurrent_side(H: np.ndarray, gates: str, dA: np.ndarray) -> Arrays:
-    """dW_h = Σ_t H_{t−1}ᵀ dA_t   (BPTT-7)
+    """dW_hg = Σ_t H_{t−1}ᵀ δg_t   (BPTT-7)
 
     H: (T, n, h), already shifted   dA: (T, n, len(gates)·h)
     """
@@ -56,42 +57,43 @@ def recurrent_side(H: np.ndarray, gates: str, dA: np.ndarray) -> Arrays:
 
 
 def rnn_layer(layer: Layer, phi: str, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays]:
-    """δ_t = (dH_t + δ_{t+1} W_hhᵀ) ⊙ φ′   (BPTT-3)"""
+    """δh_t = D_t ⊙ φ′,  B_{t−1} = δh_t W_hhᵀ   (BPTT-3)"""
     dA = np.empty_like(dH)
     slope = DERIVATIVES[phi](layer.H[1:])
-    carried = np.zeros_like(layer.H[0])
+    B = np.zeros_like(layer.H[0])
     for t in reversed(range(len(dH))):
-        dA[t] = (dH[t] + carried) * slope[t]
-        carried = dA[t] @ layer.W_h.T
+        dA[t] = (dH[t] + B) * slope[t]
+        B = dA[t] @ layer.W_h.T
     grads, dX = input_side(layer, "rnn", dA)
-    return grads | recurrent_side(layer.H[:-1], "h", dA), dX, {"H": carried}
+    return grads | recurrent_side(layer.H[:-1], "h", dA), dX, {"H": B}
 
 
 def gru_layer(layer: Layer, reset: str, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays]:
-    """With D = dH_t + what comes from step t+1   (BPTT-4):
+    """δz = D ⊙ (H_{t−1} − H̃) ⊙ z(1−z),  δh = D ⊙ (1−z) ⊙ (1−H̃²)   (BPTT-4)
 
-    dz = D ⊙ (H_{t−1} − H̃) ⊙ z(1−z)      dh̃ = D ⊙ (1−z) ⊙ (1−H̃²)
-    after:  dr = dh̃ ⊙ (H_{t−1} W_hh + b_hh) ⊙ r(1−r)     back through W_hh goes dh̃ ⊙ r
-    before: dr = (dh̃ W_hhᵀ) ⊙ H_{t−1} ⊙ r(1−r)           back to H_{t−1} goes (dh̃ W_hhᵀ) ⊙ r
+    after:  M = (δh ⊙ r) W_hhᵀ   δr = δh ⊙ (H_{t−1} W_hh + b_hh) ⊙ r(1−r)
+            B_{t−1} = D ⊙ z + δz W_hzᵀ + δr W_hrᵀ + M
+    before: M = δh W_hhᵀ         δr = M ⊙ H_{t−1} ⊙ r(1−r)
+            B_{t−1} = D ⊙ z + δz W_hzᵀ + δr W_hrᵀ + M ⊙ r
     """
     z, r, candidate, product = (layer.gates[k] for k in ("z", "r", "h", "product"))
     H, h = layer.H, layer.H.shape[-1]
     W_hzr, W_hh = layer.W_h[:, : 2 * h], layer.W_h[:, 2 * h :]
     dA = np.empty((*dH.shape[:2], 3 * h), dH.dtype)
     dz, dr, dh = dA[..., :h], dA[..., h : 2 * h], dA[..., 2 * h :]
-    carried = np.zeros_like(H[0])
+    B = np.zeros_like(H[0])
     for t in reversed(range(len(dH))):
-        D = dH[t] + carried
+        D = dH[t] + B
         dz[t] = D * (H[t] - candidate[t]) * z[t] * (1 - z[t])
         dh[t] = D * (1 - z[t]) * (1 - candidate[t] ** 2)
         if reset == "after":
+            M = (dh[t] * r[t]) @ W_hh.T
             dr[t] = dh[t] * product[t] * r[t] * (1 - r[t])
-            through_candidate = (dh[t] * r[t]) @ W_hh.T
+            B = D * z[t] + dA[t, :, : 2 * h] @ W_hzr.T + M
         else:
-            back = dh[t] @ W_hh.T
-            dr[t] = back * H[t] * r[t] * (1 - r[t])
-            through_candidate = back * r[t]
-        carried = D * z[t] + dA[t, :, : 2 * h] @ W_hzr.T + through_candidate
+            M = dh[t] @ W_hh.T
+            dr[t] = M * H[t] * r[t] * (1 - r[t])
+            B = D * z[t] + dA[t, :, : 2 * h] @ W_hzr.T + M * r[t]
     grads, dX = input_side(layer, "gru", dA)
     grads |= recurrent_side(H[:-1], "zr", dA[..., : 2 * h])
     if reset == "after":
@@ -99,30 +101,32 @@ def gru_layer(layer: Layer, reset: str, dH: np.ndarray) -> tuple[Arrays, np.ndar
         grads |= recurrent_side(H[:-1], "h", dh * r)
     else:
         grads |= recurrent_side(r * H[:-1], "h", dh)
-    return grads, dX, {"H": carried}
+    return grads, dX, {"H": B}
 
 
 def lstm_layer(layer: Layer, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays]:
-    """With D = dH_t + what comes from step t+1, and dC likewise   (BPTT-5):
+    """K_t = D ⊙ o ⊙ (1 − tanh²(C_t)) + K_{t+1} ⊙ f_{t+1}   (BPTT-5)
 
-    do = D ⊙ tanh(C_t) ⊙ o(1−o)          dC ← dC + D ⊙ o ⊙ (1 − tanh²(C_t))
-    di = dC ⊙ C̃ ⊙ i(1−i)    df = dC ⊙ C_{t−1} ⊙ f(1−f)    dc = dC ⊙ i ⊙ (1−C̃²)
+    δi = K ⊙ C̃ ⊙ i(1−i)         δf = K ⊙ C_{t−1} ⊙ f(1−f)
+    δo = D ⊙ tanh(C_t) ⊙ o(1−o)   δc = K ⊙ i ⊙ (1−C̃²)
+    B_{t−1} = δi W_hiᵀ + δf W_hfᵀ + δo W_hoᵀ + δc W_hcᵀ
     """
     i, f, o, candidate, tanh_C = (layer.gates[k] for k in ("i", "f", "o", "c", "tanh_C"))
     h = layer.H.shape[-1]
     dA = np.empty((*dH.shape[:2], 4 * h), dH.dtype)
-    carried_H, dC = np.zeros_like(layer.H[0]), np.zeros_like(layer.H[0])
+    di, df, do, dc = (dA[..., gate * h : (gate + 1) * h] for gate in range(4))
+    B, K_f = np.zeros_like(layer.H[0]), np.zeros_like(layer.H[0])  # K_f: K_{t+1} ⊙ f_{t+1}
     for t in reversed(range(len(dH))):
-        D = dH[t] + carried_H
-        dC = dC + D * o[t] * (1 - tanh_C[t] ** 2)
-        dA[t, :, :h] = dC * candidate[t] * i[t] * (1 - i[t])
-        dA[t, :, h : 2 * h] = dC * layer.C[t] * f[t] * (1 - f[t])
-        dA[t, :, 2 * h : 3 * h] = D * tanh_C[t] * o[t] * (1 - o[t])
-        dA[t, :, 3 * h :] = dC * i[t] * (1 - candidate[t] ** 2)
-        carried_H = dA[t] @ layer.W_h.T
-        dC = dC * f[t]
+        D = dH[t] + B
+        K = D * o[t] * (1 - tanh_C[t] ** 2) + K_f
+        di[t] = K * candidate[t] * i[t] * (1 - i[t])
+        df[t] = K * layer.C[t] * f[t] * (1 - f[t])
+        do[t] = D * tanh_C[t] * o[t] * (1 - o[t])
+        dc[t] = K * i[t] * (1 - candidate[t] ** 2)
+        B = dA[t] @ layer.W_h.T
+        K_f = K * f[t]
     grads, dX = input_side(layer, "lstm", dA)
-    return grads | recurrent_side(layer.H[:-1], "ifoc", dA), dX, {"H": carried_H, "C": dC}
+    return grads | recurrent_side(layer.H[:-1], "ifoc", dA), dX, {"H": B, "C": K_f}
 
 
 def loss_and_gradients(
