@@ -20,6 +20,9 @@ class BadInput(Exception):
     def __init__(self, where: object, field: str, expected: str, found: object) -> None:
         self.where, self.field, self.expected, self.found = str(where), field, expected, str(found)
         place = f"{where}: {field}" if field else f"{where}"
-        # Control characters from a hostile file must not reach a terminal, nor break the one line.
-        line = f"{place}: expected {expected}, found {found}"
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
+        super().__init__(printable(f"{place}: expected {expected}, found {found}"))
+
+
+def printable(text: str) -> str:
+    """The text in one line: control characters from a hostile file must not reach a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

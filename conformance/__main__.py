@@ -1,6 +1,7 @@
 """The command line: ``python -m conformance cases | record | judge | bench``."""
 
 import argparse
+import functools
 import io
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
 from common.files import write_json, write_text
 from conformance import table
 from conformance.bench import bench
-from conformance.cases import find_case, select
+from conformance.cases import find_case, material, select
 from conformance.given import gather
 from conformance.judge import judge
 from conformance.progress import WIDTH_OF_A_PIPE, Progress, results_console
@@ -31,6 +32,7 @@ EXAMPLES = """examples:
   python -m conformance bench --backend pytorch
 """
 INTERRUPTED = 130
+LONGEST_LIMIT = 86_400.0
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -59,14 +61,16 @@ def make_parser() -> argparse.ArgumentParser:
     quiet = argparse.ArgumentParser(add_help=False)
     quiet.add_argument("--quiet", action="store_true", help="no progress")
 
-    commands.add_parser("cases", parents=[which], help="list the cases")
+    # A subparser does not take this over: ``--case`` would stand for ``--cases``.
+    add = functools.partial(commands.add_parser, allow_abbrev=False)
+    add("cases", parents=[which], help="list the cases")
 
-    recorder = commands.add_parser("record", parents=[which, quiet], help="run one backend")
+    recorder = add("record", parents=[which, quiet], help="run one backend")
     recorder.add_argument("--backend", required=True, metavar="NAME", help=", ".join(MODULES))
     recorder.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     recorder.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER")
     recorder.add_argument(
-        "--limit", type=float, default=CASE_LIMIT, metavar="SECONDS", help="per case"
+        "--limit", type=_seconds, default=CASE_LIMIT, metavar="SECONDS", help="per case"
     )
     recorder.add_argument(
         "--threads",
@@ -76,14 +80,14 @@ def make_parser() -> argparse.ArgumentParser:
         help="default 1: cases are small, and backends that run side by side slow one another down",
     )
 
-    judger = commands.add_parser("judge", parents=[which, quiet], help="compare the records")
+    judger = add("judge", parents=[which, quiet], help="compare the records")
     judger.add_argument("results", type=Path, metavar="FOLDER")
     judger.add_argument("--expect", nargs="+", default=[], metavar="BACKEND", help="must be there")
     judger.add_argument("--json", type=Path, metavar="FILE", help="write the verdict")
     judger.add_argument("--svg", type=Path, metavar="FILE", help="write the table as a picture")
     judger.add_argument("--readme", type=Path, metavar="FILE", help="replace its results table")
 
-    bencher = commands.add_parser("bench", parents=[quiet], help="measure speed as ratios")
+    bencher = add("bench", parents=[quiet], help="measure speed as ratios")
     bencher.add_argument("--backend", metavar="NAME", help="default: all in this environment")
     return parser
 
@@ -98,6 +102,16 @@ def _positive(value: str) -> int:
     if (number := _count(value)) < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, found {value!r}")
     return number
+
+
+def _seconds(value: str) -> float:
+    try:
+        if 0 < (number := float(value)) <= LONGEST_LIMIT:
+            return number
+    except ValueError:
+        pass
+    expected = f"a number above 0 and up to {LONGEST_LIMIT:g}"
+    raise argparse.ArgumentTypeError(f"expected {expected}, found {value!r}")
 
 
 def list_cases(options: argparse.Namespace) -> int:
@@ -119,8 +133,9 @@ def list_cases(options: argparse.Namespace) -> int:
 def run_record(options: argparse.Namespace) -> int:
     given = gather(load_corpus(options.text), options.weights)
     names = select(options.cases, options.random, options.seed, given.weights is not None)
-    for name in names:
-        find_case(name, given)
+    for case in (find_case(name, given) for name in names):
+        if case.text:
+            material(case, given.corpus)  # before anything is written: the text may be too short
     request = Request(
         backend=options.backend,
         device=options.device,
@@ -182,7 +197,10 @@ def _check_given(options: argparse.Namespace, verdict: Verdict) -> None:
 def update_readme(path: Path, results: str) -> None:
     """Replace what stands between the markers ``<!-- results -->`` and ``<!-- /results -->``."""
     start, end = "<!-- results -->\n", "<!-- /results -->"
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(path, "", "UTF-8", error) from None
     before, found, rest = text.partition(start)
     _, found_end, after = rest.partition(end)
     if not (found and found_end):

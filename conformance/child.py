@@ -1,5 +1,6 @@
 """A worker process seen from its parent: ask it, and survive its death."""
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,14 @@ from common.errors import BadInput
 
 START_LIMIT = 300.0
 """Seconds for the framework's import; TensorFlow on a cold disk takes most of a minute."""
+
+STARTS = 2
+"""After as many failed starts in a row a worker is given up: a framework that hangs while it is
+imported must not do so for every case."""
+
+END_LIMIT = 10.0
+"""Seconds for a worker that has closed its pipe to end by itself, so that its exit code is its own
+and not that of being killed."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -43,9 +52,12 @@ class Child:
         self.command += ["--device", device, "--given", str(given.resolve()), "--dtypes", *dtypes]
         self.log = log
         self.process: subprocess.Popen[str] | None = None
+        self.failed_starts: list[Died] = []
 
     def start(self) -> dict[str, Any]:
         """Start a worker and wait until its framework is there; BadInput if it cannot be."""
+        if len(self.failed_starts) == STARTS:
+            raise self.failed_starts[-1]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -56,7 +68,12 @@ class Child:
                 cwd=Path(__file__).parents[1],
                 env=self.environment,
             )
-        greeting = self._answer(START_LIMIT)
+        try:
+            greeting = self._answer(START_LIMIT)
+        except Died as death:
+            self.failed_starts.append(Died(f"the worker did not start: {death}"))
+            raise self.failed_starts[-1] from None
+        self.failed_starts.clear()
         if "bad input" in greeting:
             self.stop()
             raise BadInput(*greeting["bad input"])
@@ -87,7 +104,14 @@ class Child:
         finally:
             timer.cancel()
         if line.endswith("\n") and not late.is_set():
-            return json.loads(line)
+            try:
+                return json.loads(line)
+            except json.JSONDecodeError:
+                self.stop()
+                raise Died(f"it answered {line.strip()[:80]!r}, which is not JSON") from None
+        if not late.is_set():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_LIMIT)
         self.stop()
         if late.is_set():
             raise Died(f"no answer within {limit:g} s")
@@ -98,7 +122,8 @@ class Child:
         if self.process is None:
             return
         self.process.kill() if self.process.poll() is None else None
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # a question that it did not live to read
+            self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
         self.process = None

@@ -62,8 +62,9 @@ class Deviation:
         )
 
     def excuses(self, comparison: Comparison) -> bool:
-        """Whether a comparison stays within the margin. NaN and missing tensors never do."""
-        return comparison.error <= self.ladder["margin"]
+        """Whether a comparison fails within the margin. NaN and missing tensors never do, nor does
+        an option that is ignored: it fails because its error is too small."""
+        return comparison.bound < comparison.error <= self.ladder["margin"]
 
     @property
     def stale(self) -> bool:

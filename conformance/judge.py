@@ -5,6 +5,7 @@ judged like one made just now; bounds can be changed and the records judged agai
 """
 
 import fnmatch
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,9 @@ from conformance.verdict import (
     CaseResult,
     Verdict,
 )
+
+STAGES = {"gradients": "backward", "clip": "clip", "steps": "update"}
+"""What the rungs above the loss are parts of."""
 
 
 @dataclass(frozen=True)
@@ -215,10 +219,10 @@ def _place(result: CaseResult, got: Arrays, answer: Answer, bound: Bound, dtype:
     first = result.first_failure()
     if first.rung == "outputs" and first.tensor == "forward/O" and len(first.index) == 3:
         return f"forward, step {first.index[0] + 1}, output layer"
-    if first.rung in ("gradients", "clip", "steps"):
-        failed = [c.tensor.split("/")[1] for c in result.rungs()[first.rung] if not c.passed]
+    if first.rung in STAGES:
+        failed = [c.tensor.partition("/")[2] for c in result.rungs()[first.rung] if not c.passed]
         if any(name.startswith("output.") for name in failed):
-            return "backward, output layer"
-        layers = [int(n.split(".")[0].removeprefix("layer")) for n in failed if "." in n]
-        return f"backward, layer {max(layers)}" if layers else "backward, below layer 1"
+            return f"{STAGES[first.rung]}, output layer"
+        layers = [int(m[1]) for name in failed if (m := re.match(r"layer(\d{1,9})\.", name))]
+        return f"{STAGES[first.rung]}, " + (f"layer {max(layers)}" if layers else first.tensor)
     return first.tensor

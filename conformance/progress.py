@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from common.errors import printable
+
 WIDTH_OF_A_PIPE = 180
 
 
@@ -26,7 +28,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """One finished line. Nothing in it is read as rich's markup."""
-        self.console.print(line, markup=False)
+        self.console.print(printable(line), markup=False)
 
     def over(self, what: str, items: Sequence[str]) -> Iterator[str]:
         """Go through items; a terminal sees a bar with the item at hand and the time left."""

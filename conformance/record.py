@@ -50,7 +50,7 @@ class Request:
 
     @property
     def folder(self) -> Path:
-        return self.out / f"{check_name(self.backend)}-{self.device}"
+        return self.out / f"{self.backend}-{self.device}"
 
     @property
     def partial(self) -> Path:
@@ -84,6 +84,7 @@ def record(request: Request, progress: Progress) -> dict[str, Any]:
     Raises BadInput if the backend or the device is not there; nothing is overwritten then.
     """
     began = time.monotonic()
+    check_name(request.backend)
     request.partial.mkdir(parents=True, exist_ok=True)
     save_given(request.partial / "given.safetensors", request.given)
     log = request.partial / "worker.log"

@@ -79,13 +79,21 @@ def _load(folder: Path) -> Record:
     for field, kind in FIELDS.items():
         if not isinstance(data.get(field), kind):
             raise BadInput(path, field, f"a {kind.__name__}", repr(data.get(field))[:80])
+    for field in ("dtypes", "implementations", "cases"):
+        if not data[field] or not all(isinstance(name, str) for name in data[field]):
+            raise BadInput(path, field, "a list of names", repr(data[field])[:80])
+    for field in ("name", "sha256"):
+        if not isinstance(data["text"].get(field), str):
+            raise BadInput(path, "text", f"its {field}", repr(data["text"])[:80])
     if data["suite"] != SUITE_VERSION:
         raise BadInput(path, "suite", f"version {SUITE_VERSION}", f"version {data['suite']}")
     for implementation in data["implementations"]:
         for dtype in data["dtypes"]:
-            entries = data["entries"].get(implementation, {}).get(dtype, {})
             for case in data["cases"]:
-                _check_entry(path, f"{implementation} {dtype} {case}", entries.get(case))
+                entry = data["entries"]
+                for key in (implementation, dtype, case):
+                    entry = entry.get(key) if isinstance(entry, dict) else None
+                _check_entry(path, f"{implementation} {dtype} {case}", entry)
     return Record(folder, data, load_given(folder / "given.safetensors"))
 
 
@@ -94,6 +102,8 @@ def _check_entry(path: Path, field: str, entry: Any) -> None:
         raise BadInput(path, field, f"a status out of {', '.join(STATUSES)}", repr(entry)[:80])
     if entry["status"] == "recorded" and not isinstance(entry.get("digest"), str):
         raise BadInput(path, field, "a digest", repr(entry.get("digest")))
+    if not isinstance(entry.get("inapplicable", {}), dict):
+        raise BadInput(path, field, "reasons by invariance", repr(entry["inapplicable"])[:80])
     if entry["status"] != "recorded" and not isinstance(entry.get("reason"), str):
         raise BadInput(path, field, "a reason", repr(entry.get("reason")))
 
@@ -102,7 +112,7 @@ def _check_same(first: Record, other: Record) -> None:
     """Records that answer different questions cannot be compared."""
     path = other.folder / "record.json"
     for field, of in (
-        ("text", lambda record: record.data["text"].get("sha256")),
+        ("text", lambda record: record.data["text"]["sha256"]),
         ("weights", lambda record: record.data.get("weights")),
     ):
         if of(first) != of(other):

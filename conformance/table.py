@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from common.errors import printable
 from conformance.compare import RUNGS
 from conformance.verdict import (
     CRASHED,
@@ -24,15 +25,20 @@ BANDS = (1.0, 2.0, 4.0, 8.0)
 
 
 def show(verdict: Verdict, console: Console) -> None:
-    """Print the whole verdict. Text from records is never read as markup."""
+    """Print the whole verdict."""
     console.print(ladder(verdict))
     console.print(distribution(verdict))
     for line in summary(verdict):
-        console.print(Text(line))
+        console.print(_text(line))
     for result in verdict.failures:
         for line in failure(result):
-            console.print(Text(line), soft_wrap=True)
-    console.print(Text(verdict.sentence(), style="bold green" if verdict.passed else "bold red"))
+            console.print(_text(line), soft_wrap=True)
+    console.print(_text(verdict.sentence(), "bold green" if verdict.passed else "bold red"))
+
+
+def _text(line: str, style: str = "") -> Text:
+    """Text from records is never read as markup, and nothing in it reaches the terminal as such."""
+    return Text(printable(line), style)
 
 
 def ladder(verdict: Verdict) -> Table:
@@ -49,9 +55,9 @@ def ladder(verdict: Verdict) -> Table:
         name = implementation if device == "cpu" else f"{implementation} ({device})"
         results = [result for result in verdict.results if result.row == row]
         cells = [_rung_cell(results, rung) for rung in RUNGS]
-        table.add_row(Text(name), Text(dtype), *cells, _other(results))
+        table.add_row(_text(name), _text(dtype), *cells, _other(results))
     for backend in verdict.absent:
-        table.add_row(Text(backend), "", *[""] * len(RUNGS), Text("✗ not run: no record", "red"))
+        table.add_row(_text(backend), "", *[""] * len(RUNGS), Text("✗ not run: no record", "red"))
     return table
 
 
@@ -103,7 +109,7 @@ def distribution(verdict: Verdict) -> Table:
         shares = [f"{count / len(ratios):.2%}" for count in counts]
         middle, worst = f"{np.median(ratios):.2f}×", f"{ratios.max():.2f}×"
         name = row[0] if row[1] == "cpu" else f"{row[0]} ({row[1]})"
-        table.add_row(Text(name), row[2], f"{len(ratios):,}", *shares, middle, worst)
+        table.add_row(_text(name), _text(row[2]), f"{len(ratios):,}", *shares, middle, worst)
     return table
 
 
@@ -165,4 +171,5 @@ def markdown(verdict: Verdict) -> str:
         lines.append(f"| {row[0]} | {row[2]} | {' | '.join(cells)} | {unsupported or ''} |")
     passes = sum(result.status == PASS for result in verdict.results)
     notes = [verdict.sentence(), *summary(verdict)[:1], f"{passes:,} case results passed."]
-    return "\n".join([*lines, "", *(f"{note}  " for note in notes)]) + "\n"
+    lines += ["", *(f"{note}  " for note in notes)]
+    return "".join(f"{printable(line)}\n" for line in lines)

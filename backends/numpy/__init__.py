@@ -4,6 +4,7 @@ import platform
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from backends.numpy.backward import loss_and_gradients
 from backends.numpy.equations import forward
@@ -67,9 +68,13 @@ def implementation(name: str, device: str, dtype: str) -> Equations:
 
 
 def passport(device: str) -> dict[str, Any]:
+    # NumPy's own matrix products, if it was built without a BLAS, run in one thread.
+    libraries = [lib for lib in threadpool_info() if lib["user_api"] == "blas"]
     return {
         "framework": "numpy",
         "version": np.__version__,
         "device": platform.processor() or platform.machine(),
+        "threads": max((lib["num_threads"] for lib in libraries), default=1),
+        "blas": [f"{lib['internal_api']} {lib['version']}" for lib in libraries],
         "kernel path": {"float32": "vectorised NumPy", "float64": "vectorised NumPy"},
     }
