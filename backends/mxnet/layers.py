@@ -1,0 +1,169 @@
+"""Gluon's own rnn.RNN, rnn.GRU and rnn.LSTM, and how their weights map to the canonical ones.
+
+Gluon stacks the gates along the rows, (G·h, in), keeps two biases per layer, and names layers from
+0. Its candidate is called g in the LSTM and n in the GRU. Source: MXNet 1.9.1, ``gluon.rnn``.
+"""
+
+from collections.abc import Callable
+from itertools import groupby
+
+import mxnet as mx
+import numpy as np
+from mxnet import gluon, init, nd
+from mxnet.gluon import nn
+from mxnet.gluon.rnn.rnn_layer import _RNNLayer
+from mxnet.ndarray import NDArray
+
+from backends.mxnet.equations import State
+from backends.mxnet.runtime import to_array
+from common.parameters import layer_parameters, parameter_shapes
+from common.spec import ModelSpec
+
+GATE_ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
+"""Gluon's order of the gates, in canonical letters: r, z, n and i, f, g, o."""
+
+LARGEST_RNN = 2
+"""How many layers one rnn.RNN differentiates correctly on every kernel path; see
+native-rnn-middle-layers in conformance/deviations.toml."""
+
+
+def unsupported(spec: ModelSpec, device: mx.Context, dtype: str) -> str | None:
+    """What Gluon's layers cannot express, or not in this dtype."""
+    if spec.reset == "before":
+        return "rnn.GRU resets after the matrix product only"
+    for activation in spec.activations:
+        if activation not in ("tanh", "relu"):
+            return f"rnn.RNN knows tanh and relu, not {activation}"
+        if activation == "relu" and dtype == "float64" and device.device_type == "cpu":
+            return "rnn.RNN rounds relu to float32 on the CPU (native-relu-rounds-to-float32)"
+    return None
+
+
+def to_native(spec: ModelSpec, p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One layer, canonical → Gluon: stacked, transposed, b in the input bias, 0 in the other.
+
+    Only the reset-after GRU's candidate has a second bias of its own, b_hh.
+    """
+    gates = GATE_ORDER[spec.cell]
+    zeros = np.zeros_like(p["W_hh" if "W_hh" in p else "W_hi"][0])
+    return {
+        "i2h_weight": np.concatenate([p[f"W_x{gate}"].T for gate in gates]),
+        "h2h_weight": np.concatenate([p[f"W_h{gate}"].T for gate in gates]),
+        "i2h_bias": np.concatenate([p.get(f"b_{gate}", p.get("b_xh")) for gate in gates]),
+        "h2h_bias": np.concatenate([p.get(f"b_h{gate}", zeros) for gate in gates]),
+    }
+
+
+def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One layer, Gluon → canonical. Holds for gradients too: the bias that carries b has b's."""
+    gates = GATE_ORDER[spec.cell]
+    blocks = {
+        name: dict(zip(gates, np.split(array, len(gates)), strict=True))
+        for name, array in native.items()
+    }
+    p = {}
+    for gate in gates:
+        p[f"W_x{gate}"] = blocks["i2h_weight"][gate].T
+        p[f"W_h{gate}"] = blocks["h2h_weight"][gate].T
+        p[f"b_{gate}"] = blocks["i2h_bias"][gate]
+    if spec.reset == "after":
+        p["b_xh"], p["b_hh"] = p.pop("b_h"), blocks["h2h_bias"]["h"]
+    return p
+
+
+def make_blocks(spec: ModelSpec, dtype: str) -> list[_RNNLayer]:
+    """One rnn.GRU or rnn.LSTM for all layers. An rnn.RNN has one activation for all its layers, so
+    each run of layers with the same activation is an rnn.RNN, or several of ``LARGEST_RNN``."""
+    if spec.cell != "rnn":
+        kind = {"gru": gluon.rnn.GRU, "lstm": gluon.rnn.LSTM}[spec.cell]
+        return [kind(spec.h, spec.L, input_size=spec.d, dtype=dtype)]
+    blocks, d = [], spec.d
+    for activation, run in groupby(spec.activations):
+        layers = len(list(run))
+        while layers:
+            size = min(layers, LARGEST_RNN)
+            # Without an activation it would be relu.
+            blocks.append(gluon.rnn.RNN(spec.h, size, activation, input_size=d, dtype=dtype))
+            layers, d = layers - size, spec.h
+    return blocks
+
+
+class Layers:
+    """Gluon's layers with an nn.Dense on top, loaded with canonical parameters.
+
+    The output's bias is added outside of the nn.Dense, which adds up its gradient less accurately
+    (onednn-dense-bias-gradient-inaccurate in conformance/deviations.toml).
+    """
+
+    def __init__(self, spec: ModelSpec, params: State) -> None:
+        self.spec = spec
+        like = params["output.b_q"]
+        dtype = np.dtype(like.dtype).name
+        self.blocks = make_blocks(spec, dtype)
+        options = {"flatten": False, "use_bias": False, "in_units": spec.h, "dtype": dtype}
+        self.output = nn.Dense(spec.q, **options)
+        self.bias = gluon.Parameter("bias", shape=like.shape, dtype=dtype)
+        for module in (*self.blocks, self.output, self.bias):
+            # Zeros: the other initialisers can fail in float64 (float64-initialisers-under-set-np).
+            module.initialize(init.Zero(), ctx=like.context)
+        self.output.weight.set_data(params["output.W_hq"].T)
+        self.bias.set_data(params["output.b_q"])
+        arrays = {name: to_array(tensor) for name, tensor in params.items()}
+        self.frozen: list[NDArray] = []
+        for layer, native in enumerate(self.native_parameters()):
+            values = to_native(spec, layer_parameters(arrays, layer + 1))
+            for name, parameter in native.items():
+                parameter.set_data(nd.array(values[name], dtype=dtype))
+            self.freeze(native["h2h_bias"])
+        modules = [*self.blocks, self.output]
+        found = [w for module in modules for w in module.collect_params().values()]
+        self.trainable = [w.data() for w in (*found, self.bias) if w.grad_req != "null"]
+
+    def native_parameters(self) -> list[dict[str, gluon.Parameter]]:
+        """Gluon's four parameters of each layer, from the bottom up."""
+        kinds = ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
+        return [
+            {kind: getattr(block, f"l{layer}_{kind}") for kind in kinds}
+            for block in self.blocks
+            for layer in range(block._num_layers)
+        ]
+
+    def freeze(self, h2h_bias: gluon.Parameter) -> None:
+        """Two trainable biases would move twice as fast as the equations' one, and count twice in
+        the norm; so the second one stays 0, but for the reset-after candidate's b_hh."""
+        if self.spec.reset != "after":
+            h2h_bias.grad_req = "null"
+            return
+        self.frozen.append(h2h_bias.grad()[: 2 * self.spec.h])
+
+    def __call__(self, X: NDArray, state: State) -> tuple[NDArray, State]:
+        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
+        H, first, after = X, 0, []
+        for block in self.blocks:
+            last = first + block._num_layers
+            H, parts = block(H, [part[first:last] for part in state.values()])
+            after.append(parts)
+            first = last
+        last_state = (nd.concat(*parts, dim=0) for parts in zip(*after, strict=True))
+        return self.output(H) + self.bias.data(), dict(zip(state, last_state, strict=True))
+
+    def trace(self, X: NDArray, state: State) -> list[State]:
+        """The state after every step. The layers show the inner layers only at the end of a call,
+        so each step is a call."""
+        steps = []
+        for t in range(len(X)):
+            _, state = self(X[t : t + 1], state)
+            steps.append(state)
+        return steps
+
+    def canonical(self, read: Callable[[NDArray], NDArray]) -> dict[str, np.ndarray]:
+        """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""
+        found = {"output.W_hq": to_array(read(self.output.weight.data())).T}
+        found["output.b_q"] = to_array(read(self.bias.data()))
+        for layer, native in enumerate(self.native_parameters()):
+            # A frozen bias has no gradient; nothing canonical is read from it either.
+            present = {kind: (w.data(), read(w.data())) for kind, w in native.items()}
+            arrays = {k: to_array(w if v is None else v) for k, (w, v) in present.items()}
+            for name, array in to_canonical(self.spec, arrays).items():
+                found[f"layer{layer + 1}.{name}"] = array
+        return {name: found[name] for name in parameter_shapes(self.spec)}

@@ -1,0 +1,107 @@
+"""Loss, gradients and the training step, the same for the equations and for the layers."""
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, nd
+from mxnet.ndarray import NDArray
+
+from backends.mxnet.equations import Equations, State, cross_entropy
+from backends.mxnet.layers import Layers
+from backends.mxnet.runtime import to_array
+from backends.protocol import Forward, Gradients, Step
+from common.parameters import Arrays
+from common.recipe import Recipe
+
+
+class Model:
+    """An ``Equations`` or ``Layers`` net behind the protocol: NumPy in, NumPy out."""
+
+    def __init__(self, net: Equations | Layers, device: mx.Context, dtype: str) -> None:
+        self.net, self.device, self.dtype = net, device, dtype
+
+    def tensor(self, array: np.ndarray) -> NDArray:
+        return nd.array(array, self.device, self.dtype)
+
+    def tensors(self, state: Arrays) -> State:
+        return {part: self.tensor(array) for part, array in state.items()}
+
+    def parameters(self) -> Arrays:
+        return self.net.canonical(lambda parameter: parameter)
+
+    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
+        O, last = self.net(self.tensor(X), self.tensors(state))
+        trace = self.net.trace(self.tensor(X), self.tensors(state))
+        return Forward(
+            to_array(O),
+            {part: to_array(tensor) for part, tensor in last.items()},
+            {part: to_array(nd.stack(*[step[part] for step in trace])) for part in state},
+        )
+
+    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+        inputs, start = self.tensor(X), self.tensors(state)
+        for tensor in start.values():
+            tensor.attach_grad()
+        loss = backward(self.net, inputs, nd.array(Y, self.device, "int32"), start)[0]
+        grads = self.net.canonical(lambda parameter: parameter.grad)
+        grads["X"] = to_array(inputs.grad)
+        grads |= {f"{part}0": to_array(tensor.grad) for part, tensor in start.items()}
+        return Gradients(loss.asscalar().item(), grads)
+
+    def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
+        return Trainer(self, recipe, self.tensors(state))
+
+
+def backward(
+    net: Equations | Layers, X: NDArray, Y: NDArray, state: State
+) -> tuple[NDArray, State]:
+    """The mean loss and the last state; the gradients are left in the parameters' ``.grad``.
+
+    X always asks for its gradient: without it, Gluon's layers leave those of their lower layers
+    zero or undefined (conformance/deviations.toml).
+    """
+    X.attach_grad()
+    with autograd.record():
+        O, last = net(X, state)
+        loss = cross_entropy(O, Y)
+    loss.backward()
+    for part in net.frozen:
+        part[:] = 0
+    return loss, last
+
+
+def clip(parameters: list[NDArray], theta: float) -> NDArray:
+    """‖g‖ = √Σ g²  over all parameters (CLIP-1);  g ← g · θ/‖g‖ if ‖g‖ > θ (CLIP-2)
+
+    Not ``gluon.utils.clip_global_norm``, which divides by ‖g‖ + 1e-8. The scale is min(1, θ/‖g‖),
+    so that no value has to be read to decide.
+    """
+    grads = [parameter.grad for parameter in parameters]
+    norm = nd.add_n(*[grad.square().sum() for grad in grads]).sqrt()
+    scale = nd.minimum(theta / norm, 1)
+    for grad in grads:
+        grad *= scale
+    return norm
+
+
+class Trainer:
+    """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached."""
+
+    def __init__(self, model: Model, recipe: Recipe, state: State) -> None:
+        self.model, self.recipe, self.state = model, recipe, state
+
+    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+        net = self.model.net
+        Y = nd.array(Y, self.model.device, "int32")
+        loss, last = backward(net, self.model.tensor(X), Y, self.state)
+        self.state = {part: tensor.detach() for part, tensor in last.items()}
+        norm = clip(net.trainable, self.recipe.clip)
+        for parameter in net.trainable:
+            # Not ``sgd_update``, which rounds η to float32.
+            parameter -= self.recipe.learning_rate * parameter.grad
+        return Step(loss.asscalar().item(), norm.asscalar().item())
+
+    def gradients(self) -> Arrays:
+        return self.model.net.canonical(lambda parameter: parameter.grad)
+
+    def parameters(self) -> Arrays:
+        return self.model.parameters()

@@ -1,0 +1,110 @@
+"""Loss, gradients and the training step, the same for the equations and for the layers."""
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import Tensor
+
+from backends.protocol import Forward, Gradients, Step
+from backends.tensorflow.equations import Equations, State, cross_entropy
+from backends.tensorflow.layers import Layers
+from backends.tensorflow.runtime import Compiled, to_array
+from common.parameters import Arrays
+from common.recipe import Recipe
+
+
+class Model:
+    """An ``Equations`` or ``Layers`` net behind the protocol: NumPy in, NumPy out."""
+
+    def __init__(self, net: Equations | Layers, device: str, dtype: tf.DType) -> None:
+        self.net, self.device, self.dtype = net, device, dtype
+        self.compiled = Compiled(self.differentiate)
+
+    def tensor(self, array: np.ndarray) -> Tensor:
+        return tf.convert_to_tensor(array.astype(self.dtype.as_numpy_dtype))
+
+    def tensors(self, state: Arrays) -> State:
+        return {part: self.tensor(array) for part, array in state.items()}
+
+    def parameters(self) -> Arrays:
+        return self.net.canonical(self.net.trainable)
+
+    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
+        with tf.device(self.device):
+            O, last, trace = self.net.forward(self.tensor(X), self.tensors(state))
+        return Forward(to_array(O), to_arrays(last), to_arrays(trace))
+
+    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+        with tf.device(self.device):
+            start = self.tensors(state)
+            loss, grads, inputs = self.compiled(self.tensor(X), tf.constant(Y, tf.int64), start)
+        found = self.net.canonical(grads) | {"X": to_array(inputs["X"])}
+        found |= {f"{part}0": to_array(inputs[part]) for part in state}
+        return Gradients(float(loss), found)
+
+    def differentiate(
+        self, X: Tensor, Y: Tensor, state: State
+    ) -> tuple[Tensor, list[Tensor], State]:
+        """The mean loss and its gradients by the parameters, and by X and the initial state."""
+        loss, _, grads, inputs = backward(self.net, X, Y, state, {"X": X, **state})
+        return loss, grads, inputs
+
+    def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
+        with tf.device(self.device):
+            return Trainer(self, recipe, self.tensors(state))
+
+
+def to_arrays(state: State) -> Arrays:
+    return {part: to_array(tensor) for part, tensor in state.items()}
+
+
+def backward(
+    net: Equations | Layers, X: Tensor, Y: Tensor, state: State, inputs: State
+) -> tuple[Tensor, State, list[Tensor], State]:
+    """The mean loss, the last state, and the gradients by the parameters and by ``inputs``."""
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        O, last = net(X, state)
+        loss = cross_entropy(O, Y)
+    grads, inputs = tape.gradient(loss, (net.trainable, inputs))
+    return loss, last, net.freeze(grads), inputs
+
+
+def clip(grads: list[Tensor], theta: float) -> tuple[Tensor, list[Tensor]]:
+    """‖g‖ = √Σ g²  over all parameters (CLIP-1);  g ← g · θ/‖g‖ if ‖g‖ > θ (CLIP-2)
+
+    Not ``tf.clip_by_global_norm``, which multiplies by θ · min(1/‖g‖, 1/θ) and so rounds gradients
+    that it should leave alone. The scale is min(1, θ/‖g‖), so that no value has to be read from
+    the device to decide.
+    """
+    norm = tf.sqrt(tf.add_n([tf.reduce_sum(grad * grad) for grad in grads]))
+    scale = tf.minimum(theta / norm, 1)
+    return norm, [grad * scale for grad in grads]
+
+
+class Trainer:
+    """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached."""
+
+    def __init__(self, model: Model, recipe: Recipe, state: State) -> None:
+        self.model, self.recipe, self.state = model, recipe, state
+        self.compiled = Compiled(self.update)
+
+    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+        with tf.device(self.model.device):
+            X, Y = self.model.tensor(X), tf.constant(Y, tf.int64)
+            loss, norm, self.state, self.grads = self.compiled(X, Y, self.state)
+        return Step(float(loss), float(norm))
+
+    def update(self, X: Tensor, Y: Tensor, state: State):
+        """The loss, the norm before the clip, the last state and the clipped gradients."""
+        net = self.model.net
+        loss, last, grads, _ = backward(net, X, Y, state, {})
+        norm, grads = clip(grads, self.recipe.clip)
+        for parameter, grad in zip(net.trainable, grads, strict=True):
+            parameter.assign_sub(self.recipe.learning_rate * grad)
+        return loss, norm, last, grads
+
+    def gradients(self) -> Arrays:
+        return self.model.net.canonical(self.grads)
+
+    def parameters(self) -> Arrays:
+        return self.model.parameters()

@@ -1,0 +1,24 @@
+"""A record to judge."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from common.errors import EXIT_PASS
+from tests.conformance.helpers import record
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory) -> Path:
+    """A record that nothing is wrong with; no test may write to it."""
+    out = tmp_path_factory.mktemp("recorded")
+    assert record(out, "--quiet") == EXIT_PASS
+    return out
+
+
+@pytest.fixture
+def out(recorded, tmp_path) -> Path:
+    """A copy of it."""
+    shutil.copytree(recorded, tmp_path / "results")
+    return tmp_path / "results"

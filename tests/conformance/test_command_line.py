@@ -1,0 +1,213 @@
+"""The command line as a user meets it: help, tables, pipes and the README's markers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
+from conformance.__main__ import EXAMPLES, main, make_parser, update_readme
+from conformance.cases import TEXT_CASES
+from conformance.progress import WIDTH_OF_A_PIPE
+from tests.conformance.helpers import (
+    CASES,
+    assert_one_line,
+    curated_names,
+    fingerprint,
+    judge,
+    record,
+    spoil,
+)
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("cases", "record", "judge", "bench")
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """The real thing, with both streams in pipes."""
+    return subprocess.run(
+        [sys.executable, "-m", "conformance", *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+
+
+def test_the_help_shows_every_command_and_the_examples(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert EXAMPLES in shown
+    assert all(f"\n    {command} " in shown for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: python -m conformance {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", EXAMPLES.splitlines()[1:], ids=str.strip)
+def test_the_examples_of_the_help_are_understood(line):
+    words = line.replace("'", "").split()
+    assert words[:3] == ["python", "-m", "conformance"]
+    assert make_parser().parse_args(words[3:]).command in COMMANDS
+
+
+def test_the_cases_are_listed_one_in_a_line(capsys):
+    assert main(["cases", "--random", "2", "--seed", "7"]) == EXIT_PASS
+    rows = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    listed = [row[0].strip() for row in rows]
+    texts = [f"text-{family}" for family in TEXT_CASES]
+    assert listed == [*curated_names(), *texts, "random-7-0", "random-7-1"]
+    sizes = {row[0].strip(): [cell.strip() for cell in row[1:8]] for row in rows}
+    assert sizes["text-lstm"] == ["lstm", "32", "35", "28", "256", "28", "2"]
+
+
+def test_only_the_cases_that_were_asked_for_are_listed(capsys):
+    assert main(["cases", "--cases", "rnn-tanh-relu"]) == EXIT_PASS
+    shown = capsys.readouterr().out
+    assert "tanh, relu, invariances" in shown
+    assert "lstm" not in shown
+
+
+def test_a_pipe_gets_plain_text_of_one_width(out, tmp_path):
+    listed = run("cases", COLUMNS="40")
+    recorded = run("record", "--backend", "numpy", "--cases", *CASES, "--out", str(tmp_path / "r"))
+    judged = run("judge", str(out), COLUMNS="40")
+    for process in (listed, recorded, judged):
+        assert process.returncode == EXIT_PASS
+        shown = process.stdout + process.stderr
+        assert shown
+        assert all(character.isprintable() or character == "\n" for character in shown)
+    assert recorded.stdout == listed.stderr == judged.stderr == ""
+    assert 80 < max(map(len, judged.stdout.splitlines())) <= WIDTH_OF_A_PIPE
+
+
+def test_colours_can_be_forced_and_no_color_wins(out):
+    forced = run("judge", str(out), FORCE_COLOR="1", TERM="xterm-256color")
+    plain = run("judge", str(out), FORCE_COLOR="1", TERM="xterm-256color", NO_COLOR="1")
+    assert "\x1b[32m" in forced.stdout
+    # Bold is no colour; red and green are.
+    assert not any(f"\x1b[{code}m" in plain.stdout for code in (31, 32, 33, "1;31", "1;32"))
+
+
+def test_the_exit_code_of_the_process_is_the_verdict(out):
+    spoil(out / "numpy-cpu", "lstm-L2", lambda arrays: arrays.pop("loss/loss"))
+    process = run("judge", str(out))
+    assert process.returncode == EXIT_FAIL
+    assert "Traceback" not in process.stderr
+    process = run("judge", str(out / "nowhere"))
+    assert process.returncode == EXIT_BAD_INPUT
+    assert_one_line(process.stderr)
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(out):
+    """As in ``python -m conformance cases | head -1``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "conformance", "cases"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) != EXIT_PASS
+    assert "Traceback" not in errors
+
+
+def test_quiet_says_nothing_but_results(out, tmp_path, capsys):
+    capsys.readouterr()
+    assert record(tmp_path / "r", "--quiet") == EXIT_PASS
+    assert capsys.readouterr() == ("", "")
+    assert judge(out, "--quiet") == EXIT_PASS
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "PASS: 1 implementation" in captured.out
+
+
+def test_without_quiet_a_record_counts_what_it_did_on_standard_error(tmp_path, capsys):
+    capsys.readouterr()
+    record(tmp_path)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert lines[:2] == [f"numpy:equations {d}: 2 recorded" for d in ("float64", "float32")]
+    assert lines[2].startswith(f"{tmp_path / 'numpy-cpu'}: 2 cases in ")
+
+
+def test_the_judge_writes_the_table_as_a_picture(out, tmp_path):
+    path = tmp_path / "table.svg"
+    assert judge(out, "--quiet", "--svg", str(path)) == EXIT_PASS
+    picture = path.read_text(encoding="utf-8")
+    assert picture.startswith("<svg")
+    assert "numpy:equations" in picture.replace("&#160;", " ")
+
+
+BEFORE, AFTER = "# Title\n\ntext\n", "\n\nmore <!-- results --> text\n"
+MARKED = f"{BEFORE}<!-- results -->\nold\nold\n<!-- /results -->{AFTER}"
+
+
+def test_the_readme_changes_between_its_markers_only(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(MARKED, encoding="utf-8")
+    update_readme(path, "new ✓\n")
+    wanted = f"{BEFORE}<!-- results -->\nnew ✓\n<!-- /results -->{AFTER}"
+    assert path.read_text(encoding="utf-8") == wanted
+    update_readme(path, "new ✓\n")
+    assert path.read_text(encoding="utf-8") == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# Title\n",
+        "<!-- results -->\n",
+        "<!-- /results -->",
+        "<!-- /results --><!-- results -->\n",
+    ],
+    ids=["empty", "none", "no end", "no start", "the wrong way round"],
+)
+def test_a_readme_without_both_markers_is_refused_and_stays(text, tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(text, encoding="utf-8")
+    before = fingerprint(tmp_path)
+    with pytest.raises(BadInput, match="the markers"):
+        update_readme(path, "new\n")
+    assert fingerprint(tmp_path) == before
+
+
+def test_the_judge_puts_its_table_into_the_readme(out, tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(MARKED, encoding="utf-8")
+    assert judge(out, "--quiet", "--readme", str(path)) == EXIT_PASS
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(BEFORE) and text.endswith(AFTER)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 4
+    assert len({row.count("|") for row in rows}) == 1
+    assert "| numpy:equations | float64 | ✓ 2/2 exact | ✓ 2/2" in rows[2]
+    assert "PASS: 1 implementation agrees with the oracle on 4 case results" in text
+    assert "old" not in text
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"], ids=["absent", "empty", "not UTF-8"])
+def test_a_readme_that_cannot_be_used_is_one_line(content, out, tmp_path, capsys):
+    path = tmp_path / "README.md"
+    if content is not None:
+        path.write_bytes(content)
+    capsys.readouterr()
+    assert judge(out, "--quiet", "--readme", str(path)) == EXIT_BAD_INPUT
+    assert str(path) in assert_one_line(capsys.readouterr().err)
+    assert (path.read_bytes() if path.exists() else None) == content

@@ -1,0 +1,226 @@
+"""A record that is interrupted: the earlier one stays, and the next run goes on from there."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from common.errors import EXIT_BAD_INPUT, EXIT_PASS
+from conformance.__main__ import INTERRUPTED
+from conformance.record import array_path
+from tests.conformance.helpers import (
+    all_arrays,
+    assert_one_line,
+    edit_record,
+    fingerprint,
+    is_running,
+    judge,
+    record,
+)
+
+ROOT = Path(__file__).parents[2]
+PATTERN = "gru-*-L[1-4]"
+CASES = [f"gru-{reset}-L{L}" for reset in ("before", "after") for L in (1, 2, 3, 4)]
+PARTIAL = ".numpy-cpu.partial"
+DRIVER = """
+import sys
+from tests.conformance.helpers import use_faulty_worker
+from conformance.__main__ import main
+use_faulty_worker()
+sys.exit(main())
+"""
+
+
+def interrupt(out: Path, asked: Path, how: int, faults: str) -> subprocess.Popen:
+    """Start a slow record, and send it a signal once three cases are in its journal."""
+    environment = os.environ | {"FAULTS": faults, "ASKED": str(asked)}
+    command = [sys.executable, "-c", DRIVER, "record", "--backend", "numpy", "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, "--cases", PATTERN],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    journal = out / PARTIAL / "journal.jsonl"
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and journal.read_text(encoding="utf-8").count("\n") >= 3):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(how)
+    process.output, process.errors = process.communicate(timeout=30)
+    return process
+
+
+def wait_until_gone(asked: Path) -> None:
+    """Wait for the workers; one of a killed record ends when it has answered."""
+    pids = {int(line.split()[0]) for line in asked.read_text(encoding="utf-8").splitlines()}
+    deadline = time.monotonic() + 20
+    while any(map(is_running, pids)):
+        assert time.monotonic() < deadline, "a worker was left behind"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict:
+    """The arrays of a run that nothing disturbed."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    assert record(out, "--quiet", cases=(PATTERN,)) == EXIT_PASS
+    return all_arrays(out / "numpy-cpu")
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> Path:
+    """A results folder with an earlier, other record, and a run over it that was killed."""
+    folder = tmp_path_factory.mktemp("killed")
+    out = folder / "results"
+    record(out, "--quiet", cases=("lstm-L1",))
+    before = fingerprint(out / "numpy-cpu")
+    process = interrupt(out, folder / "asked", signal.SIGKILL, "slow@*")
+    assert process.returncode == -signal.SIGKILL
+    wait_until_gone(folder / "asked")
+    assert fingerprint(out / "numpy-cpu") == before
+    return out
+
+
+@pytest.fixture
+def out(killed, tmp_path) -> Path:
+    """A copy of it."""
+    shutil.copytree(killed, tmp_path / "results")  # copies modification times as well
+    return tmp_path / "results"
+
+
+def journal_of(out: Path) -> list[str]:
+    return (out / PARTIAL / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+
+
+def done_in(out: Path) -> list[Path]:
+    return [array_path(*json.loads(line)[0]) for line in journal_of(out)]
+
+
+def made(folder: Path) -> dict[str, int]:
+    """Every file of arrays, and when it was made."""
+    return {name: times for name, (_, times) in fingerprint(folder).items() if "arrays/" in name}
+
+
+def assert_same_arrays(folder: Path, wanted: dict) -> None:
+    found = all_arrays(folder)
+    assert found.keys() == wanted.keys()
+    assert all(found[name].tobytes() == wanted[name].tobytes() for name in wanted)
+
+
+def test_a_killed_run_leaves_the_earlier_record_to_be_judged(out):
+    assert (out / PARTIAL).is_dir()
+    assert judge(out) == EXIT_PASS
+
+
+def test_a_killed_run_is_resumed_and_what_was_done_is_not_done_again(out, undisturbed):
+    done = {str(path) for path in done_in(out)}
+    before = made(out / PARTIAL)
+    assert 3 <= len(done) < 2 * len(CASES)
+    assert record(out, "--quiet", cases=(PATTERN,)) == EXIT_PASS
+    after = made(out / "numpy-cpu")
+    assert len(after) == 2 * len(CASES)
+    assert {name for name in after if after[name] == before.get(name)} == done
+    assert_same_arrays(out / "numpy-cpu", undisturbed)
+    assert {path.name for path in out.iterdir()} == {"numpy-cpu"}
+    assert judge(out) == EXIT_PASS
+
+
+def test_a_journal_whose_last_line_is_cut_short_costs_that_case_only(out, undisturbed):
+    path = out / PARTIAL / "journal.jsonl"
+    lines = path.read_text(encoding="utf-8")
+    path.write_text(lines[:-20], encoding="utf-8")
+    whole = {str(array_path(*json.loads(line)[0])) for line in lines.splitlines()[:-1]}
+    before = made(out / PARTIAL)
+    assert record(out, "--quiet", cases=(PATTERN,)) == EXIT_PASS
+    after = made(out / "numpy-cpu")
+    assert {name for name in after if after[name] == before.get(name)} == whole
+    assert_same_arrays(out / "numpy-cpu", undisturbed)
+    assert judge(out) == EXIT_PASS
+
+
+@pytest.mark.parametrize(
+    ("options", "cases"),
+    [
+        (("--threads", "2"), (PATTERN,)),
+        (("--dtype", "float64"), (PATTERN,)),
+        ((), ("gru-*-L2", "lstm-L1")),
+    ],
+    ids=["threads", "dtype", "cases"],
+)
+def test_changed_options_start_afresh(options, cases, out):
+    before = made(out / PARTIAL)
+    assert record(out, "--quiet", *options, cases=cases) == EXIT_PASS
+    data = json.loads((out / "numpy-cpu" / "record.json").read_text(encoding="utf-8"))
+    after = made(out / "numpy-cpu")
+    assert not [name for name in after if after[name] == before.get(name)]
+    assert len(after) == len(data["cases"]) * len(data["dtypes"])
+    assert {path.name for path in out.iterdir()} == {"numpy-cpu"}
+    assert judge(out) == EXIT_PASS
+
+
+def test_another_text_starts_afresh(out, tmp_path):
+    text = tmp_path / "other.txt"
+    text.write_text("Quite another text, of no great length. " * 100, encoding="utf-8")
+    before = made(out / PARTIAL)
+    assert record(out, "--quiet", "--text", str(text), cases=(PATTERN,)) == EXIT_PASS
+    after = made(out / "numpy-cpu")
+    assert not [name for name in after if after[name] == before.get(name)]
+    assert judge(out, "--text", str(text)) == EXIT_PASS
+
+
+def test_bad_input_in_between_does_not_lose_what_was_done(out, undisturbed, capsys):
+    before = made(out / PARTIAL)
+    done = {str(path) for path in done_in(out)}
+    capsys.readouterr()
+    assert record(out, "--device", "gpu", cases=(PATTERN,)) == EXIT_BAD_INPUT
+    assert_one_line(capsys.readouterr().err)
+    assert record(out, "--quiet", cases=(PATTERN,)) == EXIT_PASS
+    after = made(out / "numpy-cpu")
+    assert {name for name in after if after[name] == before.get(name)} == done
+    assert_same_arrays(out / "numpy-cpu", undisturbed)
+
+
+def test_an_interrupted_run_without_an_earlier_record_is_half_a_record(out, capsys):
+    shutil.rmtree(out / "numpy-cpu")
+    capsys.readouterr()
+    assert judge(out) == EXIT_BAD_INPUT
+    assert "interrupted" in assert_one_line(capsys.readouterr().err)
+
+
+def test_an_interrupted_first_run_beside_other_records_is_half_a_record(out, capsys):
+    (out / "numpy-cpu").rename(out / "pytorch-cpu")
+    edit_record(out / "pytorch-cpu", lambda data: data.update(backend="pytorch"))
+    capsys.readouterr()
+    assert judge(out) == EXIT_BAD_INPUT
+    assert PARTIAL in assert_one_line(capsys.readouterr().err)
+
+
+def test_control_c_says_how_to_go_on_and_leaves_no_worker_running(tmp_path, undisturbed):
+    out, asked = tmp_path / "results", tmp_path / "asked"
+    process = interrupt(out, asked, signal.SIGINT, "slow@*")
+    assert process.returncode == INTERRUPTED
+    assert "goes on from here" in assert_one_line(process.errors)
+    wait_until_gone(asked)
+    done = {str(path) for path in done_in(out)}
+    before = made(out / PARTIAL)
+    assert record(out, "--quiet", cases=(PATTERN,)) == EXIT_PASS
+    after = made(out / "numpy-cpu")
+    assert {name for name in after if after[name] == before.get(name)} == done
+    assert_same_arrays(out / "numpy-cpu", undisturbed)
+
+
+def test_control_c_ends_a_worker_that_hangs(tmp_path):
+    out, asked = tmp_path / "results", tmp_path / "asked"
+    process = interrupt(out, asked, signal.SIGINT, "slow@* hang@gru-before-L4")
+    assert process.returncode == INTERRUPTED
+    wait_until_gone(asked)

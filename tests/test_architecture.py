@@ -1,0 +1,261 @@
+"""The rules of the architecture, read from the source. No framework is imported."""
+
+import ast
+import configparser
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backends.registry import MODULES
+
+ROOT = Path(__file__).parents[1]
+FRAMEWORKS = {
+    "numpy": set(),
+    "pytorch": {"torch"},
+    "mxnet": {"mxnet"},
+    "tensorflow": {"tensorflow", "keras"},
+}
+"""What each backend may import beside NumPy, and nothing else may."""
+
+ALL_FRAMEWORKS = {"torch", "mxnet", "tensorflow", "keras", "jax", "flax"}
+COMPARATORS = re.compile(r"(assert_)?(all_?close|is_?close|array_(almost_)?equal\w*)|approx")
+COMPARED = ("equations", "layers", "training")
+TALLEST = 300
+
+DIFFERENCES = {
+    ("mxnet", "layers"): {
+        "Layers.native_layers": "Gluon's weights are Parameters, which a tensor is read from",
+        "Layers.native_parameters": "instead",
+    },
+    ("tensorflow", "equations"): {
+        "Equations.trace": "compiled with the outputs, so that the steps run once",
+        "Equations.output": "shared by the call and by forward",
+        "Equations.forward": "outputs, state and trace of one run",
+        "Equations.freeze": "the tape gives plain gradients: both nets say which of them are kept",
+        "stacked": "a loop over tensors cannot write into one",
+    },
+    ("tensorflow", "layers"): {
+        "make_blocks": "a Keras layer is one layer of the stack",
+        "make_layer": "instead",
+        "Layers.native_layers": "every Keras layer is a native layer",
+        "Layers.freeze": "Keras has no hook on a weight: gradients are masked after the tape",
+        "Layers.trace": "a Keras layer shows its H at every step, and only C needs single steps",
+        "Layers.run": "the outputs of every layer, for the trace",
+        "Layers.forward": "outputs, state and trace of one run",
+        "memory": "C after every step",
+    },
+    ("tensorflow", "training"): {
+        "Model.differentiate": "the function that tf.function compiles",
+        "Trainer.update": "the function that tf.function compiles",
+        "to_arrays": "a state goes out in one piece",
+    },
+}
+"""Where two folders cannot be read side by side, and why. An entry that is not needed fails."""
+
+
+def sources(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), path)
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Every module that is imported, in full, at whatever depth; ``from a import b`` gives both
+    ``a`` and ``a.b``."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def roots(tree: ast.AST) -> set[str]:
+    return {name.split(".")[0] for name in imports(tree)}
+
+
+def names(tree: ast.AST) -> set[str]:
+    """Every name that is used, imported or read as an attribute."""
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    found |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return found | {name.split(".")[-1] for name in imports(tree)}
+
+
+def compares(tree: ast.AST) -> bool:
+    return any(COMPARATORS.fullmatch(name) for name in names(tree))
+
+
+def unpickles(tree: ast.AST) -> bool:
+    """Whether anything here could run code that lies in a data file."""
+    if roots(tree) & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}:
+        return True
+    allowed = [n for n in ast.walk(tree) if isinstance(n, ast.keyword) and n.arg == "allow_pickle"]
+    attributes = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return bool(allowed) or "torch.load" in attributes | imports(tree)
+
+
+def definitions(tree: ast.Module) -> list[str]:
+    """Functions and classes in their order, and the methods of the classes."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    found = []
+    for node in tree.body:
+        if isinstance(node, kinds):
+            found.append(node.name)
+        if isinstance(node, ast.ClassDef):
+            found += [f"{node.name}.{part.name}" for part in node.body if isinstance(part, kinds)]
+    return found
+
+
+def tracked() -> list[Path]:
+    """What is in the repository, and what is new and not ignored."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("needs a git checkout")
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    paths = [ROOT / name for name in listed.decode("utf-8").split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+def test_the_detectors_detect():
+    assert roots(ast.parse("def f():\n    from torch.nn import GRU")) == {"torch"}
+    assert "backends.mxnet" in imports(ast.parse("from backends import mxnet"))
+    for line in ("np.allclose(a, b)", "from math import isclose", "assert_array_equal(a, b)"):
+        assert compares(ast.parse(line)), line
+    assert not compares(ast.parse("compare(a, b)"))
+    for line in ("import pickle", "torch.load(p)", "np.load(p, allow_pickle=True)"):
+        assert unpickles(ast.parse(line)), line
+    assert not unpickles(ast.parse("json.load(file)"))
+    text = "def a(): pass\nclass B:\n    def c(self): pass\nd = 1"
+    assert definitions(ast.parse(text)) == ["a", "B", "B.c"]
+
+
+def test_every_folder_has_something_to_check():
+    for folder in ("common", "conformance", *(f"backends/{name}" for name in MODULES)):
+        assert len(sources(folder)) >= 3, folder
+
+
+@pytest.mark.parametrize("path", sources("common", "conformance"), ids=str)
+def test_common_and_conformance_import_no_framework_and_no_backend(path):
+    imported = imports(tree_of(path))
+    assert not {name.split(".")[0] for name in imported} & ALL_FRAMEWORKS
+    assert not {n for n in imported if n.startswith(tuple(MODULES.values()))}
+    assert not {n for n in imported if n.startswith(".")}, "relative imports hide where they lead"
+
+
+def test_common_imports_numpy_and_safetensors_only():
+    imported = set().union(*(roots(tree_of(path)) for path in sources("common")))
+    assert imported - sys.stdlib_module_names == {"common", "numpy", "safetensors"}
+
+
+def test_conformance_imports_a_backend_only_through_the_registry():
+    imported = set().union(*(imports(tree_of(path)) for path in sources("conformance")))
+    found = {name for name in imported if name.startswith("backends")}
+    allowed = ("backends.registry", "backends.protocol")
+    assert found - {"backends"} == {name for name in found if name.startswith(allowed)}
+    others = {name.split(".")[0] for name in imported} - sys.stdlib_module_names
+    assert others == {"backends", "common", "conformance", "numpy", "rich", "threadpoolctl"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_backend_imports_its_own_framework_and_nothing_of_its_neighbours_or_its_judge(name):
+    allowed = {"numpy", "threadpoolctl", "common", "backends"} | FRAMEWORKS[name]
+    for path in sources(f"backends/{name}"):
+        tree = tree_of(path)
+        assert roots(tree) - sys.stdlib_module_names <= allowed, path
+        inner = {module for module in imports(tree) if module.startswith("backends.")}
+        own = (f"backends.{name}", "backends.protocol")
+        assert all(module.startswith(own) for module in inner), path
+
+
+def test_only_the_registry_imports_by_name():
+    dynamic = {"import_module", "__import__"}
+    found = {
+        path
+        for path in sources("common", "backends", "conformance")
+        if names(tree_of(path)) & dynamic
+    }
+    assert found == {ROOT / "backends" / "registry.py"}
+
+
+def test_every_backend_folder_is_registered_and_every_registered_one_is_there():
+    folders = {path.parent.name for path in (ROOT / "backends").glob("*/__init__.py")}
+    assert folders == set(MODULES) == set(FRAMEWORKS)
+    assert all(module == f"backends.{name}" for name, module in MODULES.items())
+
+
+@pytest.mark.parametrize("name", ["mxnet", "tensorflow"])
+def test_the_folders_of_the_frameworks_hold_the_same_files(name):
+    files = {path.name for path in sources("backends/pytorch")}
+    assert {path.name for path in sources(f"backends/{name}")} == files
+    assert files >= {f"{module}.py" for module in COMPARED}
+
+
+@pytest.mark.parametrize("name", ["mxnet", "tensorflow"])
+@pytest.mark.parametrize("module", COMPARED)
+def test_two_backends_can_be_read_side_by_side(name, module):
+    wanted = definitions(tree_of(ROOT / "backends" / "pytorch" / f"{module}.py"))
+    found = definitions(tree_of(ROOT / "backends" / name / f"{module}.py"))
+    different = DIFFERENCES.get((name, module), {})
+    assert [n for n in found if n not in different] == [n for n in wanted if n not in different]
+    needed = {n for n in different if n not in found or n not in wanted}
+    # A name that both have may still stand elsewhere.
+    moved = set(different) - needed
+    common = [n for n in found if n in wanted and n not in needed]
+    assert common != [n for n in wanted if n in common] or not moved, f"not needed: {moved}"
+
+
+@pytest.mark.parametrize("path", sources("common", "backends", "conformance"), ids=str)
+def test_no_file_unpickles(path):
+    assert not unpickles(tree_of(path))
+
+
+def test_no_file_is_longer_than_three_hundred_lines():
+    lengths = {
+        path: len(path.read_text(encoding="utf-8").splitlines())
+        for path in sources("common", "backends", "conformance")
+    }
+    assert {str(path): n for path, n in lengths.items() if n > TALLEST} == {}
+
+
+def test_numbers_are_compared_in_one_place_only():
+    found = {
+        path for path in sources("common", "backends", "conformance") if compares(tree_of(path))
+    }
+    assert found <= {ROOT / "conformance" / "compare.py"}
+
+
+def test_no_file_names_a_folder_of_one_machine():
+    # Put together here, or this file would name them.
+    private = [f"/{name}/" for name in ("work", "root")] + ["/tmp/" + "env"]
+    found = []
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path.relative_to(ROOT)}: {name}" for name in private if name in text]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_backend_has_requirements_and_environments_of_its_own(name):
+    requirements = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    for framework in FRAMEWORKS[name] or {"numpy"}:
+        assert re.search(rf"^{framework}(-cpu)?==[0-9.]+", requirements, re.MULTILINE), framework
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    environments = re.split(r"[,\s]+", tox["tox"]["env_list"])
+    assert name in environments
+    label = next(line for line in tox["tox"]["labels"].splitlines() if "conformance =" in line)
+    assert f"{name}-record" in re.split(r"[,\s=]+", label)
+    assert re.search(rf"--expect [^-]*\b{name}\b", tox["testenv:conformance"]["commands"])
+    if FRAMEWORKS[name]:
+        assert (ROOT / "requirements" / f"{name}-gpu.txt").exists()
