@@ -6,7 +6,7 @@ missing tensor and an empty one all fail.
 
 import math
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,44 +131,50 @@ def compare(
         return Comparison(tensor, f"shape {got.shape}, expected {wanted.shape}")
     if wanted.size == 0:
         return Comparison(tensor, "nothing to compare: the expected tensor is empty")
-    if not np.isfinite(wanted).all():
-        return Comparison(tensor, "nothing to compare: the expected tensor is not finite")
     scale = float(np.max(np.abs(wanted)))
+    if not math.isfinite(scale):
+        return Comparison(tensor, "nothing to compare: the expected tensor is not finite")
     if scale == 0 and not may_be_zero:
         return Comparison(tensor, "nothing to compare: the expected tensor is zero throughout")
     difference = np.abs(np.subtract(got, wanted, dtype="float64"))
     index = tuple(int(i) for i in np.unravel_index(np.argmax(difference), got.shape))
     worst = float(difference[index])  # argmax finds a NaN first
     error = worst / scale if scale else worst
+    ratio, value = error / noise, float(got[index])
     differing, straddles = _off_the_grid(got, wanted, scale) if bound.grid and scale else (0, 0)
-    found = Comparison(
+    genuine = differing - straddles
+    return Comparison(
         tensor,
+        problem=_problem(error, ratio, bound, genuine) if scale else _problem_at_zero(error, value),
         elements=got.size,
         error=error,
-        ratio=error / noise,
+        ratio=ratio,
         bound=min(bound.error, bound.ratio * noise),
         index=index,
-        got=float(got[index]),
+        got=value,
         wanted=float(wanted[index]),
         differing=differing,
         straddles=straddles,
     )
-    return replace(found, problem=_problem(found, bound, scale))
 
 
-def _problem(found: Comparison, bound: Bound, scale: float) -> str | None:
-    if math.isnan(found.error):
+def _problem(error: float, ratio: float, bound: Bound, differing: int) -> str | None:
+    if math.isnan(error):
         return "not a number"
-    if scale == 0:
-        return None if found.error == 0 else f"{found.got:.9g} where exactly 0 is expected"
-    if not found.error <= bound.error:
-        return f"error {found.error:.3g} above the bound {bound.error:g}"
-    if not found.ratio <= bound.ratio:
-        times = f"{found.ratio:.3g} times the noise floor"
-        return f"error {found.error:.3g} is {times}, above {bound.ratio:g}"
-    if found.differing > found.straddles:
-        return f"{found.differing} elements differ after rounding to 2^-{GRID_BITS}"
+    if not error <= bound.error:
+        return f"error {error:.3g} above the bound {bound.error:g}"
+    if not ratio <= bound.ratio:
+        times = f"{ratio:.3g} times the noise floor"
+        return f"error {error:.3g} is {times}, above {bound.ratio:g}"
+    if differing:
+        return f"{differing} elements differ after rounding to 2^-{GRID_BITS}"
     return None
+
+
+def _problem_at_zero(error: float, value: float) -> str | None:
+    if math.isnan(error):
+        return "not a number"
+    return None if error == 0 else f"{value:.9g} where exactly 0 is expected"
 
 
 def _off_the_grid(got: np.ndarray, wanted: np.ndarray, scale: float) -> tuple[int, int]:

@@ -18,25 +18,25 @@ DTYPES = {"float32": tf.float32, "float64": tf.float64}
 EAGER_CALLS = 4
 """So many calls of a model run eagerly before its graph is made.
 
-Making the graph of the gradients costs as much as about 20 eager calls, at every size. Measured on
-2 cores, float32, in ms: an eager call, the first call of the graph, a later one:
+Making a graph of the gradients costs as much as 2 to 30 eager calls. Measured on 2 cores, float32,
+in ms: an eager call, the first call of the graph, a later one:
 
     n=3 T=5 d=4 h=6 L=3         equations LSTM   97  2,700    6     layers LSTM   54  1,050    5
     n=32 T=35 d=28 h=256 L=2    equations LSTM  610  8,100  107     layers LSTM  540  1,100  180
 
-A conformance case differentiates each of its models at most four times; training and benchmarks do
-it often. An unrolled loop needs no tf.while_loop: 8 s once are little in a training run.
+A conformance case differentiates a model at most four times; training and benchmarks do it often.
+Nor do the equations need a tf.while_loop: 8 s once are little in a training run.
 """
 
 
 def find_device(name: str) -> str:
     """ "cpu" or "gpu" as TensorFlow calls it; BadInput if it finds no GPU on this machine."""
+    # TF32 keeps 10 bits of a product's inputs; TensorFlow uses it by default where it can.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     if name == "cpu":
         return "/CPU:0"
     if not tf.config.list_physical_devices("GPU"):
         raise BadInput("tensorflow", "device", "a GPU that TensorFlow can use", "none")
-    # TF32 keeps 10 bits of a product's inputs; TensorFlow would use it by default.
-    tf.config.experimental.enable_tensor_float_32_execution(False)
     return "/GPU:0"
 
 

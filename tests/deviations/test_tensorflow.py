@@ -1,0 +1,35 @@
+"""One small reproduction for each of TensorFlow's entries in conformance/deviations.toml."""
+
+import os
+import tempfile
+
+import pytest
+
+from tests.deviations.reproduction import in_a_process, still
+
+tf = pytest.importorskip(
+    "tensorflow", reason="needs TensorFlow: its deviations are reproduced on it"
+)
+
+
+def complaints_of_the_optimiser() -> dict[str, int]:
+    """How many lines TensorFlow's graph optimiser prints about an op without a name, by the
+    activation of a SimpleRNN in a tf.function."""
+    import keras
+
+    found = {}
+    for activation in ("tanh", "relu"):
+        layer = keras.layers.SimpleRNN(3, activation=activation)
+        with tempfile.TemporaryFile() as log:
+            os.dup2(log.fileno(), 2)
+            tf.function(layer)(tf.ones((1, 2, 2)))
+            log.seek(0)
+            found[activation] = log.read().decode().count("empty op name")
+    return found
+
+
+def test_relu_ends_the_optimisation_of_a_graph():
+    settings = {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "1"}
+    found = in_a_process(complaints_of_the_optimiser, **settings, TF_CPP_MIN_LOG_LEVEL="2")
+    assert found["tanh"] == 0
+    still(found["relu"] > 0, "relu-ends-graph-optimisation")
