@@ -187,18 +187,17 @@ def find_case(name: str, given: Given) -> Case:
 
 
 def select(globs: list[str], randoms: int, seed: int, weights: bool = False) -> list[str]:
-    """The names that the patterns choose, the generated ones last; BadInput if one chooses none.
-
-    A generated case that is named in full is chosen whatever ``randoms`` says.
-    """
+    """The names that the patterns choose (all, if there are none), then N generated ones;
+    BadInput if a pattern chooses none. A pattern may be the whole name of a generated case."""
     names = [case.name for case in CURATED] + [f"text-{family}" for family in TEXT_CASES]
     names += ["weights"] if weights else []
-    names += [f"random-{seed}-{index}" for index in range(randoms)]
-    names += [g for g in dict.fromkeys(globs) if GENERATED.fullmatch(g) and g not in names]
+    names += [glob for glob in globs if GENERATED.fullmatch(glob)]
+    generated = [f"random-{seed}-{index}" for index in range(randoms)]
     for glob in globs:
-        if not fnmatch.filter(names, glob):
+        if not fnmatch.filter(names + generated, glob):
             raise BadInput("--cases", "", "patterns that choose at least one case each", repr(glob))
-    return [n for n in names if not globs or any(fnmatch.fnmatchcase(n, g) for g in globs)]
+    chosen = [n for n in names if not globs or any(fnmatch.fnmatchcase(n, g) for g in globs)]
+    return list(dict.fromkeys(chosen + generated))
 
 
 def material(case: Case, corpus: Corpus) -> Material:

@@ -98,8 +98,9 @@ class Child:
             process.kill()
 
         timer = threading.Timer(limit, give_up)
-        timer.start()
+        timer.daemon = True  # an interrupted record must not wait for it
         try:
+            timer.start()
             line = process.stdout.readline()
         finally:
             timer.cancel()

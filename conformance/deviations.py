@@ -3,8 +3,9 @@
 Every entry has a reproduction that a test runs, and that fails once the framework is mended. An
 entry with a ``[deviation.ladder]`` also excuses failures on the ladder, within its margin:
 
-    implementation, dtype   whose: "mxnet:layers", "float32"
+    implementation, dtype   whose: "mxnet:layers", "float64"
     cases, tensors          patterns of the cases and of the recorded tensors
+    activation              only cases in which a layer has this one (may be left out)
     margin                  the largest error it excuses, as measured
 
 and it must find something to excuse wherever it applies: otherwise it is stale.
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
+from conformance.cases import Case
 from conformance.compare import Comparison
 
 PATH = Path(__file__).with_name("deviations.toml")
@@ -50,16 +52,20 @@ class Deviation:
     def ladder(self) -> dict[str, Any] | None:
         return self.fields.get("ladder")
 
-    def covers(self, implementation: str, dtype: str, case: str, tensor: str) -> bool:
-        """Whether this entry speaks of a tensor."""
+    def applies_to(self, implementation: str, dtype: str, case: Case) -> bool:
+        """Whether this entry speaks of a case."""
         ladder = self.ladder
         return (
             ladder is not None
             and ladder["implementation"] == implementation
             and ladder["dtype"] == dtype
-            and fnmatch.fnmatchcase(case, ladder["cases"])
-            and fnmatch.fnmatchcase(tensor, ladder["tensors"])
+            and fnmatch.fnmatchcase(case.name, ladder["cases"])
+            and ladder.get("activation") in (None, *case.spec.activations)
         )
+
+    def covers(self, tensor: str) -> bool:
+        """Whether it speaks of this tensor of such a case."""
+        return fnmatch.fnmatchcase(tensor, self.ladder["tensors"])
 
     def excuses(self, comparison: Comparison) -> bool:
         """Whether a comparison fails within the margin. NaN and missing tensors never do, nor does

@@ -136,8 +136,10 @@ def _judge_case(
         ) from None
     got = record.arrays(name, dtype, case.name)
     result.comparisons = compare_all(got, answer, dtype, limits, entry.get("inapplicable", {}))
-    result.status = _status(result, deviations)
-    if result.status == FAIL:
+    left, used = unexcused(implementation, dtype, case, result.comparisons, deviations)
+    result.status = FAIL if left else DECLARED if used else PASS
+    result.reason = ", ".join(used)
+    if left:
         result.place = _place(result, got, answer, limits["outputs"], dtype)
     return result
 
@@ -156,9 +158,9 @@ def compare_all(
             compare(tensor, got.get(tensor), wanted, bound, answer.noise[tensor] * scale, zero)
         )
     own = {part: got.get(f"forward/{part}") for part in ("O", *answer.case.spec.states)}
-    asked = invariances(answer.case, answer.numbers) if answer.case.invariances else []
-    if all(array is not None for array in own.values()):
-        for invariance in asked:
+    complete = all(array is not None for array in own.values())
+    if complete and answer.case.invariances:
+        for invariance in invariances(answer.case, answer.numbers):
             if invariance.name in inapplicable and invariance.spec is not None:
                 continue
             for part, wanted in invariance.own(own).items():
@@ -167,7 +169,8 @@ def compare_all(
                 check = must_differ if invariance.differs else compare
                 found.append(check(tensor, got.get(tensor), wanted, bound, noise))
     known = {comparison.tensor for comparison in found}
-    known |= {tensor for tensor in got if tensor.split("/")[0] == "invariance" and not asked}
+    if not complete:  # which has failed already, and leaves nothing to hold invariances against
+        known |= {tensor for tensor in got if tensor.startswith("invariance/")}
     found += [Comparison(t, "not expected") for t in got if t not in known and _has_rung(t)]
     wrong = {t: a.dtype for t, a in got.items() if a.dtype != dtype}
     found += [
@@ -183,26 +186,27 @@ def _has_rung(tensor: str) -> bool:
         raise BadInput("record", tensor, "a tensor of a known rung", tensor) from None
 
 
-def _status(result: CaseResult, deviations: list[Deviation]) -> str:
-    """pass, fail, or declared deviation if every failure is excused by an entry."""
-    if not result.comparisons:
-        result.reason = "nothing was compared"
-        return FAIL
-    excused = []
-    for comparison in result.comparisons:
-        for deviation in deviations:
-            if deviation.covers(
-                result.implementation, result.dtype, result.case, comparison.tensor
-            ):
-                deviation.applied += 1
-                if not comparison.passed and deviation.excuses(comparison):
-                    deviation.excused += 1
-                    excused.append(comparison.tensor)
-                    result.reason = deviation.id
-    failed = [c.tensor for c in result.comparisons if not c.passed]
-    if not failed:
-        return PASS
-    return DECLARED if set(failed) <= set(excused) else FAIL
+def unexcused(
+    implementation: str,
+    dtype: str,
+    case: Case,
+    comparisons: list[Comparison],
+    deviations: list[Deviation],
+) -> tuple[list[Comparison], list[str]]:
+    """The failures that no declared deviation covers, and the ids of those that cover the rest."""
+    ours = [d for d in deviations if d.applies_to(implementation, dtype, case)]
+    left, used = [], []
+    for comparison in comparisons:
+        covering = [d for d in ours if d.covers(comparison.tensor)]
+        for deviation in covering:
+            deviation.applied += 1
+        excusing = [d for d in covering if not comparison.passed and d.excuses(comparison)]
+        for deviation in excusing:
+            deviation.excused += 1
+            used.append(deviation.id)
+        if not comparison.passed and not excusing:
+            left.append(comparison)
+    return left, list(dict.fromkeys(used))
 
 
 def _place(result: CaseResult, got: Arrays, answer: Answer, bound: Bound, dtype: str) -> str:

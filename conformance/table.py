@@ -62,14 +62,17 @@ def ladder(verdict: Verdict) -> Table:
 
 
 def _rung_cell(results: list[CaseResult], rung: str) -> Text:
-    reached = [found for result in results if (found := result.rungs()[rung])]
+    reached = [(result, found) for result in results if (found := result.rungs()[rung])]
     if not reached:
         return Text("–")
-    passed = sum(all(c.passed for c in found) for found in reached)
-    worst = max((_ratio(c.ratio) for found in reached for c in found if c.bound > 0), default=0.0)
-    symbol, style = ("✓", "green") if passed == len(reached) else ("✗", "red")
-    exact = "exact" if rung == "weights" and passed == len(reached) else f"{worst:.1f}×"
-    return Text(f"{symbol} {passed}/{len(reached)} {exact}", style)
+    broken = [result for result, found in reached if not all(c.passed for c in found)]
+    worst = max((_ratio(c.ratio) for _, found in reached for c in found if c.bound > 0), default=0)
+    symbol, style = ("✓", "green") if not broken else ("✗", "red")
+    if broken and all(result.status == DECLARED for result in broken):
+        symbol, style = "△", "yellow"
+    times = f"{worst:.1f}×" if worst < 1000 else f"{worst:.0e}×"
+    error = "exact" if rung == "weights" and not broken else times
+    return Text(f"{symbol} {len(reached) - len(broken)}/{len(reached)} {error}", style)
 
 
 def _ratio(ratio: float) -> float:
@@ -107,7 +110,7 @@ def distribution(verdict: Verdict) -> Table:
             continue
         counts = np.histogram(ratios, [-1, *BANDS, np.inf])[0]
         shares = [f"{count / len(ratios):.2%}" for count in counts]
-        middle, worst = f"{np.median(ratios):.2f}×", f"{ratios.max():.2f}×"
+        middle, worst = f"{np.median(ratios):.2f}×", f"{ratios.max():.4g}×"
         name = row[0] if row[1] == "cpu" else f"{row[0]} ({row[1]})"
         table.add_row(_text(name), _text(row[2]), f"{len(ratios):,}", *shares, middle, worst)
     return table
@@ -162,13 +165,12 @@ def replay(result: CaseResult) -> str:
 
 def markdown(verdict: Verdict) -> str:
     """The ladder as a Markdown table, for the README."""
-    head = ["implementation", "dtype", *RUNGS, "unsupported"]
+    head = ["implementation", "dtype", *RUNGS, "other"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in verdict.rows():
         results = [result for result in verdict.results if result.row == row]
         cells = [_rung_cell(results, rung).plain for rung in RUNGS]
-        unsupported = sum(result.status == UNSUPPORTED for result in results)
-        lines.append(f"| {row[0]} | {row[2]} | {' | '.join(cells)} | {unsupported or ''} |")
+        lines.append(f"| {row[0]} | {row[2]} | {' | '.join(cells)} | {_other(results).plain} |")
     passes = sum(result.status == PASS for result in verdict.results)
     notes = [verdict.sentence(), *summary(verdict)[:1], f"{passes:,} case results passed."]
     lines += ["", *(f"{note}  " for note in notes)]

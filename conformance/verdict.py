@@ -93,11 +93,12 @@ class Verdict:
 
     def grid(self) -> dict[str, int]:
         """Float64 elements compared on the grid, those that differ there, and those of them that
-        only straddle a boundary. No difference from the oracle means none between any two."""
+        only straddle a boundary; declared deviations are left out. No difference from the oracle
+        means none between any two."""
         on_grid = [
             c
             for r in self.results
-            if r.dtype == "float64"
+            if r.dtype == "float64" and r.status != DECLARED
             for c in r.comparisons
             if c.rung not in ("weights", "invariances")
         ]

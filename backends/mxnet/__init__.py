@@ -28,9 +28,7 @@ class Implementation:
     dtype: str
 
     def unsupported(self, spec: ModelSpec) -> str | None:
-        if self.net is Equations:
-            return None
-        return layers.unsupported(spec, self.device, self.dtype)
+        return layers.unsupported(spec) if self.net is Layers else None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
         tensors = {n: nd.array(array, self.device, self.dtype) for n, array in params.items()}

@@ -7,7 +7,6 @@ Gluon stacks the gates along the rows, (G·h, in), keeps two biases per layer, a
 from collections.abc import Callable
 from itertools import groupby
 
-import mxnet as mx
 import numpy as np
 from mxnet import gluon, init, nd
 from mxnet.gluon import nn
@@ -27,15 +26,13 @@ LARGEST_RNN = 2
 native-rnn-middle-layers in conformance/deviations.toml."""
 
 
-def unsupported(spec: ModelSpec, device: mx.Context, dtype: str) -> str | None:
-    """What Gluon's layers cannot express, or not in this dtype."""
+def unsupported(spec: ModelSpec) -> str | None:
+    """What Gluon's layers cannot express."""
     if spec.reset == "before":
         return "rnn.GRU resets after the matrix product only"
     for activation in spec.activations:
         if activation not in ("tanh", "relu"):
             return f"rnn.RNN knows tanh and relu, not {activation}"
-        if activation == "relu" and dtype == "float64" and device.device_type == "cpu":
-            return "rnn.RNN rounds relu to float32 on the CPU (native-relu-rounds-to-float32)"
     return None
 
 

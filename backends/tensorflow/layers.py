@@ -110,9 +110,9 @@ class Layers:
     def run(self, X: Tensor, state: State) -> tuple[Tensor, State, list[Tensor]]:
         """As a call, and the outputs of every layer, (n, T, h) each."""
         H, outputs = tf.transpose(X, (1, 0, 2)), []
-        last = {part: [] for part in state}
+        last = {part: [] for part in self.spec.states}
         for number, layer in enumerate(self.layers):
-            H, *after = layer(H, initial_state=[tensor[number] for tensor in state.values()])
+            H, *after = layer(H, initial_state=[state[part][number] for part in last])
             outputs.append(H)
             for part, tensor in zip(last, after, strict=True):
                 last[part].append(tensor)
@@ -126,10 +126,9 @@ class Layers:
         trace = {"H": outputs}
         if "C" in state:
             below = [tf.transpose(X, (1, 0, 2)), *outputs[:-1]]
-            starts = zip(tf.unstack(state["H"]), tf.unstack(state["C"]), strict=True)
             trace["C"] = [
-                memory(layer.cell, inputs, *start)
-                for layer, inputs, start in zip(self.layers, below, starts, strict=True)
+                memory(layer.cell, below[number], state["H"][number], state["C"][number])
+                for number, layer in enumerate(self.layers)
             ]
         return O, last, {p: tf.transpose(tf.stack(a), (2, 0, 1, 3)) for p, a in trace.items()}
 
@@ -140,8 +139,8 @@ class Layers:
             return grads
         free = np.ones((2, 3 * self.spec.h))
         free[1, : 2 * self.spec.h] = 0
-        bias = range(KINDS.index("bias"), len(KINDS) * self.spec.L, len(KINDS))
-        return [grad * free if i in bias else grad for i, grad in enumerate(grads)]
+        biases = range(KINDS.index("bias"), len(KINDS) * self.spec.L, len(KINDS))
+        return [grad * free if i in biases else grad for i, grad in enumerate(grads)]
 
     def canonical(self, tensors: list[Tensor]) -> dict[str, np.ndarray]:
         """One tensor for each of ``trainable``, values or gradients, by canonical name."""

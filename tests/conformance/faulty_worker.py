@@ -10,6 +10,7 @@ import sys
 import time
 
 from backends import registry
+from common.errors import BadInput
 from conformance import worker
 
 
@@ -19,6 +20,10 @@ def ask_more_than_there_is() -> None:
 
 def fail() -> None:
     raise RuntimeError("the kernel said no\nand then more")
+
+
+def miss(name: str) -> None:
+    raise BadInput(f"backend {name}", "", "its framework installed", "none")
 
 
 def print_what_frameworks_print() -> None:
@@ -53,6 +58,8 @@ def main() -> None:
         FAULTS["hang"]()
     if ["raise", "start"] in faults:
         registry.load = lambda name: fail()
+    if ["bad-input", "start"] in faults:
+        registry.load = lambda name: miss(name)
     answer = worker.answer
 
     def faulty_answer(implementation, case, given):

@@ -3,6 +3,8 @@
 import shutil
 
 from common.errors import EXIT_FAIL, EXIT_PASS
+from conformance.records import load_records
+from conformance.verdict import Verdict
 from tests.conformance.helpers import (
     CASES,
     copy_backend,
@@ -82,6 +84,13 @@ def test_a_record_of_nothing_but_unsupported_cases_does_not_pass(out):
     assert code == EXIT_FAIL
     assert {result["status"] for result in verdict["results"]} == {"unsupported"}
     assert verdict["passed"] is False
+
+
+def test_a_verdict_over_nothing_does_not_pass(out):
+    verdict = Verdict(load_records(out), [], [], [])
+    assert verdict.compared == 0
+    assert not verdict.passed
+    assert verdict.sentence().startswith("FAIL")
 
 
 def test_one_implementation_without_a_pass_fails_though_the_other_passes(out):

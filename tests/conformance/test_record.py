@@ -10,7 +10,7 @@ import pytest
 from common.errors import EXIT_BAD_INPUT, EXIT_PASS
 from common.parameters import initialise
 from common.spec import ModelSpec
-from common.weights import load_weights, read_arrays, save_weights
+from common.weights import load_weights, read_arrays, save_weights, write_arrays
 from conformance.oracle import expected
 from tests.conformance.helpers import (
     CASES,
@@ -158,6 +158,20 @@ def test_changed_weights_in_a_record_are_refused(tmp_path, capsys):
     capsys.readouterr()
     assert judge(out, "--quiet") == EXIT_BAD_INPUT
     assert "digest of weights" in assert_one_line(capsys.readouterr().err)
+
+
+def test_weights_that_were_lost_from_a_record_are_refused(tmp_path, capsys):
+    path = tmp_path / "mine.safetensors"
+    save_weights(path, SPEC, initialise(SPEC, "pytorch", 4))
+    out = tmp_path / "results"
+    record(out, "--weights", str(path), cases=("weights",))
+    given = out / "numpy-cpu" / "given.safetensors"
+    arrays, metadata = read_arrays(given)
+    del arrays["weights/layer2.b_hh"]
+    write_arrays(given, arrays, metadata)
+    capsys.readouterr()
+    assert judge(out, "--quiet") == EXIT_BAD_INPUT
+    assert f"{given}: layer2.b_hh: expected shape (6,)" in assert_one_line(capsys.readouterr().err)
 
 
 def test_a_file_where_the_results_folder_should_be_is_one_line_and_stays(tmp_path, capsys):

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_PASS
 from conformance.__main__ import INTERRUPTED
+from conformance.child import Child
 from conformance.record import array_path
 from tests.conformance.helpers import (
     all_arrays,
@@ -22,6 +24,7 @@ from tests.conformance.helpers import (
     is_running,
     judge,
     record,
+    use_faulty_worker,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -178,12 +181,18 @@ def test_another_text_starts_afresh(out, tmp_path):
     assert judge(out, "--text", str(text)) == EXIT_PASS
 
 
-def test_bad_input_in_between_does_not_lose_what_was_done(out, undisturbed, capsys):
+def test_a_framework_that_is_gone_in_between_does_not_lose_what_was_done(
+    out, undisturbed, capsys, monkeypatch
+):
     before = made(out / PARTIAL)
     done = {str(path) for path in done_in(out)}
     capsys.readouterr()
-    assert record(out, "--device", "gpu", cases=(PATTERN,)) == EXIT_BAD_INPUT
-    assert_one_line(capsys.readouterr().err)
+    with monkeypatch.context() as patch:
+        patch.setattr(Child, "__init__", Child.__init__)  # put back afterwards
+        use_faulty_worker()
+        patch.setenv("FAULTS", "bad-input@start")
+        assert record(out, cases=(PATTERN,)) == EXIT_BAD_INPUT
+    assert "its framework installed" in assert_one_line(capsys.readouterr().err)
     assert record(out, "--quiet", cases=(PATTERN,)) == EXIT_PASS
     after = made(out / "numpy-cpu")
     assert {name for name in after if after[name] == before.get(name)} == done
@@ -224,3 +233,20 @@ def test_control_c_ends_a_worker_that_hangs(tmp_path):
     process = interrupt(out, asked, signal.SIGINT, "slow@* hang@gru-before-L4")
     assert process.returncode == INTERRUPTED
     wait_until_gone(asked)
+
+
+def test_an_interruption_as_the_clock_starts_leaves_nothing_to_wait_for(tmp_path, monkeypatch):
+    """A thread that goes on would keep the process for the whole limit of a case."""
+    start, clocks = threading.Timer.start, []
+
+    def interrupted(self):
+        start(self)
+        clocks.append(self)
+        if len(clocks) == 3:  # the greeting and one case come first
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Timer, "start", interrupted)
+    assert record(tmp_path, "--quiet", cases=(PATTERN,)) == INTERRUPTED
+    assert len(clocks) == 3
+    assert not [clock for clock in clocks if clock.is_alive() and not clock.daemon]
+    assert len(done_in(tmp_path)) == 1
