@@ -26,7 +26,7 @@ from common.errors import BadInput
 from common.texts import SAMPLE, TIME_MACHINE
 
 ORDERS: tuple[Order, ...] = ("sequential", "random")
-# Some that lower, case-fold, split or encode in ways of their own; a short list keeps Hypothesis fast.
+# Some that lower, case-fold, split or encode in ways of their own; a short list is fast.
 CHARACTERS = (
     string.printable + "\0\x1c\x85\u00df\u00e9\u0130\u017f\u2028\u212a\u4e2d\ufeff\U0001d11e"
 )

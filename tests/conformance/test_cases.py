@@ -223,7 +223,12 @@ def test_patterns_choose_cases_each_of_them_once():
 
 def test_a_generated_case_named_in_full_is_chosen_though_none_was_asked_for():
     assert select(["random-3-14", "lstm-L1"], 0, 0) == ["lstm-L1", "random-3-14"]
-    assert select(["random-0-1"] * 2, 3, 0) == ["random-0-1"]
+    assert select(["random-0-1"] * 2, 0, 0) == ["random-0-1"]
+
+
+def test_generated_cases_come_beside_the_chosen_ones_each_of_them_once():
+    assert select(["lstm-L1"], 2, 7) == ["lstm-L1", "random-7-0", "random-7-1"]
+    assert sorted(select(["random-7-1"], 3, 7)) == [f"random-7-{index}" for index in (0, 1, 2)]
 
 
 @pytest.mark.parametrize(
