@@ -11,7 +11,7 @@ from rich.table import Table
 
 from backends.registry import MODULES
 from common.corpus import load_corpus
-from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
+from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.files import write_json, write_text
 from conformance import table
 from conformance.bench import bench
@@ -155,8 +155,8 @@ def run_record(options: argparse.Namespace) -> int:
         for case, entry in cases.items()
         if entry["status"] == "crashed"
     ]
-    for line in crashed:
-        progress.say(line)
+    for line in crashed:  # a result, which --quiet does not hide
+        print(printable(line), file=sys.stderr)
     progress.say(
         f"{request.folder}: {len(names)} cases in {made['seconds']} s, peak {made['peak MiB']} MiB"
     )

@@ -135,7 +135,8 @@ def describe_exit(code: int) -> str:
     if code >= 0:
         return f"the process ended with exit code {code}"
     hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-    return f"the process was ended by {signal.Signals(-code).name}{hint}"
+    names = {known.value: known.name for known in signal.Signals}
+    return f"the process was ended by {names.get(-code, f'signal {-code}')}{hint}"
 
 
 def cores() -> int:

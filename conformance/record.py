@@ -53,6 +53,10 @@ class Request:
         return self.out / f"{self.backend}-{self.device}"
 
     @property
+    def old(self) -> Path:
+        return self.out / f".{self.folder.name}.old"
+
+    @property
     def partial(self) -> Path:
         return self.out / f".{self.backend}-{self.device}.partial"
 
@@ -85,6 +89,8 @@ def record(request: Request, progress: Progress) -> dict[str, Any]:
     """
     began = time.monotonic()
     check_name(request.backend)
+    if request.old.exists() and not request.folder.exists():
+        request.old.rename(request.folder)  # an earlier run was killed between two renames
     request.partial.mkdir(parents=True, exist_ok=True)
     save_given(request.partial / "given.safetensors", request.given)
     log = request.partial / "worker.log"
@@ -210,9 +216,8 @@ def _put_in_place(request: Request) -> None:
     """Replace an earlier record by the new one; at no time is there half of one."""
     for leftover in ("settings.json", "journal.jsonl"):
         (request.partial / leftover).unlink(missing_ok=True)
-    old = request.out / f".{request.folder.name}.old"
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(request.old, ignore_errors=True)
     if request.folder.exists():
-        request.folder.rename(old)
+        request.folder.rename(request.old)
     request.partial.rename(request.folder)
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(request.old, ignore_errors=True)

@@ -52,7 +52,8 @@ def load_records(results: Path) -> list[Record]:
     """Every record in a results folder, by name.
 
     Raises BadInput if there is none, if one is only half there, and if they are of different
-    versions of the suite, of different texts or of different weights.
+    versions of the suite, of different texts or of different weights, and if two are of the same
+    backend and device.
     """
     if not results.is_dir():
         raise BadInput(results, "", "a folder of records", "no such folder")
@@ -68,6 +69,13 @@ def load_records(results: Path) -> list[Record]:
     records = [_load(folder) for folder in whole]
     for record in records[1:]:
         _check_same(records[0], record)
+    made: dict[tuple[str, str], Record] = {}
+    for record in records:
+        key = record.data["backend"], record.data["device"]
+        if key in made:
+            expected = "one record of a backend on a device"
+            raise BadInput(record.folder, "", expected, f"{made[key].folder.name} beside it")
+        made[key] = record
     return records
 
 

@@ -14,7 +14,6 @@ from conformance.verdict import (
     DECLARED,
     FAIL,
     NOT_RUN,
-    PASS,
     UNSUPPORTED,
     CaseResult,
     Verdict,
@@ -171,7 +170,6 @@ def markdown(verdict: Verdict) -> str:
         results = [result for result in verdict.results if result.row == row]
         cells = [_rung_cell(results, rung).plain for rung in RUNGS]
         lines.append(f"| {row[0]} | {row[2]} | {' | '.join(cells)} | {_other(results).plain} |")
-    passes = sum(result.status == PASS for result in verdict.results)
-    notes = [verdict.sentence(), *summary(verdict)[:1], f"{passes:,} case results passed."]
+    notes = [verdict.sentence(), *summary(verdict)[:1]]
     lines += ["", *(f"{note}  " for note in notes)]
     return "".join(f"{printable(line)}\n" for line in lines)

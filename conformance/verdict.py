@@ -116,7 +116,12 @@ class Verdict:
         if self.passed:
             passes = sum(r.status == PASS for r in self.results)
             agree = "agrees" if len(implementations) == 1 else "agree"
-            return f"PASS: {who} {agree} with the oracle on {passes:,} case results (text: {text})."
+            declared = sum(r.status == DECLARED for r in self.results)
+            but = f", {declared} declared deviations" if declared else ""
+            return (
+                f"PASS: {who} {agree} with the oracle on {passes:,} case results{but} "
+                f"(text: {text})."
+            )
         parts = [f"{len(self.failures)} case results failed"] if self.failures else []
         parts += [f"no record of {', '.join(self.absent)}"] if self.absent else []
         parts += [f"stale deviation {d.id}" for d in self.stale]

@@ -5,9 +5,11 @@ go to files. When this process dies, the parent sees it and starts another one.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import resource
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -24,6 +26,9 @@ from common.weights import write_arrays
 from conformance.cases import Case, Material, find_case, material
 from conformance.given import Given, load_given
 from conformance.invariances import Ask, invariances
+
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
 
 
 def answer(implementation: Implementation, case: Case, given: Material) -> Arrays:
@@ -117,6 +122,13 @@ def be_the_first_to_go() -> None:
         path.write_text("1000")
 
 
+def end_with_the_parent() -> None:
+    """If the parent is killed while a case hangs, nobody is left to end this process: ask Linux to.
+    Elsewhere it ends when it next reads from its closed pipe."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="child process of: python -m conformance record")
     for option in ("--backend", "--device", "--given"):
@@ -128,6 +140,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     be_the_first_to_go()
+    end_with_the_parent()
 
     def reply(value: dict[str, Any]) -> None:
         replies.write(json.dumps(value) + "\n")
