@@ -5,6 +5,7 @@ device and one dtype. It never knows what the right answer is. Every array is ti
 name is canonical (common/parameters.py):
 
     X  (T, n, d) floats      Y  (T, n) class numbers      O  (T, n, q)
+       or (T, n) class numbers, which stand for their one-hot vectors
     state, by part: H (and C for the LSTM), each (L, n, h)
 
 What is returned belongs to the caller: a later step does not change it.
@@ -12,7 +13,7 @@ What is returned belongs to the caller: a later step does not change it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsFloat
 
 import numpy as np
 
@@ -46,17 +47,25 @@ class Gradients:
 
 @dataclass(frozen=True)
 class Step:
-    """One training step: the loss before the update and the global norm before the clip."""
+    """One training step: the loss before the update and the global norm before the clip.
 
-    loss: float
-    norm: float
+    They are the framework's own scalars: ``float()`` reads them, and waits for the device to have
+    them. A loop that reads them late never makes the device wait.
+    """
+
+    loss: SupportsFloat
+    norm: SupportsFloat
 
 
 class Trainer(Protocol):
     """A model that is being trained in place; its state is carried from step to step, detached."""
 
+    def start(self, state: Arrays) -> None:
+        """Let the next step begin from this state instead of the carried one."""
+
     def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
-        """Forward, backward, clip (CLIP-1, CLIP-2) and update (SGD-1) on one minibatch."""
+        """Forward, backward, clip (CLIP-1, CLIP-2) and update (SGD-1) on one minibatch; with
+        ``recipe.lattice``, parameters and carried state are rounded then (LATTICE-1)."""
 
     def gradients(self) -> Arrays:
         """The gradients of the last step, as clipped, by canonical name."""
@@ -71,8 +80,11 @@ class Model(Protocol):
     def parameters(self) -> Arrays:
         """The parameters, back from the framework's tensors; the bits must have survived."""
 
+    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
+        """O (T, n, q) of all steps, and the state after the last one; for prediction."""
+
     def forward(self, X: np.ndarray, state: Arrays) -> Forward:
-        """OUT-1 over the stack, from the given state."""
+        """OUT-1 over the stack, from the given state, with the trace."""
 
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
         """LOSS-1 and its gradients, by the framework's own differentiation."""

@@ -9,21 +9,20 @@ import hashlib
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from common.errors import BadInput
+from common.recipe import Order, Recipe
 from common.texts import read_text
 
 UNKNOWN = "<unk>"
 MAX_TOKENS = 10_000
 
-Order = Literal["sequential", "random"]
 Minibatch = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -101,6 +100,39 @@ def load_corpus(source: str | Path | None = None, max_tokens: int | None = MAX_T
     )
 
 
+def load_texts(
+    sources: Sequence[str | Path], max_tokens: int | None = MAX_TOKENS, held_out: float = 0.0
+) -> tuple[Corpus, dict[str, NDArray[np.uint8]]]:
+    """Several texts as one to train on, one after another, and what is held out of each.
+
+    max_tokens: of every text; None: all     held_out: the share at the end of each, below 1
+
+    The vocabulary is of all full texts together. Returns the corpus, and by the text's name its
+    held-out tokens (none if the share is 0). Raises BadInput as ``load_corpus`` does, if the share
+    is out of range and if two texts have the same name.
+    """
+    if not 0 <= held_out < 1:
+        raise BadInput("held out", "", "a share from 0 up to, and without, 1", held_out)
+    if max_tokens is not None and max_tokens < 1:
+        raise BadInput("max_tokens", "", "at least 1", max_tokens)
+    texts = {}
+    for text in map(read_text, sources):
+        if text.name in texts:
+            raise BadInput("text", text.name, "texts of different names", "two of this name")
+        texts[text.name] = preprocess(text.raw)
+    together = "".join(texts.values())
+    vocabulary = Vocabulary.of(together)
+    kept, left_out = [], {}
+    for name, characters in texts.items():
+        tokens = vocabulary.encode(characters[:max_tokens]).astype(np.uint8)
+        first = len(tokens) - round(held_out * len(tokens))
+        kept.append(tokens[:first])
+        if held_out:
+            left_out[name] = tokens[first:]
+    sha256 = hashlib.sha256(together.encode("ascii")).hexdigest()
+    return Corpus(" + ".join(texts), sha256, vocabulary, np.concatenate(kept)), left_out
+
+
 def minibatches(
     corpus: Corpus, n: int, T: int, order: Order, rng: random.Random
 ) -> Iterator[Minibatch]:
@@ -126,10 +158,14 @@ def minibatches(
 def _sequential(
     tokens: NDArray[np.uint8], n: int, T: int, rng: random.Random
 ) -> Iterator[Minibatch]:
-    offset = rng.randint(0, T)
-    length = (len(tokens) - offset - 1) // n * n
-    X = tokens[offset : offset + length].reshape(n, -1)
-    Y = tokens[offset + 1 : offset + 1 + length].reshape(n, -1)
+    return in_rows(tokens[rng.randint(0, T) :], n, T)
+
+
+def in_rows(tokens: NDArray[np.uint8], n: int, T: int) -> Iterator[Minibatch]:
+    """A text in n rows, T characters at a time; what does not fill a minibatch is left out."""
+    length = (len(tokens) - 1) // n * n
+    X = tokens[:length].reshape(n, -1)
+    Y = tokens[1 : 1 + length].reshape(n, -1)
     for start in range(0, X.shape[1] // T * T, T):
         yield _time_major(X[:, start : start + T]), _time_major(Y[:, start : start + T])
 
@@ -143,6 +179,16 @@ def _random(tokens: NDArray[np.uint8], n: int, T: int, rng: random.Random) -> It
         X = np.stack([tokens[start : start + T] for start in chosen])
         Y = np.stack([tokens[start + 1 : start + 1 + T] for start in chosen])
         yield _time_major(X), _time_major(Y)
+
+
+def epochs(corpus: Corpus, recipe: Recipe, first: int = 0) -> Iterator[list[Minibatch]]:
+    """The minibatches of every epoch of a recipe, the same for every backend; the epochs before
+    ``first`` are drawn and left out, so that a resumed run sees what it would have seen."""
+    rng = random.Random(recipe.seed)
+    for epoch in range(recipe.epochs):
+        batches = list(minibatches(corpus, recipe.n, recipe.T, recipe.order, rng))
+        if epoch >= first:
+            yield batches
 
 
 def _time_major(batch: NDArray[np.uint8]) -> NDArray[np.int64]:

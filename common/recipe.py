@@ -1,24 +1,137 @@
-"""How a model is trained."""
+"""How a model is trained: D2L's loop, its numbers, and the recipes that have a name."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
 
 from common.errors import BadInput
+from common.lattice import to_lattice
+from common.parameters import Arrays, initialise
+from common.spec import ModelSpec
+
+Order = Literal["sequential", "random"]
+ORDERS = ("sequential", "random")
+
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Plain SGD with a clip of the global norm (SGD-1, CLIP-1 and CLIP-2).
+    """Plain SGD with a clip of the global norm (SGD-1, CLIP-1 and CLIP-2), epoch after epoch.
 
     learning_rate: η, above 0
     clip:          θ, above 0: gradients are scaled by θ/‖g‖ if, and only if, ‖g‖ > θ
+    epochs:        how often the text is gone through, at least 1
+    n, T:          examples in a minibatch, and time steps; at least 1
+    order:         "sequential": the state is carried from minibatch to minibatch, as a constant,
+                   and is zero at the start of an epoch; "random": it is zero at every start
+    initialiser:   a scheme of common/parameters.py
+    seed:          of the initial parameters, and of the offsets and orders of the minibatches
+    perturbation:  if above 0, the seed by which every initial parameter is moved by one unit in
+                   the last place of float32, up or down: another member of an ensemble
+    lattice:       after every step, parameters and carried states are rounded to multiples of
+                   2⁻²⁰ (LATTICE-1); needs float64
+
+    Source: D2L 0.17, ``train_ch8``. Raises BadInput if a field is out of range.
     """
 
     learning_rate: float
     clip: float
+    epochs: int = 1
+    n: int = 32
+    T: int = 35
+    order: Order = "sequential"
+    initialiser: str = "pytorch"
+    seed: int = 1
+    perturbation: int = 0
+    lattice: bool = False
 
     def __post_init__(self) -> None:
         for field in ("learning_rate", "clip"):
             value = getattr(self, field)
-            if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+            if not (_is_a(value, (int, float)) and math.isfinite(value) and value > 0):
                 raise BadInput("recipe", field, "a finite number above 0", repr(value))
+        for field in ("epochs", "n", "T"):
+            value = getattr(self, field)
+            if not (_is_a(value, int) and value >= 1):
+                raise BadInput("recipe", field, "a whole number of at least 1", repr(value))
+        for field in ("seed", "perturbation"):
+            value = getattr(self, field)
+            if not (_is_a(value, int) and 0 <= value <= LARGEST_SEED):
+                expected = f"a whole number from 0 to {LARGEST_SEED}"
+                raise BadInput("recipe", field, expected, repr(value))
+        if self.order not in ORDERS:
+            raise BadInput("recipe", "order", f"one of {', '.join(ORDERS)}", repr(self.order))
+        for field, kind in (("initialiser", str), ("lattice", bool)):
+            if not isinstance(getattr(self, field), kind):
+                raise BadInput("recipe", field, f"a {kind.__name__}", repr(getattr(self, field)))
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as JSON values; ``from_json`` reads it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any, where: object = "recipe") -> "Recipe":
+        """A recipe from JSON values; every error names ``where`` it came from."""
+        fields = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(value, dict) or set(value) != fields:
+            raise BadInput(where, "recipe", f"the fields {', '.join(sorted(fields))}", repr(value))
+        try:
+            return cls(**value)
+        except BadInput as error:
+            raise BadInput(where, error.field, error.expected, error.found) from None
+
+
+def _is_a(value: object, kind: type | tuple[type, ...]) -> bool:
+    """Whether it is one; True and False are no numbers here."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def initial_parameters(spec: ModelSpec, recipe: Recipe) -> Arrays:
+    """What training starts from, as float64 that float32 holds too, or on the lattice."""
+    params = initialise(spec, recipe.initialiser, recipe.seed)
+    if recipe.perturbation:
+        rng = np.random.RandomState(recipe.perturbation)
+        for name, array in params.items():
+            sides = np.where(rng.randint(0, 2, array.shape), np.inf, -np.inf).astype("float32")
+            params[name] = np.nextafter(array.astype("float32"), sides).astype("float64")
+    return to_lattice(params) if recipe.lattice else params
+
+
+@dataclass(frozen=True)
+class Named:
+    """A recipe with a name: sizes L and h of the model, and one recipe for each cell."""
+
+    L: int
+    h: int
+    recipes: dict[str, Recipe]
+
+
+D2L_EPOCHS, D2L_CLIP = 500, 1.0
+
+RECIPES = {
+    # Seconds instead of minutes, and still a run that learns, clips and parts from its neighbours.
+    "quick": Named(
+        2,
+        32,
+        {
+            "rnn": Recipe(1.0, 1.0, epochs=12, n=16, T=16),
+            "gru": Recipe(4.0, 1.0, epochs=12, n=16, T=16),
+            "lstm": Recipe(8.0, 1.0, epochs=12, n=16, T=16),
+        },
+    ),
+    # D2L 0.17, section 9.3: two layers of 256, 500 epochs, η = 2. Its cell is the LSTM; the
+    # vanilla RNN does not train with that η, so it has one of its own.
+    "d2l": Named(
+        2,
+        256,
+        {
+            "rnn": Recipe(1.0, D2L_CLIP, D2L_EPOCHS),
+            "gru": Recipe(2.0, D2L_CLIP, D2L_EPOCHS),
+            "lstm": Recipe(2.0, D2L_CLIP, D2L_EPOCHS),
+        },
+    ),
+}

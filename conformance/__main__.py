@@ -1,4 +1,4 @@
-"""The command line: ``python -m conformance cases | record | judge | bench``."""
+"""The command line: ``python -m conformance cases | record | train | judge | bench``."""
 
 import argparse
 import functools
@@ -13,7 +13,7 @@ from backends.registry import MODULES
 from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.files import write_json, write_text
-from conformance import table
+from conformance import table, train
 from conformance.bench import bench
 from conformance.cases import find_case, material, select
 from conformance.given import gather
@@ -28,6 +28,8 @@ EXAMPLES = """examples:
   python -m conformance record --backend pytorch --cases 'lstm-*' --dtype float64
   python -m conformance record --backend mxnet --text timemachine
   python -m conformance record --backend pytorch --weights mine.safetensors
+  python -m conformance train --backend pytorch --cell lstm --numerics lattice
+  python -m conformance train --backend mxnet --recipe d2l --text timemachine
   python -m conformance judge results --expect pytorch mxnet --json results/verdict.json
   python -m conformance bench --backend pytorch
 """
@@ -79,6 +81,9 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="default 1: cases are small, and backends that run side by side slow one another down",
     )
+
+    trainer = add("train", parents=[quiet], help="train with one backend")
+    train.add_arguments(trainer)
 
     judger = add("judge", parents=[which, quiet], help="compare the records")
     judger.add_argument("results", type=Path, metavar="FOLDER")
@@ -210,7 +215,13 @@ def update_readme(path: Path, results: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
-    commands = {"cases": list_cases, "record": run_record, "judge": run_judge, "bench": bench}
+    commands = {
+        "cases": list_cases,
+        "record": run_record,
+        "train": train.run_train,
+        "judge": run_judge,
+        "bench": bench,
+    }
     try:
         return commands[options.command](options)
     except BadInput as error:

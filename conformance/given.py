@@ -6,7 +6,7 @@ text nor the weights file is at hand.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,14 @@ from common.weights import load_weights, read_arrays, write_arrays
 
 @dataclass(frozen=True)
 class Given:
-    """corpus: the beginning of the text, in numbers; weights: a spec and its parameters, or None"""
+    """corpus:  the beginning of the text, in numbers
+    weights:  a spec and its parameters, or None
+    held_out: by name, what is not trained on, (characters,) each, in the corpus' vocabulary
+    """
 
     corpus: Corpus
     weights: tuple[ModelSpec, Arrays] | None = None
+    held_out: dict[str, np.ndarray] = field(default_factory=dict)
 
     def text(self) -> dict[str, str]:
         """The text's name and hash, as a record states them."""
@@ -43,6 +47,7 @@ class Given:
 def save_given(path: Path, given: Given) -> None:
     """Write it beside a record."""
     arrays = {"corpus": given.corpus.tokens}
+    arrays |= {f"held out/{name}": tokens for name, tokens in given.held_out.items()}
     metadata = {
         "text": json.dumps(given.text()),
         "tokens": json.dumps(given.corpus.vocabulary.tokens),
@@ -64,14 +69,17 @@ def load_given(path: Path) -> Given:
         spec = json.loads(metadata["spec"]) if "spec" in metadata else None
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise BadInput(path, "", "a text and its vocabulary", repr(error)) from None
-    if corpus.tokens.dtype != np.uint8 or corpus.tokens.max(initial=0) >= len(vocabulary):
-        raise BadInput(path, "corpus", f"numbers below {len(vocabulary)}", corpus.tokens.dtype)
+    names = [name for name in arrays if name.startswith("held out/")]
+    held_out = {name.removeprefix("held out/"): arrays.pop(name) for name in names}
+    for name, tokens in {"corpus": corpus.tokens, **held_out}.items():
+        if tokens.dtype != np.uint8 or tokens.max(initial=0) >= len(vocabulary):
+            raise BadInput(path, name, f"numbers below {len(vocabulary)}", tokens.dtype)
     if spec is None:
-        return Given(corpus)
+        return Given(corpus, held_out=held_out)
     model = ModelSpec.from_json(spec, path)
     params = {name.removeprefix("weights/"): array for name, array in arrays.items()}
     check_parameters(model, params, path)
-    return Given(corpus, (model, params))
+    return Given(corpus, (model, params), held_out)
 
 
 def gather(corpus: Corpus, weights: Path | None) -> Given:

@@ -1,4 +1,4 @@
-"""The child process of a record: it imports one framework and answers one case after another.
+"""The child process of a record or a training run: it imports one framework, and answers.
 
 Requests come as JSON lines on standard input, replies go as JSON lines to standard output, arrays
 go to files. When this process dies, the parent sees it and starts another one.
@@ -26,6 +26,7 @@ from common.weights import write_arrays
 from conformance.cases import Case, Material, find_case, material
 from conformance.given import Given, load_given
 from conformance.invariances import Ask, invariances
+from conformance.trainee import Training
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
@@ -56,9 +57,9 @@ def answer(implementation: Implementation, case: Case, given: Material) -> Array
     losses = []
     for k in range(case.K):
         step = trainer.step(given.X[k], given.Y[k])
-        losses.append(step.loss)
+        losses.append(float(step.loss))
         if k == 0:
-            answers["clip/norm"] = np.asarray(step.norm, dtype)
+            answers["clip/norm"] = np.asarray(float(step.norm), dtype)
             answers |= {f"clip/{name}": a.copy() for name, a in trainer.gradients().items()}
             answers |= {f"step-1/{name}": a.copy() for name, a in trainer.parameters().items()}
     answers |= {f"step-K/{name}": array for name, array in trainer.parameters().items()}
@@ -130,7 +131,7 @@ def end_with_the_parent() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="child process of: python -m conformance record")
+    parser = argparse.ArgumentParser(description="child process of: python -m conformance record, train")
     for option in ("--backend", "--device", "--given"):
         parser.add_argument(option, required=True)
     parser.add_argument("--dtypes", nargs="+", required=True)
@@ -159,8 +160,13 @@ def main() -> None:
         reply({"bad input": [error.where, error.field, error.expected, error.found]})
         return
     reply({"implementations": list(backend.IMPLEMENTATIONS), "passport": passport})
+    training = Training(given, implementations)
     for line in sys.stdin:
-        entry = handle(json.loads(line), given, implementations)
+        request = json.loads(line)
+        if "do" in request:
+            entry = training.handle(request)
+        else:
+            entry = handle(request, given, implementations)
         reply(entry | {"peak MiB": peak_memory()})
 
 

@@ -9,6 +9,7 @@ from backends.mxnet.equations import Equations, State, cross_entropy
 from backends.mxnet.layers import Layers
 from backends.mxnet.runtime import to_array
 from backends.protocol import Forward, Gradients, Step
+from common.lattice import UNITS
 from common.parameters import Arrays
 from common.recipe import Recipe
 
@@ -18,6 +19,7 @@ class Model:
 
     def __init__(self, net: Equations | Layers, device: mx.Context, dtype: str) -> None:
         self.net, self.device, self.dtype = net, device, dtype
+        self.eye = nd.eye(net.spec.d, ctx=device, dtype=dtype)
 
     def tensor(self, array: np.ndarray) -> NDArray:
         return nd.array(array, self.device, self.dtype)
@@ -25,20 +27,30 @@ class Model:
     def tensors(self, state: Arrays) -> State:
         return {part: self.tensor(array) for part, array in state.items()}
 
+    def inputs(self, X: np.ndarray) -> NDArray:
+        """Floats (T, n, d); class numbers (T, n) become one-hot vectors, rows of the identity."""
+        if X.ndim == 3:
+            return self.tensor(X)
+        return nd.take(self.eye, nd.array(X, self.device, "int32"))
+
     def parameters(self) -> Arrays:
         return self.net.canonical(lambda parameter: parameter)
 
+    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
+        O, last = self.net(self.inputs(X), self.tensors(state))
+        return to_array(O), {part: to_array(tensor) for part, tensor in last.items()}
+
     def forward(self, X: np.ndarray, state: Arrays) -> Forward:
-        O, last = self.net(self.tensor(X), self.tensors(state))
-        trace = self.net.trace(self.tensor(X), self.tensors(state))
+        O, last = self.outputs(X, state)
+        trace = self.net.trace(self.inputs(X), self.tensors(state))
         return Forward(
-            to_array(O),
-            {part: to_array(tensor) for part, tensor in last.items()},
+            O,
+            last,
             {part: to_array(nd.stack(*[step[part] for step in trace])) for part in state},
         )
 
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
-        inputs, start = self.tensor(X), self.tensors(state)
+        inputs, start = self.inputs(X), self.tensors(state)
         for tensor in start.values():
             tensor.attach_grad()
         loss = backward(self.net, inputs, nd.array(Y, self.device, "int32"), start)[0]
@@ -48,7 +60,7 @@ class Model:
         return Gradients(loss.asscalar().item(), grads)
 
     def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
-        return Trainer(self, recipe, self.tensors(state))
+        return Trainer(self, recipe, state)
 
 
 def backward(
@@ -83,22 +95,36 @@ def clip(parameters: list[NDArray], theta: float) -> NDArray:
     return norm
 
 
+def to_lattice(tensors: list[NDArray]) -> None:
+    """w ← rint(w · 2²⁰) / 2²⁰, in place   (LATTICE-1)"""
+    for tensor in tensors:
+        tensor *= UNITS
+        nd.rint(tensor, out=tensor)
+        tensor /= UNITS
+
+
 class Trainer:
     """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached."""
 
-    def __init__(self, model: Model, recipe: Recipe, state: State) -> None:
-        self.model, self.recipe, self.state = model, recipe, state
+    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
+        self.model, self.recipe = model, recipe
+        self.start(state)
+
+    def start(self, state: Arrays) -> None:
+        self.state = self.model.tensors(state)
 
     def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
         net = self.model.net
         Y = nd.array(Y, self.model.device, "int32")
-        loss, last = backward(net, self.model.tensor(X), Y, self.state)
+        loss, last = backward(net, self.model.inputs(X), Y, self.state)
         self.state = {part: tensor.detach() for part, tensor in last.items()}
         norm = clip(net.trainable, self.recipe.clip)
         for parameter in net.trainable:
             # Not ``sgd_update``, which rounds η to float32.
             parameter -= self.recipe.learning_rate * parameter.grad
-        return Step(loss.asscalar().item(), norm.asscalar().item())
+        if self.recipe.lattice:
+            to_lattice([*net.trainable, *self.state.values()])
+        return Step(loss, norm)
 
     def gradients(self) -> Arrays:
         return self.model.net.canonical(lambda parameter: parameter.grad)

@@ -24,26 +24,35 @@ class Model:
     def __init__(self, spec: ModelSpec, params: Arrays, dtype: str) -> None:
         self.spec, self.dtype = spec, dtype
         self.params = self._cast(params)
+        self.eye = np.eye(spec.d, dtype=dtype)
 
     def _cast(self, arrays: Arrays) -> Arrays:
         return {name: array.astype(self.dtype) for name, array in arrays.items()}
 
+    def inputs(self, X: np.ndarray) -> np.ndarray:
+        """Floats (T, n, d); class numbers (T, n) become one-hot vectors, rows of the identity."""
+        return self.eye[X] if X.ndim == 2 else X.astype(self.dtype)
+
     def parameters(self) -> Arrays:
         return {name: array.copy() for name, array in self.params.items()}
 
+    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
+        O, layers = forward(self.spec, self.params, self.inputs(X), self._cast(state))
+        return O, last_state(layers, state)
+
     def forward(self, X: np.ndarray, state: Arrays) -> Forward:
         state = self._cast(state)
-        O, layers = forward(self.spec, self.params, X.astype(self.dtype), state)
+        O, layers = forward(self.spec, self.params, self.inputs(X), state)
         trace = {p: np.stack([getattr(layer, p)[1:] for layer in layers], 1) for p in state}
         return Forward(O, last_state(layers, state), trace)
 
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
-        X, state = X.astype(self.dtype), self._cast(state)
+        X, state = self.inputs(X), self._cast(state)
         loss, grads, _ = loss_and_gradients(self.spec, self.params, X, Y, state)
         return Gradients(loss, grads)
 
     def trainer(self, recipe: Recipe, state: Arrays) -> Trainer:
-        return Trainer(self.spec, self.params, recipe, self._cast(state))
+        return Trainer(self, recipe, state)
 
 
 class Equations:

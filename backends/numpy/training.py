@@ -1,14 +1,20 @@
 """The training step: mean loss, clip of the global norm, plain SGD."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backends.numpy.backward import loss_and_gradients
 from backends.protocol import Step
+from common.lattice import to_lattice
 from common.parameters import Arrays, parameter_shapes
 from common.recipe import Recipe
-from common.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from backends.numpy import Model
 
 
 def clip(grads: Arrays, theta: float) -> tuple[float, Arrays]:
@@ -22,27 +28,32 @@ def clip(grads: Arrays, theta: float) -> tuple[float, Arrays]:
 class Trainer:
     """Parameters and state that one step after another moves (SGD-1: w ← w − η g)."""
 
-    def __init__(self, spec: ModelSpec, params: Arrays, recipe: Recipe, state: Arrays) -> None:
-        self.spec, self.recipe = spec, recipe
-        self.params = params
-        self.state = state
+    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
+        self.model, self.recipe = model, recipe
         self.grads: Arrays = {}
+        self.start(state)
+
+    def start(self, state: Arrays) -> None:
+        self.state = {part: array.astype(self.model.dtype) for part, array in state.items()}
 
     def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
-        X = X.astype(self.params["output.b_q"].dtype)
-        loss, grads, layers = loss_and_gradients(self.spec, self.params, X, Y, self.state)
-        trainable = {name: grads[name] for name in parameter_shapes(self.spec)}
+        spec, params = self.model.spec, self.model.params
+        loss, grads, layers = loss_and_gradients(spec, params, self.model.inputs(X), Y, self.state)
+        trainable = {name: grads[name] for name in parameter_shapes(spec)}
         norm, self.grads = clip(trainable, self.recipe.clip)
         for name, g in self.grads.items():
-            self.params[name] -= np.asarray(self.recipe.learning_rate, g.dtype) * g
+            params[name] -= np.asarray(self.recipe.learning_rate, g.dtype) * g
         self.state = last_state(layers, self.state)
+        if self.recipe.lattice:
+            params.update(to_lattice(params))
+            self.state = to_lattice(self.state)
         return Step(loss, norm)
 
     def gradients(self) -> Arrays:
         return self.grads
 
     def parameters(self) -> Arrays:
-        return {name: array.copy() for name, array in self.params.items()}
+        return self.model.parameters()
 
 
 def last_state(layers: list, state: Arrays) -> Arrays:

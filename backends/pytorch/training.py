@@ -8,6 +8,7 @@ from backends.protocol import Forward, Gradients, Step
 from backends.pytorch.equations import Equations, State, cross_entropy
 from backends.pytorch.layers import Layers
 from backends.pytorch.runtime import to_array
+from common.lattice import UNITS
 from common.parameters import Arrays
 from common.recipe import Recipe
 
@@ -17,6 +18,7 @@ class Model:
 
     def __init__(self, net: Equations | Layers, device: torch.device, dtype: torch.dtype) -> None:
         self.net, self.device, self.dtype = net, device, dtype
+        self.eye = torch.eye(net.spec.d, device=device, dtype=dtype)
 
     def tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array).to(self.device, self.dtype)
@@ -24,21 +26,28 @@ class Model:
     def tensors(self, state: Arrays) -> State:
         return {part: self.tensor(array) for part, array in state.items()}
 
+    def inputs(self, X: np.ndarray) -> Tensor:
+        """Floats (T, n, d); class numbers (T, n) become one-hot vectors, rows of the identity."""
+        return self.eye[torch.as_tensor(X).to(self.device)] if X.ndim == 2 else self.tensor(X)
+
     def parameters(self) -> Arrays:
         return self.net.canonical(lambda parameter: parameter)
 
     @torch.no_grad()
+    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
+        O, last = self.net(self.inputs(X), self.tensors(state))
+        return to_array(O), {part: to_array(tensor) for part, tensor in last.items()}
+
+    @torch.no_grad()
     def forward(self, X: np.ndarray, state: Arrays) -> Forward:
-        O, last = self.net(self.tensor(X), self.tensors(state))
-        trace = self.net.trace(self.tensor(X), self.tensors(state))
+        O, last = self.outputs(X, state)
+        trace = self.net.trace(self.inputs(X), self.tensors(state))
         return Forward(
-            to_array(O),
-            {part: to_array(tensor) for part, tensor in last.items()},
-            {part: to_array(torch.stack([step[part] for step in trace])) for part in state},
+            O, last, {part: to_array(torch.stack([step[part] for step in trace])) for part in state}
         )
 
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
-        inputs = self.tensor(X).requires_grad_()
+        inputs = self.inputs(X).requires_grad_()
         start = {part: tensor.requires_grad_() for part, tensor in self.tensors(state).items()}
         loss = backward(self.net, inputs, torch.as_tensor(Y).to(self.device), start)[0]
         grads = self.net.canonical(lambda parameter: parameter.grad)
@@ -47,7 +56,7 @@ class Model:
         return Gradients(loss.item(), grads)
 
     def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
-        return Trainer(self, recipe, self.tensors(state))
+        return Trainer(self, recipe, state)
 
 
 def backward(net: Equations | Layers, X: Tensor, Y: Tensor, state: State) -> tuple[Tensor, State]:
@@ -74,22 +83,35 @@ def clip(parameters: list[Tensor], theta: float) -> Tensor:
     return norm
 
 
+@torch.no_grad()
+def to_lattice(tensors: list[Tensor]) -> None:
+    """w ← rint(w · 2²⁰) / 2²⁰, in place   (LATTICE-1)"""
+    for tensor in tensors:
+        tensor.mul_(UNITS).round_().div_(UNITS)
+
+
 class Trainer:
     """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached."""
 
-    def __init__(self, model: Model, recipe: Recipe, state: State) -> None:
-        self.model, self.recipe, self.state = model, recipe, state
+    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
+        self.model, self.recipe = model, recipe
+        self.start(state)
+
+    def start(self, state: Arrays) -> None:
+        self.state = self.model.tensors(state)
 
     def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
         net = self.model.net
         Y = torch.as_tensor(Y).to(self.model.device)
-        loss, last = backward(net, self.model.tensor(X), Y, self.state)
+        loss, last = backward(net, self.model.inputs(X), Y, self.state)
         self.state = {part: tensor.detach() for part, tensor in last.items()}
         norm = clip(net.trainable, self.recipe.clip)
         with torch.no_grad():
             for parameter in net.trainable:
                 parameter -= self.recipe.learning_rate * parameter.grad
-        return Step(loss.item(), norm.item())
+        if self.recipe.lattice:
+            to_lattice([*net.trainable, *self.state.values()])
+        return Step(loss.detach(), norm)
 
     def gradients(self) -> Arrays:
         return self.model.net.canonical(lambda parameter: parameter.grad)

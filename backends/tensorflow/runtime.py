@@ -52,15 +52,15 @@ def to_array(tensor: tf.Tensor) -> np.ndarray:
 
 
 class Compiled:
-    """A function that is run eagerly for its first ``EAGER_CALLS`` calls, then as a tf.function."""
+    """A function that is run eagerly for its first calls, then as a tf.function."""
 
-    def __init__(self, function: Callable) -> None:
-        self.function, self.calls = function, 0
+    def __init__(self, function: Callable, eager: int = EAGER_CALLS) -> None:
+        self.function, self.eager, self.calls = function, eager, 0
         self.graph = tf.function(function, autograph=False)
 
     def __call__(self, *args: Any) -> Any:
         self.calls += 1
-        return (self.graph if self.calls > EAGER_CALLS else self.function)(*args)
+        return (self.graph if self.calls > self.eager else self.function)(*args)
 
 
 def ops_that_ran(function: Callable, *args: Any) -> set[str]:

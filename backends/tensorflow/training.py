@@ -8,6 +8,7 @@ from backends.protocol import Forward, Gradients, Step
 from backends.tensorflow.equations import Equations, State, cross_entropy
 from backends.tensorflow.layers import Layers
 from backends.tensorflow.runtime import Compiled, to_array
+from common.lattice import UNITS
 from common.parameters import Arrays
 from common.recipe import Recipe
 
@@ -17,6 +18,8 @@ class Model:
 
     def __init__(self, net: Equations | Layers, device: str, dtype: tf.DType) -> None:
         self.net, self.device, self.dtype = net, device, dtype
+        self.eye = tf.eye(net.spec.d, dtype=dtype)
+        self.call = tf.function(net, autograph=False)
         self.compiled = Compiled(self.differentiate)
 
     def tensor(self, array: np.ndarray) -> Tensor:
@@ -25,18 +28,27 @@ class Model:
     def tensors(self, state: Arrays) -> State:
         return {part: self.tensor(array) for part, array in state.items()}
 
+    def inputs(self, X: np.ndarray) -> Tensor:
+        """Floats (T, n, d); class numbers (T, n) become one-hot vectors, rows of the identity."""
+        return tf.gather(self.eye, X) if X.ndim == 2 else self.tensor(X)
+
     def parameters(self) -> Arrays:
         return self.net.canonical(self.net.trainable)
 
+    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
+        with tf.device(self.device):
+            O, last = self.call(self.inputs(X), self.tensors(state))
+        return to_array(O), to_arrays(last)
+
     def forward(self, X: np.ndarray, state: Arrays) -> Forward:
         with tf.device(self.device):
-            O, last, trace = self.net.forward(self.tensor(X), self.tensors(state))
+            O, last, trace = self.net.forward(self.inputs(X), self.tensors(state))
         return Forward(to_array(O), to_arrays(last), to_arrays(trace))
 
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
         with tf.device(self.device):
             start = self.tensors(state)
-            loss, grads, inputs = self.compiled(self.tensor(X), tf.constant(Y, tf.int64), start)
+            loss, grads, inputs = self.compiled(self.inputs(X), tf.constant(Y, tf.int64), start)
         found = self.net.canonical(grads) | {"X": to_array(inputs["X"])}
         found |= {f"{part}0": to_array(inputs[part]) for part in state}
         return Gradients(float(loss), found)
@@ -49,8 +61,7 @@ class Model:
         return loss, grads, inputs
 
     def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
-        with tf.device(self.device):
-            return Trainer(self, recipe, self.tensors(state))
+        return Trainer(self, recipe, state)
 
 
 def to_arrays(state: State) -> Arrays:
@@ -81,18 +92,29 @@ def clip(grads: list[Tensor], theta: float) -> tuple[Tensor, list[Tensor]]:
     return norm, [grad * scale for grad in grads]
 
 
+def to_lattice(tensor: Tensor) -> Tensor:
+    """rint(w · 2²⁰) / 2²⁰   (LATTICE-1)"""
+    return tf.round(tensor * UNITS) / UNITS
+
+
 class Trainer:
     """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached."""
 
-    def __init__(self, model: Model, recipe: Recipe, state: State) -> None:
-        self.model, self.recipe, self.state = model, recipe, state
-        self.compiled = Compiled(self.update)
+    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
+        self.model, self.recipe = model, recipe
+        # A long run is a graph from its first step, so that one that is resumed rounds the same.
+        self.compiled = Compiled(self.update, *([0] if recipe.epochs > 1 else []))
+        self.start(state)
+
+    def start(self, state: Arrays) -> None:
+        with tf.device(self.model.device):
+            self.state = self.model.tensors(state)
 
     def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
         with tf.device(self.model.device):
-            X, Y = self.model.tensor(X), tf.constant(Y, tf.int64)
+            X, Y = self.model.inputs(X), tf.constant(Y, tf.int64)
             loss, norm, self.state, self.grads = self.compiled(X, Y, self.state)
-        return Step(float(loss), float(norm))
+        return Step(loss, norm)
 
     def update(self, X: Tensor, Y: Tensor, state: State):
         """The loss, the norm before the clip, the last state and the clipped gradients."""
@@ -101,6 +123,10 @@ class Trainer:
         norm, grads = clip(grads, self.recipe.clip)
         for parameter, grad in zip(net.trainable, grads, strict=True):
             parameter.assign_sub(self.recipe.learning_rate * grad)
+        if self.recipe.lattice:
+            last = {part: to_lattice(tensor) for part, tensor in last.items()}
+            for parameter in net.trainable:
+                parameter.assign(to_lattice(parameter))
         return loss, norm, last, grads
 
     def gradients(self) -> Arrays:

@@ -1,0 +1,220 @@
+"""The child's side of a training run: the model, its trainer, and one epoch after another.
+
+It runs in the worker process (worker.py), in the environment of one framework, and answers requests
+of the parent (training.py). The loop is D2L's ``train_ch8``: the state is zero when an epoch starts
+and carried within it; perplexity is of the epoch, while the weights move.
+"""
+
+import json
+import math
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backends.protocol import Implementation
+from common import lattice
+from common.corpus import Minibatch, epochs, in_rows
+from common.errors import BadInput
+from common.parameters import Arrays, zero_state
+from common.recipe import Recipe, initial_parameters
+from common.spec import ModelSpec
+from common.weights import read_arrays, save_weights, write_arrays
+from conformance.given import Given
+
+LOOKAHEAD = 2
+"""So many steps are under way before the first one's loss is read, so that a device that works
+beside the processor is never idle."""
+
+
+class Trainee:
+    """One run of one implementation.
+
+    job: implementation, numerics, spec and recipe as JSON; ``settings``, what a checkpoint must
+         have been made with; ``checkpoint``: where one may lie; ``digests``: "epoch" or "step"
+    """
+
+    def __init__(self, job: dict[str, Any], given: Given, implementation: Implementation) -> None:
+        self.job, self.given = job, given
+        self.spec = ModelSpec.from_json(job["spec"])
+        self.recipe = Recipe.from_json(job["recipe"])
+        self.dtype = "float64" if job["numerics"] in ("lattice", "float64") else "float32"
+        self.zero = zero_state(self.spec, self.recipe.n, self.dtype)
+        self.implementation = implementation
+        self.checkpoint = Path(job["checkpoint"])
+        self.load()
+
+    def load(self) -> None:
+        """Begin where the checkpoint was made, or at the beginning."""
+        params, self.rows = initial_parameters(self.spec, self.recipe), []
+        if self.checkpoint.exists():
+            params, metadata = read_arrays(self.checkpoint)
+            self.rows = json.loads(metadata["rows"])
+        self.model = self.implementation.model(self.spec, params)
+        self.trainer = self.model.trainer(self.recipe, self.zero)
+        self.epochs = epochs(self.given.corpus, self.recipe, first=len(self.rows))
+
+    def batches(self, minibatches: list[Minibatch]) -> Iterator[Minibatch]:
+        """The minibatches; the state is zeroed before those that do not go on from the last."""
+        for k, batch in enumerate(minibatches):
+            if k == 0 or self.recipe.order == "random":
+                self.trainer.start(self.zero)
+            yield batch
+
+    def epoch(self) -> dict[str, Any]:
+        """Train for one epoch and describe it; ``broken`` names a step that is not finite."""
+        minibatches = next(self.epochs)
+        began = time.perf_counter()
+        under_way, losses, norms, digests = deque(), [], [], []
+        for X, Y in self.batches(minibatches):
+            under_way.append(self.trainer.step(X, Y))
+            if len(under_way) == LOOKAHEAD:
+                step = under_way.popleft()
+                losses.append(float(step.loss))
+                norms.append(float(step.norm))
+            if self.job["digests"] == "step":
+                digests.append(lattice.digest(self.trainer.parameters()))
+        for step in under_way:
+            losses.append(float(step.loss))
+            norms.append(float(step.norm))
+        for k, numbers in enumerate(zip(losses, norms, strict=True), start=1):
+            if not all(map(math.isfinite, numbers)):
+                return {"broken": k}
+        row = {"losses": losses, "norms": norms, "tokens": sum(Y.size for _, Y in minibatches)}
+        if self.recipe.lattice:
+            row["digest"] = lattice.digest(self.trainer.parameters())
+        row["seconds"] = time.perf_counter() - began
+        if digests:
+            row["digests"] = digests
+        if self.given.held_out:
+            row["held out"] = self.held_out()
+        self.rows.append(row)
+        return row
+
+    def held_out(self) -> dict[str, float]:
+        """The mean loss on each text that was held out."""
+        return {name: self.loss_on(tokens) for name, tokens in self.given.held_out.items()}
+
+    def loss_on(self, tokens: np.ndarray) -> float:
+        """The mean loss over a text, without moving a weight; the state is carried. A short text
+        is read in fewer rows than the recipe trains with, so that rows are ten times T or more."""
+        n, T = self.recipe.n, self.recipe.T
+        rows = max(1, min(n, len(tokens) // (10 * T)))
+        state, total, count = zero_state(self.spec, rows, self.dtype), 0.0, 0
+        for X, Y in in_rows(tokens, rows, T):
+            O, state = self.model.outputs(X, state)
+            O = O.astype("float64")
+            shifted = O - O.max(axis=-1, keepdims=True)
+            chosen = np.take_along_axis(shifted, Y[..., None], axis=-1)[..., 0]
+            total += float((np.log(np.exp(shifted).sum(axis=-1)) - chosen).sum())
+            count += Y.size
+        return total / count
+
+    def save(self) -> dict[str, Any]:
+        """Write the checkpoint: parameters, the epochs so far, and what they were made with."""
+        params = self.trainer.parameters()
+        for name, array in params.items():
+            if not np.isfinite(array).all():
+                raise BadInput(self.checkpoint, name, "finite values", "others; not written")
+        metadata = {"settings": json.dumps(self.job["settings"]), "rows": json.dumps(self.rows)}
+        write_arrays(self.checkpoint, params, metadata)
+        return {"saved": len(self.rows)}
+
+    def finish(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Write the trained weights and continue a text, greedily."""
+        save_weights(Path(request["weights"]), self.spec, self.trainer.parameters())
+        return {"text": self.predict(request["prefix"], request["characters"])}
+
+    def predict(self, prefix: str, characters: int) -> str:
+        """The prefix and what the model continues it with: a fresh zero state, a batch of one, and
+        every time the likeliest character. Source: D2L 0.17, ``predict_ch8``."""
+        vocabulary = self.given.corpus.vocabulary
+        numbers = [int(number) for number in vocabulary.encode(prefix)]
+        state = zero_state(self.spec, 1, self.dtype)
+        for position in range(len(numbers) + characters - 1):
+            O, state = self.model.outputs(np.array([[numbers[position]]]), state)
+            if position == len(numbers) - 1:
+                numbers.append(int(O[0, 0].argmax()))
+        return vocabulary.decode(numbers)
+
+    def diagnose(self) -> dict[str, Any]:
+        """Go back to the last good epoch, write its checkpoint, and go step by step to the first
+        tensor that is not finite."""
+        broken = len(self.rows) + 1
+        self.load()
+        while len(self.rows) < broken - 1:
+            self.epoch()
+        self.save()
+        state = self.zero
+        for k, (X, Y) in enumerate(self.batches(next(self.epochs)), start=1):
+            state = self.zero if self.recipe.order == "random" else state
+            tensor = self.not_finite(X, Y, state)
+            _, state = self.model.outputs(X, state)
+            state = lattice.to_lattice(state) if self.recipe.lattice else state
+            norm = float(self.trainer.step(X, Y).norm)
+            if tensor is None and not math.isfinite(norm):
+                tensor = f"norm of the gradients: {norm}"
+            if tensor:
+                return {"epoch": broken, "step": k, "tensor": tensor}
+        return {"epoch": broken, "step": k, "tensor": "nothing: it did not happen again"}
+
+    def not_finite(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> str | None:
+        """The first tensor of a step that is not finite, in the order in which a step makes them,
+        with its first element that is not."""
+        O, after = self.model.outputs(X, state)
+        back = self.model.loss_and_gradients(X, Y, state)
+        made = [
+            *((f"parameter {name}", array) for name, array in self.trainer.parameters().items()),
+            *((f"state {part}", array) for part, array in after.items()),
+            ("outputs O", O),
+            ("loss", np.asarray(back.loss)),
+            *((f"gradient of {name}", array) for name, array in back.gradients.items()),
+        ]
+        for name, array in made:
+            if not np.isfinite(array).all():
+                index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+                return f"{name}: {array[index]} at {index}" if index else f"{name}: {array[()]}"
+        return None
+
+
+class Training:
+    """Answers the parent's requests about one run after another; "do" says what is asked."""
+
+    def __init__(self, given: Given, implementations: dict) -> None:
+        self.given, self.implementations = given, implementations
+
+    def handle(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer; ``bad input``, ``system`` or ``crashed`` say why there is none."""
+        try:
+            return getattr(self, request["do"])(request)
+        except BadInput as error:
+            return {"bad input": [error.where, error.field, error.expected, error.found]}
+        except OSError as error:  # a full disk
+            return {"system": [str(error.filename or "system"), error.strerror or str(error)]}
+        except Exception as error:  # whatever a framework raises is this run's result
+            traceback.print_exc()
+            lines = str(error).strip().splitlines()
+            return {"crashed": f"{type(error).__name__}: {lines[0] if lines else 'no message'}"}
+
+    def train(self, request: dict[str, Any]) -> dict[str, Any]:
+        made = self.implementations[request["implementation"], request["dtype"]]
+        if reason := made.unsupported(ModelSpec.from_json(request["spec"])):
+            return {"unsupported": reason}
+        self.trainee = Trainee(request, self.given, made)
+        return {"rows": self.trainee.rows}
+
+    def epoch(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self.trainee.epoch()
+
+    def save(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self.trainee.save()
+
+    def diagnose(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self.trainee.diagnose()
+
+    def finish(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self.trainee.finish(request)
