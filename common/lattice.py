@@ -18,7 +18,9 @@ UNITS = 2.0**20
 
 def to_lattice(arrays: Arrays) -> Arrays:
     """rint(w · 2²⁰) / 2²⁰, in float64   (LATTICE-1)"""
-    return {name: np.rint(array.astype("float64") * UNITS) / UNITS for name, array in arrays.items()}
+    return {
+        name: np.rint(array.astype("float64") * UNITS) / UNITS for name, array in arrays.items()
+    }
 
 
 def to_units(arrays: Arrays) -> Arrays:

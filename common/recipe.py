@@ -118,9 +118,9 @@ RECIPES = {
         2,
         32,
         {
-            "rnn": Recipe(1.0, 1.0, epochs=12, n=16, T=16),
-            "gru": Recipe(4.0, 1.0, epochs=12, n=16, T=16),
-            "lstm": Recipe(8.0, 1.0, epochs=12, n=16, T=16),
+            "rnn": Recipe(1.0, 0.4, epochs=15, n=32, T=16),
+            "gru": Recipe(4.0, 0.3, epochs=15, n=32, T=16),
+            "lstm": Recipe(8.0, 0.25, epochs=15, n=32, T=16),
         },
     ),
     # D2L 0.17, section 9.3: two layers of 256, 500 epochs, η = 2. Its cell is the LSTM; the

@@ -24,7 +24,9 @@ IMPLEMENTATIONS = ("equations", "layers")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--backend", required=True, metavar="NAME", help=", ".join(MODULES))
-    add("--implementation", nargs="+", choices=IMPLEMENTATIONS, help="default: layers if it has any")
+    add(
+        "--implementation", nargs="+", choices=IMPLEMENTATIONS, help="default: layers if it has any"
+    )
     add("--recipe", choices=RECIPES, default="quick")
     add("--numerics", nargs="+", choices=NUMERICS, default=["float32"])
     add("--cell", nargs="+", choices=CELLS, default=["lstm"])
@@ -39,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--order", choices=ORDERS)
     add("--initialiser", choices=INITIALISERS)
     add("--seed", type=int, metavar="S", help="of the weights, offsets and orders")
-    add("--perturbation", type=int, metavar="S", help="seed of a move by one unit in the last place")
+    add(
+        "--perturbation", type=int, metavar="S", help="seed of a move by one unit in the last place"
+    )
     add(
         "--text",
         nargs="+",

@@ -127,7 +127,9 @@ def check(run: Run) -> None:
             raise BadInput("--prefix", "", text, repr(character))
     needed = run.recipe.T * (run.recipe.n + 1) + 1
     if len(run.given.corpus.tokens) < needed:
-        expected = f"at least {needed} characters for minibatches of {run.recipe.n} x {run.recipe.T}"
+        expected = (
+            f"at least {needed} characters for minibatches of {run.recipe.n} x {run.recipe.T}"
+        )
         raise BadInput(run.given.corpus.name, "", expected, len(run.given.corpus.tokens))
     for name, tokens in run.given.held_out.items():
         if len(tokens) <= run.recipe.T:

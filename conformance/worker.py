@@ -131,7 +131,9 @@ def end_with_the_parent() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="child process of: python -m conformance record, train")
+    parser = argparse.ArgumentParser(
+        description="child process of: python -m conformance record, train"
+    )
     for option in ("--backend", "--device", "--given"):
         parser.add_argument(option, required=True)
     parser.add_argument("--dtypes", nargs="+", required=True)

@@ -28,6 +28,17 @@ def to_array(tensor: nd.NDArray) -> np.ndarray:
     return tensor.asnumpy()
 
 
+class Scalar:
+    """A number that MXNet may still be computing; ``float`` waits for it. (An NDArray cannot be
+    given to ``float``.)"""
+
+    def __init__(self, tensor: nd.NDArray) -> None:
+        self.tensor = tensor
+
+    def __float__(self) -> float:
+        return float(self.tensor.asscalar())
+
+
 PROBE = """
 import mxnet as mx
 for layer in (mx.gluon.rnn.RNN, mx.gluon.rnn.GRU, mx.gluon.rnn.LSTM):

@@ -7,7 +7,7 @@ from mxnet.ndarray import NDArray
 
 from backends.mxnet.equations import Equations, State, cross_entropy
 from backends.mxnet.layers import Layers
-from backends.mxnet.runtime import to_array
+from backends.mxnet.runtime import Scalar, to_array
 from backends.protocol import Forward, Gradients, Step
 from common.lattice import UNITS
 from common.parameters import Arrays
@@ -124,7 +124,7 @@ class Trainer:
             parameter -= self.recipe.learning_rate * parameter.grad
         if self.recipe.lattice:
             to_lattice([*net.trainable, *self.state.values()])
-        return Step(loss, norm)
+        return Step(Scalar(loss), Scalar(norm))
 
     def gradients(self) -> Arrays:
         return self.model.net.canonical(lambda parameter: parameter.grad)
