@@ -45,14 +45,22 @@ class Child:
     """
 
     def __init__(
-        self, backend: str, device: str, dtypes: list[str], threads: int, given: Path, log: Path
+        self,
+        backend: str,
+        device: str,
+        dtypes: list[str],
+        threads: int,
+        given: Path | None,
+        log: Path,
     ) -> None:
         self.environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         self.command = [sys.executable, "-m", "conformance.worker", "--backend", backend]
-        self.command += ["--device", device, "--given", str(given.resolve()), "--dtypes", *dtypes]
+        self.command += ["--device", device, "--dtypes", *dtypes]
+        self.command += ["--given", str(given.resolve())] if given else []
         self.log = log
         self.process: subprocess.Popen[str] | None = None
         self.failed_starts: list[Died] = []
+        self.greeting: dict[str, Any] = {}
 
     def start(self) -> dict[str, Any]:
         """Start a worker and wait until its framework is there; BadInput if it cannot be."""
@@ -77,7 +85,12 @@ class Child:
         if "bad input" in greeting:
             self.stop()
             raise BadInput(*greeting["bad input"])
+        self.greeting = greeting
         return greeting
+
+    def greet(self) -> dict[str, Any]:
+        """The greeting of the worker that runs, or of a new one."""
+        return self.greeting if self.process else self.start()
 
     def ask(self, request: dict[str, Any], limit: float) -> dict[str, Any]:
         """The answer to one request, within ``limit`` seconds."""

@@ -12,10 +12,19 @@ from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printa
 from common.parameters import INITIALISERS
 from common.recipe import ORDERS, RECIPES
 from common.spec import CELLS, RESETS, ModelSpec
-from conformance.child import cores
+from conformance.child import Child, cores
 from conformance.given import Given
 from conformance.progress import Progress
-from conformance.training import EPOCH_LIMIT, NUMERICS, Run, Stopped, perplexity, train
+from conformance.training import (
+    EPOCH_LIMIT,
+    NUMERICS,
+    Run,
+    Stopped,
+    check,
+    make_child,
+    perplexity,
+    train,
+)
 
 PREFIX = "time traveller"
 IMPLEMENTATIONS = ("equations", "layers")
@@ -126,23 +135,32 @@ def default(backend: str) -> str:
 def run_train(options: argparse.Namespace) -> int:
     """Train every run that is asked for; one that crashes does not keep the others from running."""
     progress = Progress(options.quiet)
-    code = EXIT_PASS
-    for run in runs(options):
-        title = f"{run.backend}:{run.name}"
-        with progress.training(title, run.recipe.epochs) as seen:
-            try:
-                made = train(run, lambda row, number: seen(number, **view(row)))
-            except Stopped as reason:
-                print(printable(str(reason)), file=sys.stderr)
-                code = EXIT_BAD_INPUT
-                continue
-        if made["status"] == "finished":
-            progress.say(f"{title}: {made['prediction']['text']}")
-            progress.say(f"{title}: {run.folder}, {made['seconds']} s")
-        else:  # a result, which --quiet does not hide
-            print(printable(f"{title}: {made['status']}: {made['reason']}"), file=sys.stderr)
-            code = max(code, EXIT_FAIL if made["status"] == "crashed" else EXIT_PASS)
-    return code
+    asked = runs(options)
+    for run in asked:
+        check(run)
+    child = make_child(asked)
+    try:
+        return max([_train(run, child, progress) for run in asked])
+    finally:
+        child.stop()
+
+
+def _train(run: Run, child: Child, progress: Progress) -> int:
+    """One run, and the exit code that it asks for."""
+    title = f"{run.backend}:{run.name}"
+    with progress.training(title, run.recipe.epochs) as seen:
+        try:
+            made = train(run, child, lambda row, number: seen(number, **view(row)))
+        except Stopped as reason:
+            print(printable(str(reason)), file=sys.stderr)
+            return EXIT_BAD_INPUT
+    if made["status"] == "finished":
+        progress.say(f"{title}: {made['prediction']['text']}")
+        progress.say(f"{title}: {run.folder}, {made['seconds']} s")
+        return EXIT_PASS
+    # A result, which --quiet does not hide.
+    print(printable(f"{title}: {made['status']}: {made['reason']}"), file=sys.stderr)
+    return EXIT_FAIL if made["status"] == "crashed" else EXIT_PASS
 
 
 def view(row: dict[str, Any]) -> dict[str, Any]:

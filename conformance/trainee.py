@@ -24,7 +24,7 @@ from common.parameters import Arrays, zero_state
 from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
 from common.weights import read_arrays, save_weights, write_arrays
-from conformance.given import Given
+from conformance.given import Given, load_given
 
 LOOKAHEAD = 2
 """So many steps are under way before the first one's loss is read, so that a device that works
@@ -184,8 +184,8 @@ class Trainee:
 class Training:
     """Answers the parent's requests about one run after another; "do" says what is asked."""
 
-    def __init__(self, given: Given, implementations: dict) -> None:
-        self.given, self.implementations = given, implementations
+    def __init__(self, implementations: dict) -> None:
+        self.implementations = implementations
 
     def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer; ``bad input``, ``system`` or ``crashed`` say why there is none."""
@@ -204,7 +204,7 @@ class Training:
         made = self.implementations[request["implementation"], request["dtype"]]
         if reason := made.unsupported(ModelSpec.from_json(request["spec"])):
             return {"unsupported": reason}
-        self.trainee = Trainee(request, self.given, made)
+        self.trainee = Trainee(request, load_given(Path(request["given"])), made)
         return {"rows": self.trainee.rows}
 
     def epoch(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@
         run.json               what was trained, every epoch's losses and digest, the prediction
         weights.safetensors    the trained weights (common/weights.py)
         given.safetensors      the text, in numbers
-        worker.log             whatever the framework printed
+    results/training/<backend>-<device>/worker.log   whatever the framework printed
 
 While it runs, the folder's name begins with a dot and ends in ``.partial``, and it holds
 ``checkpoint.safetensors``: parameters and epochs so far in one file, so that they always belong
@@ -137,8 +137,20 @@ def check(run: Run) -> None:
             raise BadInput(name, "--held-out", expected, len(tokens))
 
 
-def train(run: Run, seen: Callable[[dict[str, Any], int], None]) -> dict[str, Any]:
+def make_child(runs: list[Run]) -> Child:
+    """One worker for runs of one backend, on one device, with as many threads."""
+    first = runs[0]
+    dtypes = list(dict.fromkeys(NUMERICS[run.numerics] for run in runs))
+    folder = first.folder.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "worker.log"
+    return Child(first.backend, first.device, dtypes, first.threads, None, log)
+
+
+def train(run: Run, child: Child, seen: Callable[[dict[str, Any], int], None]) -> dict[str, Any]:
     """Train and write the run; returns what is in run.json. ``seen`` is told of every epoch.
+
+    The worker is started if it is not there, and is left running for the next run.
 
     A run whose worker dies or hangs, or whose framework raises, is written with the status
     ``crashed``, one that cannot be expressed with ``unsupported``. Raises Stopped if a number is
@@ -151,20 +163,18 @@ def train(run: Run, seen: Callable[[dict[str, Any], int], None]) -> dict[str, An
     _check_checkpoint(checkpoint, run)
     fresh = not partial.exists()
     partial.mkdir(parents=True, exist_ok=True)
-    given, log = partial / "given.safetensors", partial / "worker.log"
+    given = partial / "given.safetensors"
     save_given(given, run.given)
-    dtype = NUMERICS[run.numerics]
-    child = Child(run.backend, run.device, [dtype], run.threads, given, log)
     began = time.monotonic()
     result: dict[str, Any] = {"status": "crashed", "epochs": []}
     try:
-        greeting = child.start()
-        result["passport"] = greeting["passport"]
+        result["passport"] = child.greet()["passport"]
         job = {
             "do": "train",
             "implementation": run.implementation,
             "numerics": run.numerics,
-            "dtype": dtype,
+            "dtype": NUMERICS[run.numerics],
+            "given": str(given.resolve()),
             "spec": run.spec.to_json(),
             "recipe": run.recipe.to_json(),
             "settings": run.settings(),
@@ -178,8 +188,6 @@ def train(run: Run, seen: Callable[[dict[str, Any], int], None]) -> dict[str, An
         raise
     except Died as death:
         result["reason"] = str(death)
-    finally:
-        child.stop()
     result = run.settings() | {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began, 1),

@@ -134,8 +134,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="child process of: python -m conformance record, train"
     )
-    for option in ("--backend", "--device", "--given"):
+    for option in ("--backend", "--device"):
         parser.add_argument(option, required=True)
+    parser.add_argument("--given", help="of a record; a training run brings its own")
     parser.add_argument("--dtypes", nargs="+", required=True)
     options = parser.parse_args()
 
@@ -156,13 +157,13 @@ def main() -> None:
             for name in backend.IMPLEMENTATIONS
             for dtype in options.dtypes
         }
-        given = load_given(Path(options.given))
+        given = load_given(Path(options.given)) if options.given else None
         passport = backend.passport(options.device)
     except BadInput as error:
         reply({"bad input": [error.where, error.field, error.expected, error.found]})
         return
     reply({"implementations": list(backend.IMPLEMENTATIONS), "passport": passport})
-    training = Training(given, implementations)
+    training = Training(implementations)
     for line in sys.stdin:
         request = json.loads(line)
         if "do" in request:
