@@ -15,6 +15,9 @@ from common.parameters import Arrays
 UNITS = 2.0**20
 """Lattice points per 1."""
 
+LARGEST = 2.0**33
+"""What is below it has at most 53 bits on the lattice, so that float64 holds it."""
+
 
 def to_lattice(arrays: Arrays) -> Arrays:
     """rint(w · 2²⁰) / 2²⁰, in float64   (LATTICE-1)"""
@@ -29,7 +32,7 @@ def to_units(arrays: Arrays) -> Arrays:
     for name, array in arrays.items():
         scaled = array.astype("float64") * UNITS
         whole = np.rint(scaled)
-        if (scaled != whole).any() or not (np.abs(whole) < 2.0**53).all():
+        if not ((scaled == whole) & (np.abs(scaled) < LARGEST * UNITS)).all():
             raise BadInput("lattice", name, "multiples of 2^-20 below 2^33", "other values")
         units[name] = whole.astype("<i8")
     return units

@@ -96,7 +96,11 @@ def _columns(records: list[Record]) -> Iterator[tuple[Record, str, str]]:
 def right_answer(name: str, given: Given) -> Answer:
     """The right answer to a case, out of its name and what was given beside it."""
     case = find_case(name, given)
-    numbers = material(case, given.corpus)
+    return answer_to(case, material(case, given.corpus))
+
+
+def answer_to(case: Case, numbers: Material) -> Answer:
+    """The right answer to a case with these numbers."""
     # The matrix products are small: threads gain nothing, and lose tenfold when another program
     # holds one of the cores.
     with threadpool_limits(1):

@@ -11,6 +11,7 @@ from common.parameters import Arrays
 from common.weights import read_arrays
 from conformance.given import Given, load_given
 from conformance.record import array_path
+from conformance.training import FOLDER
 
 FIELDS = {
     "suite": str,
@@ -58,6 +59,7 @@ def load_records(results: Path) -> list[Record]:
     if not results.is_dir():
         raise BadInput(results, "", "a folder of records", "no such folder")
     folders = sorted(path for path in results.iterdir() if path.is_dir())
+    folders = [path for path in folders if path.name != FOLDER]  # training runs: runs.py
     whole = [path for path in folders if not path.name.startswith(".")]
     for partial in folders:
         name = partial.name.removeprefix(".").removesuffix(".partial")

@@ -1,33 +1,31 @@
 """``python -m conformance train``: what to train, from the options, and what is seen of it."""
 
 import argparse
+import contextlib
 import dataclasses
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from backends.registry import MODULES
+from backends.registry import MODULES, check_name
 from common.corpus import MAX_TOKENS, load_texts
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.parameters import INITIALISERS
-from common.recipe import ORDERS, RECIPES
+from common.recipe import ORDERS, RECIPES, Recipe
 from common.spec import CELLS, RESETS, ModelSpec
 from conformance.child import Child, cores
 from conformance.given import Given
 from conformance.progress import Progress
-from conformance.training import (
-    EPOCH_LIMIT,
-    NUMERICS,
-    Run,
-    Stopped,
-    check,
-    make_child,
-    perplexity,
-    train,
-)
+from conformance.runs import load_run
+from conformance.training import EPOCH_LIMIT, NUMERICS, Run, Stopped, perplexity, train
+from conformance.witness import find_witness, load_witnesses
 
 PREFIX = "time traveller"
 IMPLEMENTATIONS = ("equations", "layers")
+GPU_ONLY = ("tf32", "mixed")
+LONGEST_LIMIT = 7 * 86_400.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--digests", choices=("epoch", "step"), default="epoch", help="with --numerics lattice")
     add("--limit", type=float, default=EPOCH_LIMIT, metavar="SECONDS", help="per epoch")
     add("--out", type=Path, default=Path("results"), metavar="FOLDER")
+    add("--against", type=Path, metavar="RUN", help="a run on the lattice to be held against")
     add("--fresh", action="store_true", help="do not go on from a checkpoint")
 
 
@@ -77,10 +76,11 @@ def runs(options: argparse.Namespace) -> list[Run]:
     corpus, held_out = load_texts(text, options.max_tokens or None, options.held_out)
     given = Given(corpus, held_out=held_out)
     threads = options.threads or (1 if options.recipe == "quick" else cores())
-    for field in ("threads", "limit"):
-        value = getattr(options, field)
-        if value is not None and not value > 0:
-            raise BadInput(f"--{field}", "", "a number above 0", value)
+    if options.threads is not None and options.threads < 1:
+        raise BadInput("--threads", "", "at least 1", options.threads)
+    if not 0 < options.limit <= LONGEST_LIMIT:
+        expected = f"a number above 0 and up to {LONGEST_LIMIT:g}"
+        raise BadInput("--limit", "", expected, options.limit)
     changes = {
         "learning_rate": options.learning_rate,
         "clip": options.clip,
@@ -106,6 +106,7 @@ def runs(options: argparse.Namespace) -> list[Run]:
                 for numerics in options.numerics:
                     lattice = numerics == "lattice"
                     recipe = dataclasses.replace(named.recipes[cell], lattice=lattice, **changes)
+                    expected = _expected(options.against, spec, recipe, given)
                     found.append(
                         Run(
                             backend=options.backend,
@@ -122,9 +123,70 @@ def runs(options: argparse.Namespace) -> list[Run]:
                             digests=options.digests if lattice else "epoch",
                             limit=options.limit,
                             fresh=options.fresh,
+                            expected=expected,
                         )
                     )
     return found
+
+
+def check(run: Run) -> None:
+    """BadInput for what can be known before a framework is loaded."""
+    check_name(run.backend)
+    if run.numerics in GPU_ONLY and run.device != "gpu":
+        raise BadInput("--numerics", run.numerics, "--device gpu", run.device)
+    vocabulary = run.given.corpus.vocabulary
+    if not run.prefix:
+        raise BadInput("--prefix", "", "at least one character", "none")
+    for character in run.prefix:
+        if character not in vocabulary.tokens:
+            text = f"a character of {run.given.corpus.name}"
+            raise BadInput("--prefix", "", text, repr(character))
+    needed = run.recipe.T * (run.recipe.n + 1) + 1
+    if len(run.given.corpus.tokens) < needed:
+        expected = (
+            f"at least {needed} characters for minibatches of {run.recipe.n} x {run.recipe.T}"
+        )
+        raise BadInput(run.given.corpus.name, "", expected, len(run.given.corpus.tokens))
+    for name, tokens in run.given.held_out.items():
+        if len(tokens) <= run.recipe.T:
+            expected = f"more than {run.recipe.T} characters held out"
+            raise BadInput(name, "--held-out", expected, len(tokens))
+
+
+def make_child(runs: list[Run]) -> Child:
+    """One worker for runs of one backend, on one device, with as many threads."""
+    first = runs[0]
+    dtypes = list(dict.fromkeys(NUMERICS[run.numerics] for run in runs))
+    folder = first.folder.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "worker.log"
+    return Child(first.backend, first.device, dtypes, first.threads, None, log)
+
+
+@contextlib.contextmanager
+def nothing_left_behind(run: Run) -> Iterator[None]:
+    """Remove what was made for runs if BadInput keeps every one of them from being started."""
+    folder = run.folder.parent
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BadInput:
+        if absent and not any(path.is_dir() for path in folder.iterdir()):
+            shutil.rmtree(folder)
+            for path in absent[1:]:
+                path.rmdir()
+        raise
+
+
+def _expected(against: Path | None, spec: ModelSpec, recipe: Recipe, given: Given) -> tuple:
+    """The digests of the run that is named, or else of the stored witness, if there is one."""
+    if not recipe.lattice:
+        return ()
+    if against:
+        return tuple(load_run(against.parent if against.is_file() else against).digests)
+    text = given.text() | {"characters": len(given.corpus.tokens)}
+    witness = find_witness(spec, recipe, text, load_witnesses())
+    return tuple(witness.digests) if witness else ()
 
 
 def default(backend: str) -> str:
@@ -138,11 +200,12 @@ def run_train(options: argparse.Namespace) -> int:
     asked = runs(options)
     for run in asked:
         check(run)
-    child = make_child(asked)
-    try:
-        return max([_train(run, child, progress) for run in asked])
-    finally:
-        child.stop()
+    with nothing_left_behind(asked[0]):
+        child = make_child(asked)
+        try:
+            return max([_train(run, child, progress) for run in asked])
+        finally:
+            child.stop()
 
 
 def _train(run: Run, child: Child, progress: Progress) -> int:

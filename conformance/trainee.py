@@ -20,7 +20,7 @@ from backends.protocol import Implementation
 from common import lattice
 from common.corpus import Minibatch, epochs, in_rows
 from common.errors import BadInput
-from common.parameters import Arrays, zero_state
+from common.parameters import Arrays, parameter_shapes, zero_state
 from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
 from common.weights import read_arrays, save_weights, write_arrays
@@ -52,7 +52,9 @@ class Trainee:
         """Begin where the checkpoint was made, or at the beginning."""
         params, self.rows = initial_parameters(self.spec, self.recipe), []
         if self.checkpoint.exists():
-            params, metadata = read_arrays(self.checkpoint)
+            found, metadata = read_arrays(self.checkpoint)
+            # Not in the file's order: a digest is over the canonical one.
+            params = {name: found[name] for name in parameter_shapes(self.spec)}
             self.rows = json.loads(metadata["rows"])
         self.model = self.implementation.model(self.spec, params)
         self.trainer = self.model.trainer(self.recipe, self.zero)
@@ -66,7 +68,8 @@ class Trainee:
             yield batch
 
     def epoch(self) -> dict[str, Any]:
-        """Train for one epoch and describe it; ``broken`` names a step that is not finite."""
+        """Train for one epoch and describe it; ``broken`` names a step that is not finite, or the
+        last one if that is what it leaves behind."""
         minibatches = next(self.epochs)
         began = time.perf_counter()
         under_way, losses, norms, digests = deque(), [], [], []
@@ -77,6 +80,8 @@ class Trainee:
                 losses.append(float(step.loss))
                 norms.append(float(step.norm))
             if self.job["digests"] == "step":
+                if self.lost():
+                    return {"broken": len(digests) + 1}
                 digests.append(lattice.digest(self.trainer.parameters()))
         for step in under_way:
             losses.append(float(step.loss))
@@ -85,15 +90,24 @@ class Trainee:
             if not all(map(math.isfinite, numbers)):
                 return {"broken": k}
         row = {"losses": losses, "norms": norms, "tokens": sum(Y.size for _, Y in minibatches)}
+        row["seconds"] = time.perf_counter() - began
+        if self.lost():
+            return {"broken": len(losses)}
         if self.recipe.lattice:
             row["digest"] = lattice.digest(self.trainer.parameters())
-        row["seconds"] = time.perf_counter() - began
         if digests:
             row["digests"] = digests
         if self.given.held_out:
             row["held out"] = self.held_out()
+            if not all(map(math.isfinite, row["held out"].values())):
+                return {"broken": len(losses)}
         self.rows.append(row)
         return row
+
+    def lost(self) -> str | None:
+        """The first parameter that is no longer finite, or too large for the lattice."""
+        largest = lattice.LARGEST if self.recipe.lattice else math.inf
+        return first_beyond(largest, prefixed("parameter ", self.trainer.parameters()))
 
     def held_out(self) -> dict[str, float]:
         """The mean loss on each text that was held out."""
@@ -117,9 +131,6 @@ class Trainee:
     def save(self) -> dict[str, Any]:
         """Write the checkpoint: parameters, the epochs so far, and what they were made with."""
         params = self.trainer.parameters()
-        for name, array in params.items():
-            if not np.isfinite(array).all():
-                raise BadInput(self.checkpoint, name, "finite values", "others; not written")
         metadata = {"settings": json.dumps(self.job["settings"]), "rows": json.dumps(self.rows)}
         write_arrays(self.checkpoint, params, metadata)
         return {"saved": len(self.rows)}
@@ -155,30 +166,35 @@ class Trainee:
             tensor = self.not_finite(X, Y, state)
             _, state = self.model.outputs(X, state)
             state = lattice.to_lattice(state) if self.recipe.lattice else state
-            norm = float(self.trainer.step(X, Y).norm)
-            if tensor is None and not math.isfinite(norm):
-                tensor = f"norm of the gradients: {norm}"
+            norm = np.asarray(float(self.trainer.step(X, Y).norm))
+            tensor = tensor or first_beyond(math.inf, {"norm of the gradients": norm})
+            tensor = tensor or self.lost()
             if tensor:
                 return {"epoch": broken, "step": k, "tensor": tensor}
-        return {"epoch": broken, "step": k, "tensor": "nothing: it did not happen again"}
+        held_out = {name: np.asarray(loss) for name, loss in self.held_out().items()}
+        tensor = first_beyond(math.inf, prefixed("held-out loss on ", held_out))
+        return {"epoch": broken, "step": k, "tensor": tensor or "them: it did not happen again"}
 
     def not_finite(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> str | None:
-        """The first tensor of a step that is not finite, in the order in which a step makes them,
-        with its first element that is not."""
+        """The first tensor of a step that is not finite, in the order they are made in."""
         O, after = self.model.outputs(X, state)
         back = self.model.loss_and_gradients(X, Y, state)
-        made = [
-            *((f"parameter {name}", array) for name, array in self.trainer.parameters().items()),
-            *((f"state {part}", array) for part, array in after.items()),
-            ("outputs O", O),
-            ("loss", np.asarray(back.loss)),
-            *((f"gradient of {name}", array) for name, array in back.gradients.items()),
-        ]
-        for name, array in made:
-            if not np.isfinite(array).all():
-                index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-                return f"{name}: {array[index]} at {index}" if index else f"{name}: {array[()]}"
-        return None
+        made = prefixed("state ", after) | {"outputs O": O, "loss": np.asarray(back.loss)}
+        return first_beyond(math.inf, made | prefixed("gradient of ", back.gradients))
+
+
+def prefixed(prefix: str, arrays: Arrays) -> Arrays:
+    return {f"{prefix}{name}": array for name, array in arrays.items()}
+
+
+def first_beyond(largest: float, arrays: Arrays) -> str | None:
+    """The first tensor with an element that is not below ``largest``, or NaN, and that element."""
+    for name, array in arrays.items():
+        sound = np.abs(array) < largest
+        if not sound.all():
+            index = tuple(int(i) for i in np.argwhere(~sound)[0])
+            return f"{name}: {array[index]} at {index}" if index else f"{name}: {array[()]}"
+    return None
 
 
 class Training:

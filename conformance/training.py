@@ -15,6 +15,7 @@ import json
 import math
 import platform
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from backends.registry import check_name
 from common import SUITE_VERSION
 from common.errors import BadInput
 from common.files import write_json
+from common.parameters import check_parameters
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from common.weights import read_arrays
@@ -43,7 +44,6 @@ NUMERICS = {
 }
 """How numbers are kept, and the dtype that an implementation is made for."""
 
-GPU_ONLY = ("tf32", "mixed")
 CHECKPOINT_EVERY = 20.0
 """Seconds of training between two checkpoints."""
 
@@ -59,6 +59,8 @@ class Run:
 
     recipe_name: what the recipe is called in names of folders     prefix: what a text begins with
     characters:  how many more are predicted     digests: after every "epoch" or every "step"
+    expected:    the digests that a run on the lattice must have; at the first that differs, the
+                 step is found and written to difference.safetensors (locate.py)
     """
 
     backend: str
@@ -76,6 +78,7 @@ class Run:
     digests: str = "epoch"
     limit: float = EPOCH_LIMIT
     fresh: bool = False
+    expected: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -90,6 +93,10 @@ class Run:
     @property
     def partial(self) -> Path:
         return self.folder.with_name(f".{self.name}.partial")
+
+    @property
+    def old(self) -> Path:
+        return self.folder.with_name(f".{self.name}.old")
 
     def settings(self) -> dict[str, Any]:
         """What a run that is resumed must have in common with the one that was interrupted."""
@@ -113,40 +120,6 @@ class Stopped(Exception):
     """A run that cannot go on; its last checkpoint is kept. The message is one line."""
 
 
-def check(run: Run) -> None:
-    """BadInput for what can be known before a framework is loaded."""
-    check_name(run.backend)
-    if run.numerics in GPU_ONLY and run.device != "gpu":
-        raise BadInput("--numerics", run.numerics, "--device gpu", run.device)
-    vocabulary = run.given.corpus.vocabulary
-    if not run.prefix:
-        raise BadInput("--prefix", "", "at least one character", "none")
-    for character in run.prefix:
-        if character not in vocabulary.tokens:
-            text = f"a character of {run.given.corpus.name}"
-            raise BadInput("--prefix", "", text, repr(character))
-    needed = run.recipe.T * (run.recipe.n + 1) + 1
-    if len(run.given.corpus.tokens) < needed:
-        expected = (
-            f"at least {needed} characters for minibatches of {run.recipe.n} x {run.recipe.T}"
-        )
-        raise BadInput(run.given.corpus.name, "", expected, len(run.given.corpus.tokens))
-    for name, tokens in run.given.held_out.items():
-        if len(tokens) <= run.recipe.T:
-            expected = f"more than {run.recipe.T} characters held out"
-            raise BadInput(name, "--held-out", expected, len(tokens))
-
-
-def make_child(runs: list[Run]) -> Child:
-    """One worker for runs of one backend, on one device, with as many threads."""
-    first = runs[0]
-    dtypes = list(dict.fromkeys(NUMERICS[run.numerics] for run in runs))
-    folder = first.folder.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "worker.log"
-    return Child(first.backend, first.device, dtypes, first.threads, None, log)
-
-
 def train(run: Run, child: Child, seen: Callable[[dict[str, Any], int], None]) -> dict[str, Any]:
     """Train and write the run; returns what is in run.json. ``seen`` is told of every epoch.
 
@@ -156,11 +129,14 @@ def train(run: Run, child: Child, seen: Callable[[dict[str, Any], int], None]) -
     ``crashed``, one that cannot be expressed with ``unsupported``. Raises Stopped if a number is
     not finite any more, BadInput if a checkpoint of other settings is in the way.
     """
-    check(run)
     partial, checkpoint = run.partial, run.partial / "checkpoint.safetensors"
+    if run.old.exists() and not run.folder.exists():
+        run.old.rename(run.folder)  # an earlier run was killed between two renames
     if run.fresh:
         shutil.rmtree(partial, ignore_errors=True)
     _check_checkpoint(checkpoint, run)
+    for leftover in partial.glob(".*.tmp"):
+        leftover.unlink()  # of a worker that was killed while it wrote
     fresh = not partial.exists()
     partial.mkdir(parents=True, exist_ok=True)
     given = partial / "given.safetensors"
@@ -168,7 +144,11 @@ def train(run: Run, child: Child, seen: Callable[[dict[str, Any], int], None]) -
     began = time.monotonic()
     result: dict[str, Any] = {"status": "crashed", "epochs": []}
     try:
-        result["passport"] = child.greet()["passport"]
+        greeting = child.greet()
+        if run.implementation not in (there := greeting["implementations"]):
+            found = f"no {run.implementation} of {run.backend}"
+            raise BadInput("--implementation", "", f"one of {', '.join(there)}", found)
+        result["passport"] = greeting["passport"]
         job = {
             "do": "train",
             "implementation": run.implementation,
@@ -183,7 +163,7 @@ def train(run: Run, child: Child, seen: Callable[[dict[str, Any], int], None]) -
         }
         result |= _run(run, child, job, seen)
     except BadInput:
-        if fresh:
+        if fresh and not checkpoint.exists():
             shutil.rmtree(partial)
         raise
     except Died as death:
@@ -200,12 +180,20 @@ def train(run: Run, child: Child, seen: Callable[[dict[str, Any], int], None]) -
         "cores": cores(),
     }
     write_json(partial / "run.json", result)
-    if result["status"] == "crashed" and checkpoint.exists():
-        return result  # the same command goes on from the checkpoint
-    checkpoint.unlink(missing_ok=True)
-    shutil.rmtree(run.folder, ignore_errors=True)
-    partial.rename(run.folder)
+    if result["status"] == "crashed" and (checkpoint.exists() or run.folder.exists()):
+        return result  # the same command goes on from the checkpoint; an earlier run stays
+    _put_in_place(run)
     return result
+
+
+def _put_in_place(run: Run) -> None:
+    """Replace an earlier run by the new one; at no time is there half of one, or none."""
+    shutil.rmtree(run.old, ignore_errors=True)
+    if run.folder.exists():
+        run.folder.rename(run.old)
+    run.partial.rename(run.folder)
+    (run.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    shutil.rmtree(run.old, ignore_errors=True)
 
 
 def _run(
@@ -216,25 +204,27 @@ def _run(
     if "unsupported" in answer:
         return {"status": "unsupported", "reason": answer["unsupported"]}
     rows: list[dict[str, Any]] = answer.get("rows", [])
-    for number, row in enumerate(rows, start=1):
-        seen(row, number)
+    if rows:
+        seen(rows[-1], len(rows))
     saved = time.monotonic()
-    try:
-        while "crashed" not in answer and len(rows) < run.recipe.epochs:
-            answer = _ask(child, {"do": "epoch"}, run.limit)
-            if "broken" in answer:
-                raise _stopped(run, child, len(rows) + 1, answer["broken"])
+    while "crashed" not in answer and len(rows) < run.recipe.epochs:
+        answer = _ask(child, {"do": "epoch"}, run.limit)
+        if "broken" in answer:
+            raise _stopped(run, child, len(rows) + 1, answer["broken"])
+        if "crashed" in answer:
+            break
+        rows.append({key: value for key, value in answer.items() if key != "peak MiB"})
+        if _differs(run, rows):
+            path = str((run.partial / "difference.safetensors").resolve())
+            question = {"do": "locate", "expected": list(run.expected), "path": path}
+            limit = min(run.limit * run.recipe.epochs, threading.TIMEOUT_MAX)
+            answer = _ask(child, question, limit)
             if "crashed" in answer:
                 break
-            rows.append({key: value for key, value in answer.items() if key != "peak MiB"})
-            seen(rows[-1], len(rows))
-            if time.monotonic() - saved > CHECKPOINT_EVERY:
-                _ask(child, {"do": "save"}, run.limit)
-                saved = time.monotonic()
-    except KeyboardInterrupt:
-        if child.process is not None and rows:
-            _ask(child, {"do": "save"}, run.limit)
-        raise
+        seen(rows[-1], len(rows))
+        if time.monotonic() - saved > CHECKPOINT_EVERY:
+            _save(run, child)
+            saved = time.monotonic()
     if "crashed" in answer:
         return {"status": "crashed", "reason": answer["crashed"], "epochs": rows}
     weights = str((run.partial / "weights.safetensors").resolve())
@@ -251,6 +241,13 @@ def _run(
     }
 
 
+def _differs(run: Run, rows: list[dict[str, Any]]) -> bool:
+    """Whether the last epoch is the first whose digest is not the expected one."""
+    pairs = list(zip(run.expected, (row.get("digest") for row in rows), strict=False))
+    unlike = [wanted != found for wanted, found in pairs]
+    return len(unlike) == len(rows) and unlike[-1] and not any(unlike[:-1])
+
+
 def _ask(child: Child, request: dict[str, Any], limit: float) -> dict[str, Any]:
     answer = child.ask(request, limit)
     if "bad input" in answer:
@@ -260,9 +257,17 @@ def _ask(child: Child, request: dict[str, Any], limit: float) -> dict[str, Any]:
     return answer
 
 
+def _save(run: Run, child: Child) -> None:
+    answer = _ask(child, {"do": "save"}, run.limit)
+    if "crashed" in answer:
+        expected = "expected a checkpoint to be written"
+        raise Stopped(f"{run.folder}: {expected}, found {answer['crashed']}; the last one is kept")
+
+
 def _stopped(run: Run, child: Child, epoch: int, step: int) -> Stopped:
     """What to say of a step that is not finite: the epoch, the step and the tensor."""
-    found = _ask(child, {"do": "diagnose"}, run.limit * run.recipe.epochs)
+    limit = min(run.limit * run.recipe.epochs, threading.TIMEOUT_MAX)
+    found = _ask(child, {"do": "diagnose"}, limit)
     if "crashed" in found:
         found = {"step": step, "tensor": f"none that can be named: {found['crashed']}"}
     return Stopped(
@@ -275,17 +280,19 @@ def _check_checkpoint(path: Path, run: Run) -> None:
     """BadInput if a checkpoint is there that was made with other settings, or is not whole."""
     if not path.exists():
         return
-    _, metadata = read_arrays(path)
+    params, metadata = read_arrays(path)
     try:
-        found = json.loads(metadata["settings"])
-        json.loads(metadata["rows"])
-    except (KeyError, ValueError) as error:
+        found, rows = json.loads(metadata["settings"]), json.loads(metadata["rows"])
+    except (KeyError, ValueError, RecursionError) as error:
         raise BadInput(path, "metadata", "settings and epochs", repr(error)) from None
     for field, expected in run.settings().items():
-        if found.get(field) != expected:
-            wanted, there = _difference(expected, found.get(field))
-            hint = f"{wanted} (--fresh starts anew)"
-            raise BadInput(path, field, hint, there)
+        there = found.get(field) if isinstance(found, dict) else None
+        if there != expected:
+            wanted, there = _difference(expected, there)
+            raise BadInput(path, field, f"{wanted} (--fresh starts anew)", there)
+    if not isinstance(rows, list) or len(rows) > run.recipe.epochs:
+        raise BadInput(path, "metadata 'rows'", f"up to {run.recipe.epochs} epochs", "other ones")
+    check_parameters(run.spec, params, path)
 
 
 def _difference(expected: Any, found: Any) -> tuple[Any, Any]:
@@ -298,7 +305,7 @@ def _difference(expected: Any, found: Any) -> tuple[Any, Any]:
 
 
 def perplexity(row: dict[str, Any]) -> float:
-    """exp(Σ loss·tokens / Σ tokens) over an epoch; its minibatches are all of one size.
+    """exp(Σ loss·tokens / Σ tokens) over an epoch (PPL-1); its minibatches are all of one size.
     Infinite where a float64 cannot hold it."""
     mean = math.fsum(row["losses"]) / len(row["losses"])
     try:

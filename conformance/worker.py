@@ -15,77 +15,16 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from backends import registry
-from backends.protocol import Implementation
 from common.errors import BadInput
-from common.parameters import Arrays
-from common.spec import ModelSpec
 from common.weights import write_arrays
-from conformance.cases import Case, Material, find_case, material
+from conformance.answers import answer, answer_invariances
+from conformance.cases import find_case, material
 from conformance.given import Given, load_given
-from conformance.invariances import Ask, invariances
-from conformance.trainee import Training
+from conformance.locate import Locating
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
-
-
-def answer(implementation: Implementation, case: Case, given: Material) -> Arrays:
-    """Rungs 1 to 6 of the ladder, under the names of ``oracle.expected``.
-
-    weights/…    canonical → native → canonical
-    forward/…    O and the last state; trace/…: the state after every step
-    loss/loss    the mean loss of the first minibatch
-    gradients/…  by every parameter, by X and by the initial state
-    clip/…       the global norm and the scaled gradients of the first training step
-    step-1/…, step-K/…  the parameters after one and after K steps, and the K losses
-    """
-    model = implementation.model(case.spec, given.params)
-    answers = {f"weights/{name}": array for name, array in model.parameters().items()}
-    forward = model.forward(given.X[0], given.state)
-    answers["forward/O"] = forward.outputs
-    answers |= {f"forward/{part}": array for part, array in forward.state.items()}
-    answers |= {f"trace/{part}": array for part, array in forward.trace.items()}
-    back = model.loss_and_gradients(given.X[0], given.Y[0], given.state)
-    dtype = forward.outputs.dtype
-    answers["loss/loss"] = np.asarray(back.loss, dtype)
-    answers |= {f"gradients/{name}": array for name, array in back.gradients.items()}
-
-    trainer = model.trainer(case.recipe, given.state)
-    losses = []
-    for k in range(case.K):
-        step = trainer.step(given.X[k], given.Y[k])
-        losses.append(float(step.loss))
-        if k == 0:
-            answers["clip/norm"] = np.asarray(float(step.norm), dtype)
-            answers |= {f"clip/{name}": a.copy() for name, a in trainer.gradients().items()}
-            answers |= {f"step-1/{name}": a.copy() for name, a in trainer.parameters().items()}
-    answers |= {f"step-K/{name}": array for name, array in trainer.parameters().items()}
-    answers["step-K/losses"] = np.asarray(losses, dtype)
-    return answers
-
-
-def answer_invariances(
-    implementation: Implementation, case: Case, given: Material
-) -> tuple[Arrays, dict[str, str]]:
-    """What the implementation makes of the changed questions, and which ones it cannot express."""
-
-    def ask(spec: ModelSpec, params: Arrays, X: np.ndarray, state: Arrays) -> Arrays:
-        forward = implementation.model(spec, params).forward(X, state)
-        return {"O": forward.outputs, **forward.state}
-
-    run: Ask = ask
-    answers, inapplicable = {}, {}
-    for invariance in invariances(case, given):
-        reason = invariance.spec and implementation.unsupported(invariance.spec)
-        if reason:
-            inapplicable[invariance.name] = reason
-        else:
-            for name, array in invariance.ask(run).items():
-                answers[f"invariance/{invariance.name}/{name}"] = array
-    return answers, inapplicable
 
 
 def handle(request: dict[str, Any], given: Given, implementations: dict) -> dict[str, Any]:
@@ -163,7 +102,7 @@ def main() -> None:
         reply({"bad input": [error.where, error.field, error.expected, error.found]})
         return
     reply({"implementations": list(backend.IMPLEMENTATIONS), "passport": passport})
-    training = Training(implementations)
+    training = Locating(implementations)
     for line in sys.stdin:
         request = json.loads(line)
         if "do" in request:

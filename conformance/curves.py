@@ -1,0 +1,309 @@
+"""The same training curve? Float32 training is chaotic, so a run is judged statistically.
+
+The measure is an ensemble: m reference runs of one recipe whose initial weights differ by one unit
+in the last place of float32, which nothing that computes in float32 can be held to telling apart.
+
+Early envelope. While the m curves are close, what parts them is linear in their perturbations, and
+so nearly normal. The loss and the norm x_k of an early step k must satisfy
+
+    |x_k − c_k| ≤ 8 · max(s_k, 2⁻²⁴ |c_k|)
+
+    c_k: the mean over the members     s_k: the largest relative standard deviation up to step k,
+    times |c_k|: a run that has parted from the centre need not come back
+
+An early step is one at which the members' losses are still within 10⁻⁴ of one another, and no later
+than the 40th. The idea is the climate models' ensemble consistency test (Baker et al. 2015, "A new
+ensemble-based consistency test for the Community Earth System Model").
+
+Whole run. A statistic y of a whole run must satisfy
+
+    |y − ȳ| ≤ max(t √(1 + 1/m) s, δ)
+
+    ȳ, s: mean and standard deviation over the members     δ: a margin, below which runs are equal
+    t: Student's t for m − 1 degrees of freedom, at 1 − α/2q     q: how many statistics there are
+
+and the statistics are the log perplexity at the end and the epochs needed to reach given
+perplexities. The idea is MLPerf's reference convergence points, which test one side only: here a
+run that learns faster than it should is rejected too.
+
+Nominal false alarms: α = 0.5 % for the whole run, less than 10⁻⁶ for the early envelope (40 members).
+The rates that were measured lie in ensembles/measured.json.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.errors import BadInput
+from common.files import read_json
+from common.recipe import Recipe
+from common.spec import ModelSpec
+from conformance.compare import UNIT_ROUNDOFF
+
+ENSEMBLES = Path(__file__).with_name("ensembles")
+MEASURED = "measured.json"
+
+EARLY, WHOLE, FINITE = "early envelope", "whole run", "finite numbers"
+WIDENING = 8.0
+"""As many spreads as the ladder allows noise floors (bounds.toml)."""
+
+ALPHA = 0.005
+
+MARGINS = {
+    "float32": (0.002, 0.005),
+    "float64": (0.002, 0.005),
+    "tf32": (0.02, 0.05),
+    "mixed": (0.02, 0.05),
+}
+"""δ by numerics: of the log perplexity at the end, and of the epochs, as a share of them.
+
+A learning rate 5 % too high moves them by 0.007 and 0.02 or more. Numbers of 11 or 8 bits move a
+run by 0.007 and 0.033 (weights and states rounded so, measured), which is why they need more.
+"""
+
+COARSE = ("tf32", "mixed")
+"""Numerics whose rounding errors no float32 envelope can hold: judged by the whole run alone."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A file of ensembles/, without any text.
+
+    text:       sha256 and characters     members: m     thresholds: perplexities, falling
+    early:      "loss" and "norm", each with "centre" and "spread" (relative), one for each step
+    whole:      by statistic, its value for every member
+    """
+
+    path: Path
+    spec: ModelSpec
+    recipe: Recipe
+    text: dict[str, Any]
+    made_by: dict[str, Any]
+    members: int
+    thresholds: list[float]
+    early: dict[str, dict[str, list[float]]]
+    whole: dict[str, list[float]]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class CurveTest:
+    """One number that must lie in an interval; a NaN lies in none."""
+
+    part: str
+    name: str
+    value: float
+    low: float
+    high: float
+
+    @property
+    def passed(self) -> bool:
+        return self.low <= self.value <= self.high
+
+    @property
+    def strain(self) -> float:
+        """How far the value lies from the middle of the interval; 1 at its ends."""
+        half = (self.high - self.low) / 2
+        return (
+            abs(self.value - self.low - half) / half if half else 0.0 if self.passed else math.inf
+        )
+
+    def __str__(self) -> str:
+        between = f"{self.low:.9g} to {self.high:.9g}"
+        return f"{self.part}: {self.name}: expected {between}, found {self.value:.9g}"
+
+
+@dataclass(frozen=True)
+class CurveVerdict:
+    """What came of judging one run by one ensemble."""
+
+    ensemble: str
+    tests: list[CurveTest]
+
+    @property
+    def failures(self) -> list[CurveTest]:
+        return [test for test in self.tests if not test.passed]
+
+    @property
+    def accepted(self) -> bool:
+        return bool(self.tests) and not self.failures
+
+    @property
+    def rejected_by(self) -> list[str]:
+        """The parts that reject the run."""
+        return list(dict.fromkeys(test.part for test in self.failures))
+
+    @property
+    def reason(self) -> str:
+        """Why the run is rejected, in a sentence; empty if it is not."""
+        firsts = [next(t for t in self.failures if t.part == part) for part in self.rejected_by]
+        others = len(self.failures) - len(firsts)
+        return "; ".join([*map(str, firsts), *([f"and {others} more"] if others else [])])
+
+
+def load_ensembles(folder: Path = ENSEMBLES) -> list[Ensemble]:
+    """Every ensemble of a folder."""
+    return [load_ensemble(path) for path in sorted(folder.glob("*.json")) if path.name != MEASURED]
+
+
+def load_ensemble(path: Path) -> Ensemble:
+    """Read one; BadInput if it is not whole."""
+    data = read_json(path)
+    try:
+        return Ensemble(
+            path,
+            ModelSpec.from_json(data["spec"], path),
+            Recipe.from_json(data["recipe"], path),
+            data["text"],
+            data["made by"],
+            data["members"],
+            data["thresholds"],
+            data["early"],
+            data["whole"],
+        )
+    except (KeyError, TypeError) as error:
+        raise BadInput(path, "", "an ensemble of training runs", repr(error)) from None
+
+
+def find_ensemble(run: dict[str, Any], ensembles: list[Ensemble] | None = None) -> Ensemble | None:
+    """The ensemble of a run's spec, recipe and text, None if there is none; of the stored ones."""
+    for ensemble in load_ensembles() if ensembles is None else ensembles:
+        if mismatch(run, ensemble) is None:
+            return ensemble
+    return None
+
+
+def mismatch(run: dict[str, Any], ensemble: Ensemble) -> tuple[str, Any, Any] | None:
+    """Where a run asks another question than the ensemble: the field, what the ensemble has and
+    what the run has. The perturbation makes no difference, and neither does a text's name."""
+    pairs = [
+        ("spec", ensemble.spec.to_json(), run.get("spec")),
+        ("recipe", ensemble.recipe.to_json(), unperturbed(run.get("recipe"))),
+        ("text", _same_text(ensemble.text), _same_text(run.get("text"))),
+    ]
+    return next((pair for pair in pairs if pair[1] != pair[2]), None)
+
+
+def unperturbed(recipe: Any) -> Any:
+    """A recipe's JSON with the perturbation 0."""
+    return recipe | {"perturbation": 0} if isinstance(recipe, dict) else recipe
+
+
+def _same_text(text: Any) -> Any:
+    if not isinstance(text, dict):
+        return text
+    return {"sha256": text.get("sha256"), "characters": text.get("characters")}
+
+
+def judge_curve(run: dict[str, Any], ensemble: Ensemble) -> CurveVerdict:
+    """Judge what is in a run.json by the ensemble of its recipe.
+
+    Raises BadInput if the run is of another spec, recipe or text, is on the lattice (then digests
+    are compared instead), or is not whole.
+    """
+    if differs := mismatch(run, ensemble):
+        raise BadInput(f"run for {ensemble.name}", *differs)
+    if run.get("numerics") not in MARGINS:
+        one_of = f"one of {', '.join(MARGINS)}"
+        raise BadInput(f"run for {ensemble.name}", "numerics", one_of, repr(run.get("numerics")))
+    losses, norms = series(run, f"run for {ensemble.name}")
+    numbers = {"loss": np.concatenate(losses), "norm": np.concatenate(norms)}
+    infinite = sum(int(np.count_nonzero(~np.isfinite(x))) for x in numbers.values())
+    tests = [CurveTest(FINITE, "losses and norms that are not finite", infinite, 0, 0)]
+    if run["numerics"] not in COARSE:
+        tests += _early(numbers, ensemble)
+    tests += _whole(statistics(losses, ensemble.thresholds), ensemble, run["numerics"])
+    return CurveVerdict(ensemble.name, tests)
+
+
+def _early(numbers: dict[str, np.ndarray], ensemble: Ensemble) -> list[CurveTest]:
+    """|x_k − c_k| ≤ 8 · max(s_k, 2⁻²⁴ |c_k|); step by step, so that the first failure is first."""
+    tests = []
+    for k in range(len(ensemble.early["loss"]["centre"])):
+        for quantity, bands in ensemble.early.items():
+            centre, spread = bands["centre"][k], bands["spread"][k]
+            half = WIDENING * max(spread, UNIT_ROUNDOFF) * abs(centre)
+            found = float(numbers[quantity][k])
+            name = f"{quantity} at step {k + 1}"
+            tests.append(CurveTest(EARLY, name, found, centre - half, centre + half))
+    return tests
+
+
+def _whole(found: dict[str, float], ensemble: Ensemble, numerics: str) -> list[CurveTest]:
+    """|y − ȳ| ≤ max(t √(1 + 1/m) s, δ)"""
+    m, q = ensemble.members, len(ensemble.whole)
+    t = student_t(1 - ALPHA / q, m - 1)
+    tests = []
+    for name, members in ensemble.whole.items():
+        centre, spread = float(np.mean(members)), float(np.std(members, ddof=1))
+        of_the_end, of_epochs = MARGINS[numerics]
+        margin = of_the_end if name == END else of_epochs * centre
+        half = max(t * math.sqrt(1 + 1 / m) * spread, margin)
+        tests.append(CurveTest(WHOLE, name, found[name], centre - half, centre + half))
+    return tests
+
+
+def series(run: dict[str, Any], where: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The losses and the norms of every epoch; BadInput unless each of the recipe's epochs is there
+    with as many norms as losses."""
+    rows, wanted = run.get("epochs"), run["recipe"]["epochs"]
+    if run.get("status") != "finished" or not isinstance(rows, list) or len(rows) != wanted:
+        found = f"{len(rows) if isinstance(rows, list) else 'none'}, {run.get('status')}"
+        raise BadInput(where, "epochs", f"{wanted}, finished", found)
+    try:
+        losses = [np.array(row["losses"], dtype="float64") for row in rows]
+        norms = [np.array(row["norms"], dtype="float64") for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(where, "epochs", "losses and norms in numbers", repr(error)) from None
+    for number, pair in enumerate(zip(losses, norms, strict=True), start=1):
+        shapes = [array.shape for array in pair]
+        if shapes[0] != shapes[1] or len(shapes[0]) != 1 or len(pair[0]) != len(losses[0]):
+            expected = f"{len(losses[0])} losses and as many norms"
+            raise BadInput(where, f"epoch {number}", expected, shapes)
+    return losses, norms
+
+
+END = "log perplexity at the end"
+
+
+def statistics(losses: list[np.ndarray], thresholds: list[float]) -> dict[str, float]:
+    """The statistics of a whole run, by name, from the losses of its epochs.
+
+    The end is the last tenth of the epochs, and at least three of them: the perplexity of a single
+    epoch jumps, their mean does not.
+    """
+    curve = log_perplexities(losses)
+    last = max(3, len(curve) // 10)
+    found = {END: float(np.mean(curve[-last:]))}
+    return found | {f"epochs to perplexity {p:.6g}": epochs_to(p, curve) for p in thresholds}
+
+
+def log_perplexities(losses: list[np.ndarray]) -> np.ndarray:
+    """The mean loss of every epoch, whose minibatches are all of one size."""
+    return np.array([float(np.mean(epoch)) for epoch in losses])
+
+
+def epochs_to(perplexity: float, curve: np.ndarray) -> float:
+    """When the curve first comes down to a perplexity, between epochs by a straight line through
+    their log perplexities; infinite if it never does."""
+    wanted = math.log(perplexity)
+    reached = np.flatnonzero(curve <= wanted)
+    if not len(reached):
+        return math.inf
+    k = int(reached[0])  # epoch k + 1, and epoch k was above
+    return float(k + (curve[k - 1] - wanted) / (curve[k - 1] - curve[k])) if k else 1.0
+
+
+def student_t(probability: float, freedom: int) -> float:
+    """The t with P(|x| ≤ t) = probability for Student's x with ν degrees of freedom: the angle θ in
+    x = √ν tan θ has a density in proportion to cos^(ν−1) θ, which is summed."""
+    angles = np.linspace(0, math.pi / 2, 200_001)
+    area = np.cumsum(np.cos((angles[1:] + angles[:-1]) / 2) ** (freedom - 1))
+    angle = np.interp(probability, area / area[-1], angles[1:])
+    return math.sqrt(freedom) * math.tan(angle)

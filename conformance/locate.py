@@ -1,0 +1,107 @@
+"""The child's side of a difference on the lattice: which step it was, and what was computed there.
+
+When an epoch's digest is not the expected one, the epoch is trained again, beside the NumPy
+reference and step by step. The first step after which parameters or carried state differ
+is the one; what this implementation makes of it, starting from the common parameters and state, is
+written down rung by rung like the answer to a case, and judged like one (trajectory.py).
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backends import registry
+from common.corpus import one_hot
+from common.lattice import digest, to_lattice
+from common.parameters import Arrays
+from common.recipe import Recipe
+from common.spec import ModelSpec
+from common.weights import write_arrays
+from conformance.answers import answer
+from conformance.cases import Case, Material
+from conformance.trainee import Trainee, Training
+
+DIFFERENCE = "difference.safetensors"
+
+
+class Locating(Training):
+    """Training that can also say where it parts from what is expected."""
+
+    def locate(self, request: dict[str, Any]) -> dict[str, Any]:
+        return locate(self.trainee, request["expected"], Path(request["path"]))
+
+
+def locate(trainee: Trainee, expected: list[str], path: Path) -> dict[str, Any]:
+    """Find the step of the last epoch at which this implementation leaves the reference.
+
+    Writes the evidence to ``path`` and leaves the trainee at the end of that epoch. ``step`` is 0
+    if no step differs when the epoch is trained again.
+    """
+    epoch = len(trainee.rows)
+    trainee.load()
+    while len(trainee.rows) < epoch - 1:
+        trainee.epoch()
+    found = _first_difference(trainee, expected[epoch - 1])
+    if found:
+        evidence, about = found
+        write_arrays(path, evidence, {"about": json.dumps(about | {"epoch": epoch})})
+    trainee.load()
+    while len(trainee.rows) < epoch:
+        trainee.epoch()
+    return {"epoch": epoch, "step": found[1]["step"] if found else 0}
+
+
+def _first_difference(trainee: Trainee, expected: str) -> tuple[Arrays, dict[str, Any]] | None:
+    spec, recipe = trainee.spec, trainee.recipe
+    backend = registry.load("numpy").implementation("equations", "cpu", "float64")
+    reference = backend.model(spec, trainee.trainer.parameters())
+    beside = reference.trainer(recipe, trainee.zero)
+    found, state = None, trainee.zero
+    for k, (X, Y) in enumerate(trainee.batches(next(trainee.epochs)), start=1):
+        if k == 1 or recipe.order == "random":
+            state = trainee.zero
+            beside.start(state)
+        before = reference.parameters()
+        right = to_lattice(reference.outputs(X, state)[1])
+        beside.step(X, Y)
+        if found is None:
+            own = to_lattice(trainee.model.outputs(X, state)[1])
+            trainee.trainer.step(X, Y)
+            after = trainee.trainer.parameters()
+            if digest(after) != digest(reference.parameters()) or digest(own) != digest(right):
+                found = _evidence(trainee, before, state, X, Y), after, own, k
+        state = right
+    if found is None:
+        return None
+    arrays, after, own, step = found
+    arrays |= {f"after/{name}": array for name, array in after.items()}
+    arrays |= {f"state after/{part}": array for part, array in own.items()}
+    agrees = digest(reference.parameters()) == expected
+    about = {"spec": spec.to_json(), "recipe": recipe.to_json(), "step": step}
+    return arrays, about | {"the reference ends the epoch as expected": agrees}
+
+
+def _evidence(
+    trainee: Trainee, before: Arrays, state: Arrays, X: np.ndarray, Y: np.ndarray
+) -> Arrays:
+    """The step's material, and the implementation's answers to it."""
+    arrays = {f"before/{name}": array for name, array in before.items()}
+    arrays |= {f"state before/{part}": array for part, array in state.items()}
+    arrays |= {"X": X, "Y": Y}
+    case, numbers = replay(trainee.spec, trainee.recipe, before, state, X, Y)
+    answers = answer(trainee.implementation, case, numbers)
+    return arrays | {f"answers/{name}": array for name, array in answers.items()}
+
+
+def replay(
+    spec: ModelSpec, recipe: Recipe, params: Arrays, state: Arrays, X: np.ndarray, Y: np.ndarray
+) -> tuple[Case, Material]:
+    """One step of a training run as a case of the ladder: X (T, n) class numbers, Y (T, n)."""
+    plain = dataclasses.replace(recipe, lattice=False, epochs=1)
+    T, n = X.shape
+    case = Case("replay", spec, n, T, K=1, text=True, recipe=plain)
+    inputs = one_hot(X, spec.d, "float64")[None]
+    return case, Material(params, inputs, Y[None], state)
