@@ -105,30 +105,36 @@ def load_texts(
 ) -> tuple[Corpus, dict[str, NDArray[np.uint8]]]:
     """Several texts as one to train on, one after another, and what is held out of each.
 
-    max_tokens: of every text; None: all     held_out: the share at the end of each, below 1
+    max_tokens: of every text, as in ``load_corpus``
+    held_out:   the share of these that is left out, from the end of each text; below 1
 
-    The vocabulary is of all full texts together. Returns the corpus, and by the text's name its
-    held-out tokens (none if the share is 0). Raises BadInput as ``load_corpus`` does, if the share
-    is out of range and if two texts have the same name.
+    The vocabulary and the hash are of all full texts together. Returns the corpus, and by the
+    text's name its held-out tokens (no names if the share is 0). Raises BadInput as ``load_corpus``
+    does, if two texts have the same name, and if the share leaves nothing of a text on either side.
     """
     if not 0 <= held_out < 1:
         raise BadInput("held out", "", "a share from 0 up to, and without, 1", held_out)
     if max_tokens is not None and max_tokens < 1:
         raise BadInput("max_tokens", "", "at least 1", max_tokens)
-    texts = {}
+    texts: dict[str, str] = {}
     for text in map(read_text, sources):
         if text.name in texts:
             raise BadInput("text", text.name, "texts of different names", "two of this name")
         texts[text.name] = preprocess(text.raw)
+    if not texts:
+        raise BadInput("text", "", "at least one", "none")
     together = "".join(texts.values())
     vocabulary = Vocabulary.of(together)
     kept, left_out = [], {}
     for name, characters in texts.items():
         tokens = vocabulary.encode(characters[:max_tokens]).astype(np.uint8)
         first = len(tokens) - round(held_out * len(tokens))
-        kept.append(tokens[:first])
         if held_out:
+            if not 0 < first < len(tokens):
+                expected = f"a share of its {len(tokens)} characters that leaves some on both sides"
+                raise BadInput(name, "held out", expected, held_out)
             left_out[name] = tokens[first:]
+        kept.append(tokens[:first])
     sha256 = hashlib.sha256(together.encode("ascii")).hexdigest()
     return Corpus(" + ".join(texts), sha256, vocabulary, np.concatenate(kept)), left_out
 

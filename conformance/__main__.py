@@ -13,11 +13,12 @@ from backends.registry import MODULES
 from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.files import write_json, write_text
-from conformance import table, train
+from conformance import table, train, witness
 from conformance.bench import bench
 from conformance.cases import find_case, material, select
 from conformance.given import gather
 from conformance.judge import judge
+from conformance.judge_training import judge_training
 from conformance.progress import WIDTH_OF_A_PIPE, Progress, results_console
 from conformance.record import CASE_LIMIT, DTYPES, Request, record
 from conformance.verdict import Verdict
@@ -88,9 +89,16 @@ def make_parser() -> argparse.ArgumentParser:
     judger = add("judge", parents=[which, quiet], help="compare the records")
     judger.add_argument("results", type=Path, metavar="FOLDER")
     judger.add_argument("--expect", nargs="+", default=[], metavar="BACKEND", help="must be there")
+    judger.add_argument(
+        "--training",
+        action="store_true",
+        help="the expected backends must also have trained with the quick recipe",
+    )
     judger.add_argument("--json", type=Path, metavar="FILE", help="write the verdict")
     judger.add_argument("--svg", type=Path, metavar="FILE", help="write the table as a picture")
     judger.add_argument("--readme", type=Path, metavar="FILE", help="replace its results table")
+
+    witness.add_arguments(add("witness", parents=[quiet], help="store what frameworks agree on"))
 
     bencher = add("bench", parents=[quiet], help="measure speed as ratios")
     bencher.add_argument("--backend", metavar="NAME", help="default: all in this environment")
@@ -174,6 +182,8 @@ def run_judge(options: argparse.Namespace) -> int:
     names = select(options.cases, options.random, options.seed, weights) if asked else []
     progress = Progress(options.quiet)
     verdict = judge(options.results, progress, tuple(options.expect), tuple(names))
+    trained = tuple(options.expect) if options.training else ()
+    verdict.training = judge_training(options.results, trained)
     if options.text or weights:
         _check_given(options, verdict)
     table.show(verdict, results_console())
@@ -220,6 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
         "record": run_record,
         "train": train.run_train,
         "judge": run_judge,
+        "witness": witness.run_witness,
         "bench": bench,
     }
     try:

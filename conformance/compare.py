@@ -190,6 +190,23 @@ def _off_the_grid(got: np.ndarray, wanted: np.ndarray, scale: float) -> tuple[in
     return differing, int(np.count_nonzero(near))
 
 
+def compare_on_lattice(
+    got: np.ndarray, right: np.ndarray, exact: np.ndarray
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """The indices at which values on the lattice differ, and those of them that rounding does not
+    explain.
+
+    exact: what ``right`` was before it was rounded. A straddle is one lattice unit away, on the
+    other side of a middle that ``exact`` is within 16 · 2⁻⁵² of the tensor's exponent of.
+    """
+    scale = 2.0 ** math.ceil(math.log2(max(float(np.max(np.abs(exact))), 1e-300)))
+    one_unit = np.abs(got - right) == 2.0**-GRID_BITS
+    near = np.abs((got + right) / 2 - exact) <= 16 * 2.0**-52 * scale
+    differ = ~(got == right)
+    places = [tuple(map(int, index)) for index in np.argwhere(differ)]
+    return places, [p for p in places if not (one_unit[p] and near[p])]
+
+
 def must_differ(
     tensor: str, got: np.ndarray | None, own: np.ndarray, bound: Bound, noise: float
 ) -> Comparison:

@@ -1,6 +1,7 @@
 """Cells and frameworks side by side: a row for each, and the curves of their perplexity."""
 
 import argparse
+import itertools
 from typing import Any
 
 from rich.table import Table
@@ -23,7 +24,7 @@ from conformance.progress import Progress, results_console
 
 def compare_cells(options: argparse.Namespace) -> int:
     """Train every cell with every backend, and show what came of it."""
-    asked = [(cell, backend) for cell in options.cells or CELLS for backend in options.backends]
+    asked = list(dict.fromkeys(itertools.product(options.cells or CELLS, options.backends)))
     jobs = [plan(options, *one, options.text or [], ", ".join(one)) for one in asked]
     results = carry_out(jobs, named_pythons(options), Progress(options.quiet))
     rows = [row_of(*one, made, options.target) for one, made in zip(asked, results, strict=True)]

@@ -5,6 +5,7 @@ every epoch than the others; the tables say how much.
 """
 
 import argparse
+import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def compare_texts(options: argparse.Namespace) -> int:
     if not options.held_out > 0:
         raise BadInput("--held-out", "", "a share above 0, to evaluate on", options.held_out)
     trained_on = texts | {TOGETHER: [file for files in texts.values() for file in files]}
-    asked = [(c, backend) for c in options.cells or ["lstm"] for backend in options.backends]
+    asked = list(dict.fromkeys(itertools.product(options.cells or ["lstm"], options.backends)))
     jobs = [
         plan(options, *one, files, ", ".join((*one, name)))
         for one in asked

@@ -91,6 +91,11 @@ class Ensemble:
     def name(self) -> str:
         return self.path.stem
 
+    @property
+    def question(self) -> dict[str, Any]:
+        """What a run must have in common with it."""
+        return {"spec": self.spec.to_json(), "recipe": self.recipe.to_json(), "text": self.text}
+
 
 @dataclass(frozen=True)
 class CurveTest:
@@ -173,32 +178,21 @@ def load_ensemble(path: Path) -> Ensemble:
 
 def find_ensemble(run: dict[str, Any], ensembles: list[Ensemble] | None = None) -> Ensemble | None:
     """The ensemble of a run's spec, recipe and text, None if there is none; of the stored ones."""
-    for ensemble in load_ensembles() if ensembles is None else ensembles:
-        if mismatch(run, ensemble) is None:
-            return ensemble
-    return None
+    known = load_ensembles() if ensembles is None else ensembles
+    return next((found for found in known if mismatch(run, found.question) is None), None)
 
 
-def mismatch(run: dict[str, Any], ensemble: Ensemble) -> tuple[str, Any, Any] | None:
-    """Where a run asks another question than the ensemble: the field, what the ensemble has and
-    what the run has. The perturbation makes no difference, and neither does a text's name."""
-    pairs = [
-        ("spec", ensemble.spec.to_json(), run.get("spec")),
-        ("recipe", ensemble.recipe.to_json(), unperturbed(run.get("recipe"))),
-        ("text", _same_text(ensemble.text), _same_text(run.get("text"))),
-    ]
-    return next((pair for pair in pairs if pair[1] != pair[2]), None)
+def mismatch(run: dict[str, Any], question: dict[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first of spec, recipe and text that differs, as it is there and here. A perturbation makes
+    no difference, and neither does a text's name."""
 
+    def parts(value: dict[str, Any]) -> dict[str, Any]:
+        recipe, text = (value.get(field) or {} for field in ("recipe", "text"))
+        text = {key: text.get(key) for key in ("sha256", "characters")}
+        return {"spec": value.get("spec"), "recipe": recipe | {"perturbation": 0}, "text": text}
 
-def unperturbed(recipe: Any) -> Any:
-    """A recipe's JSON with the perturbation 0."""
-    return recipe | {"perturbation": 0} if isinstance(recipe, dict) else recipe
-
-
-def _same_text(text: Any) -> Any:
-    if not isinstance(text, dict):
-        return text
-    return {"sha256": text.get("sha256"), "characters": text.get("characters")}
+    there, here = parts(question), parts(run)
+    return next(((f, there[f], here[f]) for f in there if there[f] != here[f]), None)
 
 
 def judge_curve(run: dict[str, Any], ensemble: Ensemble) -> CurveVerdict:
@@ -207,7 +201,7 @@ def judge_curve(run: dict[str, Any], ensemble: Ensemble) -> CurveVerdict:
     Raises BadInput if the run is of another spec, recipe or text, is on the lattice (then digests
     are compared instead), or is not whole.
     """
-    if differs := mismatch(run, ensemble):
+    if differs := mismatch(run, ensemble.question):
         raise BadInput(f"run for {ensemble.name}", *differs)
     if run.get("numerics") not in MARGINS:
         one_of = f"one of {', '.join(MARGINS)}"

@@ -33,7 +33,8 @@ from conformance.invariances import invariances
 from conformance.noise import evaluations
 from conformance.oracle import expected
 from conformance.progress import Progress
-from conformance.records import Record, load_records
+from conformance.records import Record, has_records, load_records
+from conformance.runs import has_runs
 from conformance.verdict import (
     CRASHED,
     DECLARED,
@@ -72,7 +73,7 @@ def judge(
 
     expect: backends that must be there     cases: names that every record must hold
     """
-    records = load_records(results)
+    records = load_records(results) if has_records(results) or not has_runs(results) else []
     deviations = load_deviations() if deviations is None else deviations
     bounds = load_bounds() if bounds is None else bounds
     names = list(dict.fromkeys([*cases, *(c for record in records for c in record.data["cases"])]))

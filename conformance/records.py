@@ -81,6 +81,11 @@ def load_records(results: Path) -> list[Record]:
     return records
 
 
+def has_records(results: Path) -> bool:
+    """Whether there is a record, or a part of one, in a results folder."""
+    return results.is_dir() and any(p.is_dir() and p.name != FOLDER for p in results.iterdir())
+
+
 def _load(folder: Path) -> Record:
     path = folder / "record.json"
     data = read_json(path)

@@ -77,6 +77,11 @@ def load_runs(results: Path) -> list[TrainingRun]:
     return found
 
 
+def has_runs(results: Path) -> bool:
+    """Whether anything was trained, or begun, below a results folder."""
+    return any(path.is_dir() for path in results.glob(f"{FOLDER}/*/*"))
+
+
 def load_run(folder: Path) -> TrainingRun:
     """One run; BadInput if its run.json is missing or not whole."""
     path = folder / "run.json"

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from common.errors import printable
 from conformance.compare import RUNGS
+from conformance.training_table import training_lines, training_markdown, training_table
 from conformance.verdict import (
     CRASHED,
     DECLARED,
@@ -25,9 +26,12 @@ BANDS = (1.0, 2.0, 4.0, 8.0)
 
 def show(verdict: Verdict, console: Console) -> None:
     """Print the whole verdict."""
-    console.print(ladder(verdict))
-    console.print(distribution(verdict))
-    for line in summary(verdict):
+    if verdict.results:
+        console.print(ladder(verdict))
+        console.print(distribution(verdict))
+    if verdict.training:
+        console.print(training_table(verdict.training))
+    for line in [*summary(verdict), *training_lines(verdict.training)]:
         console.print(_text(line))
     for result in verdict.failures:
         for line in failure(result):
@@ -171,5 +175,6 @@ def markdown(verdict: Verdict) -> str:
         cells = [_rung_cell(results, rung).plain for rung in RUNGS]
         lines.append(f"| {row[0]} | {row[2]} | {' | '.join(cells)} | {_other(results).plain} |")
     notes = [verdict.sentence(), *summary(verdict)[:1]]
+    lines += training_markdown(verdict.training)
     lines += ["", *(f"{note}  " for note in notes)]
     return "".join(f"{printable(line)}\n" for line in lines)

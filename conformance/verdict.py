@@ -13,6 +13,7 @@ from conformance.records import Record
 
 PASS, FAIL, DECLARED = "pass", "fail", "declared deviation"
 UNSUPPORTED, CRASHED, NOT_RUN = "unsupported", "crashed", "not run"
+STRADDLE, NOT_COMPARED = "straddle", "not compared"
 
 
 @dataclass
@@ -49,6 +50,36 @@ class CaseResult:
 
 
 @dataclass
+class TrainingResult:
+    """How one implementation did in one training run.
+
+    title:      recipe and cell
+    agreed:     so many leading digests of ``epochs`` are right
+    against:    what the run was held against: a witness, another implementation, an ensemble
+    perplexity: of the last epoch
+    rate:       tokens per second, the median over the epochs
+    """
+
+    implementation: str
+    device: str
+    numerics: str
+    title: str
+    status: str = NOT_RUN
+    agreed: int = 0
+    epochs: int = 0
+    against: str = ""
+    reason: str = ""
+    place: str = ""
+    perplexity: float = math.nan
+    rate: float = math.nan
+    prediction: str = ""
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        return self.implementation, self.device, self.numerics
+
+
+@dataclass
 class Verdict:
     """What the judge found."""
 
@@ -56,10 +87,15 @@ class Verdict:
     results: list[CaseResult]
     absent: list[str]
     stale: list[Deviation]
+    training: list[TrainingResult] = field(default_factory=list)
 
     @property
     def failures(self) -> list[CaseResult]:
         return [r for r in self.results if r.status in (FAIL, CRASHED, NOT_RUN)]
+
+    @property
+    def training_failures(self) -> list[TrainingResult]:
+        return [r for r in self.training if r.status in (FAIL, CRASHED, NOT_RUN)]
 
     @property
     def compared(self) -> int:
@@ -69,8 +105,9 @@ class Verdict:
     @property
     def passed(self) -> bool:
         """Only if something was compared, nothing failed, and nothing that was named is missing."""
-        nothing_wrong = not (self.failures or self.absent or self.stale)
-        return nothing_wrong and self.compared > 0 and all(self.rows().values())
+        wrong = self.failures or self.training_failures or self.absent or self.stale
+        compared = self.compared > 0 or any(r.status == PASS for r in self.training)
+        return not wrong and compared and all(self.rows().values())
 
     def rows(self) -> dict[tuple[str, str, str], int]:
         """How many cases passed, by implementation, device and dtype."""
@@ -110,19 +147,23 @@ class Verdict:
 
     def sentence(self) -> str:
         """The verdict in one sentence."""
-        implementations = sorted({r.implementation for r in self.results})
-        text = self.records[0].data["text"]["name"]
+        implementations = sorted({r.implementation for r in (*self.results, *self.training)})
+        text = self.records[0].data["text"]["name"] if self.records else "none"
         who = f"{len(implementations)} implementation" + "s" * (len(implementations) != 1)
         if self.passed:
             passes = sum(r.status == PASS for r in self.results)
             agree = "agrees" if len(implementations) == 1 else "agree"
             declared = sum(r.status == DECLARED for r in self.results)
             but = f", {declared} declared deviations" if declared else ""
+            runs = sum(r.status == PASS for r in self.training)
+            trained = f", and on {runs} training runs" if runs else ""
             return (
-                f"PASS: {who} {agree} with the oracle on {passes:,} case results{but} "
+                f"PASS: {who} {agree} with the oracle on {passes:,} case results{but}{trained} "
                 f"(text: {text})."
             )
         parts = [f"{len(self.failures)} case results failed"] if self.failures else []
+        runs = len(self.training_failures)
+        parts += [f"{runs} training runs failed"] if runs else []
         parts += [f"no record of {', '.join(self.absent)}"] if self.absent else []
         parts += [f"stale deviation {d.id}" for d in self.stale]
         parts = parts or ["a row without a single pass"]
@@ -134,7 +175,7 @@ class Verdict:
             "suite": SUITE_VERSION,
             "passed": self.passed,
             "sentence": self.sentence(),
-            "text": self.records[0].data["text"],
+            "text": self.records[0].data["text"] if self.records else None,
             "grid": self.grid(),
             "absent": self.absent,
             "stale deviations": [d.id for d in self.stale],
@@ -143,13 +184,21 @@ class Verdict:
                 for r in self.records
             ],
             "results": [_result_to_json(result) for result in self.results],
+            "training": [_training_to_json(result) for result in self.training],
         }
 
 
-def _result_to_json(result: CaseResult) -> dict[str, Any]:
-    def number(value: float) -> float | None:
-        return value if math.isfinite(value) else None
+def number(value: float) -> float | None:
+    """What JSON can hold of a number."""
+    return value if math.isfinite(value) else None
 
+
+def _training_to_json(result: TrainingResult) -> dict[str, Any]:
+    fields = asdict(result)
+    return {k: number(v) if isinstance(v, float) else v for k, v in fields.items()}
+
+
+def _result_to_json(result: CaseResult) -> dict[str, Any]:
     rungs = {
         rung: {
             "tensors": len(found),

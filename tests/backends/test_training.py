@@ -210,7 +210,7 @@ def test_training_leaves_what_it_was_given_as_it_was(trainer):
     for X, Y in minibatches()[:2]:
         copies = X.copy(), Y.copy()
         given.step(X, Y)
-        assert (X == copies[0]).all() and (Y == copies[1]).all()
+        assert (copies[0] == X).all() and (copies[1] == Y).all()
     assert_same_bits(state, kept)
 
 
