@@ -31,6 +31,9 @@ class Faithful:
     def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
         return self.inner.step(X, Y)
 
+    def parameters(self) -> Arrays:
+        return self.inner.parameters()
+
 
 class StateNotCarried(Faithful):
     """Every minibatch begins with a zero state."""

@@ -26,8 +26,8 @@ and the statistics are the log perplexity at the end and the epochs needed to re
 perplexities. The idea is MLPerf's reference convergence points, which test one side only: here a
 run that learns faster than it should is rejected too.
 
-Nominal false alarms: α = 0.5 % for the whole run, less than 10⁻⁶ for the early envelope (40 members).
-The rates that were measured lie in ensembles/measured.json.
+Nominal false alarms: α = 0.5 % for the whole run, less than 10⁻⁶ for the early envelope of 40
+members. The rates that were measured lie in ensembles/measured.json.
 """
 
 import math
@@ -92,6 +92,11 @@ class Ensemble:
         return self.path.stem
 
     @property
+    def steps(self) -> int:
+        """How many steps are early."""
+        return len(self.early["loss"]["centre"])
+
+    @property
     def question(self) -> dict[str, Any]:
         """What a run must have in common with it."""
         return {"spec": self.spec.to_json(), "recipe": self.recipe.to_json(), "text": self.text}
@@ -115,9 +120,7 @@ class CurveTest:
     def strain(self) -> float:
         """How far the value lies from the middle of the interval; 1 at its ends."""
         half = (self.high - self.low) / 2
-        return (
-            abs(self.value - self.low - half) / half if half else 0.0 if self.passed else math.inf
-        )
+        return abs(self.value - self.low - half) / half
 
     def __str__(self) -> str:
         between = f"{self.low:.9g} to {self.high:.9g}"
@@ -132,12 +135,12 @@ class CurveVerdict:
     tests: list[CurveTest]
 
     @property
-    def failures(self) -> list[CurveTest]:
-        return [test for test in self.tests if not test.passed]
-
-    @property
     def accepted(self) -> bool:
         return bool(self.tests) and not self.failures
+
+    @property
+    def failures(self) -> list[CurveTest]:
+        return [test for test in self.tests if not test.passed]
 
     @property
     def rejected_by(self) -> list[str]:
@@ -161,17 +164,10 @@ def load_ensemble(path: Path) -> Ensemble:
     """Read one; BadInput if it is not whole."""
     data = read_json(path)
     try:
-        return Ensemble(
-            path,
-            ModelSpec.from_json(data["spec"], path),
-            Recipe.from_json(data["recipe"], path),
-            data["text"],
-            data["made by"],
-            data["members"],
-            data["thresholds"],
-            data["early"],
-            data["whole"],
-        )
+        spec = ModelSpec.from_json(data["spec"], path)
+        recipe = Recipe.from_json(data["recipe"], path)
+        fields = ("text", "made by", "members", "thresholds", "early", "whole")
+        return Ensemble(path, spec, recipe, *(data[field] for field in fields))
     except (KeyError, TypeError) as error:
         raise BadInput(path, "", "an ensemble of training runs", repr(error)) from None
 
@@ -183,16 +179,19 @@ def find_ensemble(run: dict[str, Any], ensembles: list[Ensemble] | None = None) 
 
 
 def mismatch(run: dict[str, Any], question: dict[str, Any]) -> tuple[str, Any, Any] | None:
-    """The first of spec, recipe and text that differs, as it is there and here. A perturbation makes
-    no difference, and neither does a text's name."""
+    """The first of spec, recipe and text that differs: its name, what is asked and what the run
+    has. A perturbation makes no difference, and neither does a text's name."""
+    asked, found = _question(question), _question(run)
+    return next(((f, asked[f], found[f]) for f in asked if asked[f] != found[f]), None)
 
-    def parts(value: dict[str, Any]) -> dict[str, Any]:
-        recipe, text = (value.get(field) or {} for field in ("recipe", "text"))
+
+def _question(run: dict[str, Any]) -> dict[str, Any]:
+    spec, recipe, text = (run.get(field) for field in ("spec", "recipe", "text"))
+    if isinstance(recipe, dict):
+        recipe = recipe | {"perturbation": 0}
+    if isinstance(text, dict):
         text = {key: text.get(key) for key in ("sha256", "characters")}
-        return {"spec": value.get("spec"), "recipe": recipe | {"perturbation": 0}, "text": text}
-
-    there, here = parts(question), parts(run)
-    return next(((f, there[f], here[f]) for f in there if there[f] != here[f]), None)
+    return {"spec": spec, "recipe": recipe, "text": text}
 
 
 def judge_curve(run: dict[str, Any], ensemble: Ensemble) -> CurveVerdict:
@@ -201,13 +200,15 @@ def judge_curve(run: dict[str, Any], ensemble: Ensemble) -> CurveVerdict:
     Raises BadInput if the run is of another spec, recipe or text, is on the lattice (then digests
     are compared instead), or is not whole.
     """
+    where = f"run for {ensemble.name}"
     if differs := mismatch(run, ensemble.question):
-        raise BadInput(f"run for {ensemble.name}", *differs)
+        raise BadInput(where, *differs)
     if run.get("numerics") not in MARGINS:
-        one_of = f"one of {', '.join(MARGINS)}"
-        raise BadInput(f"run for {ensemble.name}", "numerics", one_of, repr(run.get("numerics")))
-    losses, norms = series(run, f"run for {ensemble.name}")
+        raise BadInput(where, "numerics", f"one of {', '.join(MARGINS)}", run.get("numerics"))
+    losses, norms = series(run, where)
     numbers = {"loss": np.concatenate(losses), "norm": np.concatenate(norms)}
+    if len(numbers["loss"]) < ensemble.steps:
+        raise BadInput(where, "epochs", f"{ensemble.steps} steps", len(numbers["loss"]))
     infinite = sum(int(np.count_nonzero(~np.isfinite(x))) for x in numbers.values())
     tests = [CurveTest(FINITE, "losses and norms that are not finite", infinite, 0, 0)]
     if run["numerics"] not in COARSE:
@@ -219,7 +220,7 @@ def judge_curve(run: dict[str, Any], ensemble: Ensemble) -> CurveVerdict:
 def _early(numbers: dict[str, np.ndarray], ensemble: Ensemble) -> list[CurveTest]:
     """|x_k − c_k| ≤ 8 · max(s_k, 2⁻²⁴ |c_k|); step by step, so that the first failure is first."""
     tests = []
-    for k in range(len(ensemble.early["loss"]["centre"])):
+    for k in range(ensemble.steps):
         for quantity, bands in ensemble.early.items():
             centre, spread = bands["centre"][k], bands["spread"][k]
             half = WIDENING * max(spread, UNIT_ROUNDOFF) * abs(centre)
@@ -251,15 +252,13 @@ def series(run: dict[str, Any], where: str) -> tuple[list[np.ndarray], list[np.n
         found = f"{len(rows) if isinstance(rows, list) else 'none'}, {run.get('status')}"
         raise BadInput(where, "epochs", f"{wanted}, finished", found)
     try:
-        losses = [np.array(row["losses"], dtype="float64") for row in rows]
-        norms = [np.array(row["norms"], dtype="float64") for row in rows]
+        losses, norms = ([np.array(r[k], "float64") for r in rows] for k in ("losses", "norms"))
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(where, "epochs", "losses and norms in numbers", repr(error)) from None
-    for number, pair in enumerate(zip(losses, norms, strict=True), start=1):
-        shapes = [array.shape for array in pair]
-        if shapes[0] != shapes[1] or len(shapes[0]) != 1 or len(pair[0]) != len(losses[0]):
-            expected = f"{len(losses[0])} losses and as many norms"
-            raise BadInput(where, f"epoch {number}", expected, shapes)
+    for number, (loss, norm) in enumerate(zip(losses, norms, strict=True), start=1):
+        if loss.ndim != 1 or not loss.size or loss.shape != norm.shape:
+            found = f"{loss.size} and {norm.size}"
+            raise BadInput(where, f"epoch {number}", "as many losses as norms, and any", found)
     return losses, norms
 
 
@@ -273,14 +272,13 @@ def statistics(losses: list[np.ndarray], thresholds: list[float]) -> dict[str, f
     epoch jumps, their mean does not.
     """
     curve = log_perplexities(losses)
-    last = max(3, len(curve) // 10)
-    found = {END: float(np.mean(curve[-last:]))}
+    found = {END: float(np.mean(curve[-max(3, len(curve) // 10) :]))}
     return found | {f"epochs to perplexity {p:.6g}": epochs_to(p, curve) for p in thresholds}
 
 
 def log_perplexities(losses: list[np.ndarray]) -> np.ndarray:
     """The mean loss of every epoch, whose minibatches are all of one size."""
-    return np.array([float(np.mean(epoch)) for epoch in losses])
+    return np.array([np.mean(epoch) for epoch in losses])
 
 
 def epochs_to(perplexity: float, curve: np.ndarray) -> float:
@@ -288,7 +286,7 @@ def epochs_to(perplexity: float, curve: np.ndarray) -> float:
     their log perplexities; infinite if it never does."""
     wanted = math.log(perplexity)
     reached = np.flatnonzero(curve <= wanted)
-    if not len(reached):
+    if not reached.size:
         return math.inf
     k = int(reached[0])  # epoch k + 1, and epoch k was above
     return float(k + (curve[k - 1] - wanted) / (curve[k - 1] - curve[k])) if k else 1.0

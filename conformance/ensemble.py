@@ -8,6 +8,8 @@ minutes are better run by ``train --perturbation S``, and gathered with ``--from
 
 import argparse
 import dataclasses
+import itertools
+import math
 import platform
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -38,6 +40,9 @@ EARLY_STEPS, STILL_CLOSE = 40, 1e-4
 """The envelope ends at this step, or where the members' losses have parted so far."""
 
 THRESHOLDS = 3
+
+BROKEN = {key: [math.nan] * EARLY_STEPS for key in ("losses", "norms")}
+"""An epoch with a number that was not finite: a mistake may lead there."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +121,7 @@ def curve(run: Run, mistake: str | None = None) -> dict[str, Any]:
     job = run.settings() | {"digests": "epoch", "checkpoint": "there is none"}
     trainee = Trainee(job, run.given, made)
     rows = [trainee.epoch() for _ in range(run.recipe.epochs)]
+    rows = [BROKEN if "broken" in row else row for row in rows]
     passport = {"version": load(run.backend).passport(run.device)["version"]}
     return run.settings() | {"status": "finished", "passport": passport, "epochs": rows}
 
@@ -188,7 +194,7 @@ def choose_thresholds(curve: np.ndarray) -> list[float]:
     middles, falls = (lowest[1:] + lowest[:-1]) / 2, lowest[:-1] - lowest[1:]
     cuts = np.linspace(lowest[0], lowest[-1], THRESHOLDS + 1)
     found = []
-    for high, low in zip(cuts[:-1], cuts[1:], strict=True):
+    for high, low in itertools.pairwise(cuts):
         inside = np.flatnonzero((middles <= high) & (middles > low) & (falls > 0))
         if len(inside):
             found.append(float(np.exp(middles[inside[np.argmax(falls[inside])]])))

@@ -145,7 +145,7 @@ def _judge_case(
     result.status = FAIL if left else DECLARED if used else PASS
     result.reason = ", ".join(used)
     if left:
-        result.place = _place(result, got, answer, limits["outputs"], dtype)
+        result.place = place_of(result, got, answer, limits["outputs"], dtype)
     return result
 
 
@@ -214,7 +214,7 @@ def unexcused(
     return left, list(dict.fromkeys(used))
 
 
-def _place(result: CaseResult, got: Arrays, answer: Answer, bound: Bound, dtype: str) -> str:
+def place_of(result: CaseResult, got: Arrays, answer: Answer, bound: Bound, dtype: str) -> str:
     """Where a failure begins: the first step and layer whose state is wrong though its inputs are
     right; if all states are right, the topmost layer whose gradients are wrong."""
     scale = FLOAT64_SCALE if dtype == "float64" else 1.0

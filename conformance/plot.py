@@ -174,7 +174,7 @@ def _cell(x: float, y: float, side: float, value: float | None, shade: float | N
     if shade is not None:
         mix = [round(a + (b - a) * shade) for a, b in zip(PALEST, DEEPEST, strict=True)]
         fill = f'class="cell" fill="rgb({mix[0]},{mix[1]},{mix[2]})"'
-        ink = "light" if shade > 0.5 else "dark"
+        ink = "light" if shade > 0.65 else "dark"  # whichever differs more from the cell
     number = "–" if value is None else f"{value:.4g}"
     return [
         f'<rect {fill} x="{x:g}" y="{y:g}" width="{side:g}" height="40"/>',

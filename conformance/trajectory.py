@@ -19,7 +19,7 @@ from common.recipe import Recipe
 from common.spec import ModelSpec
 from common.weights import read_arrays
 from conformance.compare import Bound, compare_on_lattice
-from conformance.judge import answer_to, compare_all
+from conformance.judge import answer_to, compare_all, place_of
 from conformance.locate import DIFFERENCE, replay
 from conformance.runs import TrainingRun
 from conformance.training import perplexity
@@ -169,11 +169,14 @@ def judge_step(
     case, numbers = replay(spec, recipe, before, state, arrays["X"], arrays["Y"])
     answer = answer_to(case, numbers)
     judged = CaseResult(result.implementation, result.device, "float64", case.name, FAIL)
-    judged.comparisons = compare_all(part(arrays, "answers"), answer, "float64", limits, {})
+    answers = part(arrays, "answers")
+    judged.comparisons = compare_all(answers, answer, "float64", limits, {})
     if worst := judged.first_failure():
-        result.reason = (
-            f"{worst.rung}: {describe(spec, worst.tensor, worst.index)}: {worst.problem}"
-        )
+        where = describe(spec, worst.tensor, worst.index)
+        if worst.rung == "outputs":
+            begins = place_of(judged, answers, answer, limits["outputs"], "float64")
+            where = f"begins {begins}; worst in {where}"
+        result.reason = f"{worst.rung}: {where}: {worst.problem}"
         return
     wanted = {name: answer.wanted[f"step-1/{name}"] for name in parameter_shapes(spec)}
     wanted |= {f"state {p}": answer.wanted[f"forward/{p}"] for p in spec.states}
@@ -197,7 +200,10 @@ def judge_step(
 
 def describe(spec: ModelSpec, tensor: str, index: tuple[int, ...]) -> str:
     """A tensor's element in words: ``layer 2, forget gate, W_hf [3, 7]``."""
-    name = tensor.split("/")[-1]
+    kind, _, name = tensor.rpartition("/")
+    if kind == "trace" and len(index) == 4:  # (T, L, n, h)
+        t, layer, *element = index
+        return f"layer {layer + 1}, time step {t + 1}, {name} {element}"
     place = f" [{', '.join(map(str, index))}]" if index else ""
     if not (found := re.fullmatch(r"layer(\d+)\.(\w+)", name)):
         return f"{tensor}{place}"

@@ -265,36 +265,35 @@ def test_prediction_takes_the_likeliest_character_every_time(make, implementatio
     assert len(text) == len(prefix) + 12
 
 
-def test_training_through_the_worker_gives_the_same_digests(
-    backend_name, implementation, tmp_path, capfd
-):
+def test_training_through_the_worker_gives_the_same_digests(backend_name, backend, tmp_path, capfd):
     out = tmp_path / "results"
     options = ["--epochs", "2", "--max-tokens", "1400", "--numerics", "lattice", "--out", str(out)]
-    command = ["train", "--backend", backend_name, "--implementation", implementation, *options]
-    assert main([*command, "--digests", "step"]) == EXIT_PASS
+    which = ["--backend", backend_name, "--implementation", *backend.IMPLEMENTATIONS]
+    assert main(["train", *which, *options, "--digests", "step"]) == EXIT_PASS
     captured = capfd.readouterr()
     assert captured.out == ""
-    folder = out / "training" / f"{backend_name}-cpu" / f"{implementation}-lstm-quick-lattice"
-    made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    assert made["status"] == "finished"
 
     corpus, named = load_corpus(max_tokens=1400), RECIPES["quick"]
     spec = ModelSpec("lstm", q, named.h, q, named.L)
     recipe = dataclasses.replace(named.recipes["lstm"], epochs=2, lattice=True)
     wanted = train_by_hand(spec, recipe, corpus)
-    assert [digest for row in made["epochs"] for digest in row["digests"]] == [
-        digest for *_, digest in wanted
-    ]
-    assert [row["digest"] for row in made["epochs"]] == [
-        row["digests"][-1] for row in made["epochs"]
-    ]
-    for column, name in enumerate(("losses", "norms")):
-        found = [number for row in made["epochs"] for number in row[name]]
-        assert_close(found, [row[column] for row in wanted])
-    found, params = load_weights(folder / "weights.safetensors")
-    assert found == spec
-    assert lattice.digest(params) == wanted[-1][2]
-    assert f"digest {wanted[-1][2][:12]}" in captured.err
+    for implementation in backend.IMPLEMENTATIONS:
+        name = f"{implementation}-lstm-quick-lattice"
+        folder = out / "training" / f"{backend_name}-cpu" / name
+        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        assert made["status"] == "finished"
+        digests = [digest for row in made["epochs"] for digest in row["digests"]]
+        assert digests == [digest for *_, digest in wanted]
+        for row in made["epochs"]:
+            assert row["digest"] == row["digests"][-1]
+        for column, series in enumerate(("losses", "norms")):
+            found = [number for row in made["epochs"] for number in row[series]]
+            assert_close(found, [row[column] for row in wanted])
+        found, params = load_weights(folder / "weights.safetensors")
+        assert found == spec
+        assert lattice.digest(params) == wanted[-1][2]
+        assert f"{name}: epoch 2 of 2: " in captured.err
+    assert captured.err.count(f"digest {wanted[-1][2][:12]}") == len(backend.IMPLEMENTATIONS)
 
 
 def test_a_gpu_that_is_not_there_is_refused_with_one_line(backend_name, backend, tmp_path, capfd):
