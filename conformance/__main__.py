@@ -1,4 +1,4 @@
-"""The command line: ``python -m conformance cases | record | train | judge | bench``."""
+"""The command line: ``python -m conformance cases | record | train | judge | …``, see --help."""
 
 import argparse
 import functools
@@ -13,7 +13,7 @@ from backends.registry import MODULES
 from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.files import write_json, write_text
-from conformance import table, train, witness
+from conformance import comparison, ensemble, table, train, witness
 from conformance.bench import bench
 from conformance.cases import find_case, material, select
 from conformance.given import gather
@@ -32,6 +32,7 @@ EXAMPLES = """examples:
   python -m conformance train --backend pytorch --cell lstm --numerics lattice
   python -m conformance train --backend mxnet --recipe d2l --text timemachine
   python -m conformance judge results --expect pytorch mxnet --json results/verdict.json
+  python -m conformance compare --cells rnn gru lstm --backends numpy --plot results/compare.svg
   python -m conformance bench --backend pytorch
 """
 INTERRUPTED = 130
@@ -99,6 +100,12 @@ def make_parser() -> argparse.ArgumentParser:
     judger.add_argument("--readme", type=Path, metavar="FILE", help="replace its results table")
 
     witness.add_arguments(add("witness", parents=[quiet], help="store what frameworks agree on"))
+
+    ensemble.add_arguments(
+        add("ensemble", parents=[quiet], help="store or measure reference ensembles")
+    )
+    comparer = add("compare", parents=[quiet], help="train cells or texts, and compare them")
+    comparison.add_arguments(comparer)
 
     bencher = add("bench", parents=[quiet], help="measure speed as ratios")
     bencher.add_argument("--backend", metavar="NAME", help="default: all in this environment")
@@ -231,6 +238,8 @@ def main(arguments: list[str] | None = None) -> int:
         "train": train.run_train,
         "judge": run_judge,
         "witness": witness.run_witness,
+        "ensemble": ensemble.run_ensemble,
+        "compare": comparison.run_compare,
         "bench": bench,
     }
     try:

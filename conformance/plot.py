@@ -34,7 +34,7 @@ MARKERS = (
     "m-4,-4l8,8m0,-8l-8,8",
 )
 MARKS = 6
-"""About so many markers on one curve."""
+"""At most about so many markers on one curve."""
 
 TICKS = (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
 """Where a logarithmic axis may be labelled, between two powers of ten."""
@@ -102,8 +102,8 @@ def _curve(points: list[tuple[float, float]], series: int, kind: str) -> Iterato
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     yield f'<polyline class="curve s{series % 4}{kind}" points="{line}"/>'
     # Curves that lie on one another show their markers in different places.
-    every = max(1, len(points) // MARKS)
-    for x, y in points[series % every :: every]:
+    every = max(len(MARKERS), len(points) // MARKS)
+    for x, y in points[series % min(every, len(points)) :: every]:
         yield f'<path class="mark s{series % 4}" d="M{x:.1f},{y:.1f}{MARKERS[series % 4]}"/>'
 
 

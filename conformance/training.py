@@ -11,7 +11,6 @@ While it runs, the folder's name begins with a dot and ends in ``.partial``, and
 together. The same command goes on from there, bit for bit; other settings are refused.
 """
 
-import json
 import math
 import platform
 import shutil
@@ -28,10 +27,9 @@ import numpy as np
 from common import SUITE_VERSION
 from common.errors import BadInput
 from common.files import write_json
-from common.parameters import check_parameters
 from common.recipe import Recipe
 from common.spec import ModelSpec
-from common.weights import read_arrays
+from conformance.checkpoint import check_checkpoint
 from conformance.child import Child, Died, cores
 from conformance.given import Given, save_given
 
@@ -134,7 +132,7 @@ def train(run: Run, child: Child, seen: Callable[[dict[str, Any], int], None]) -
         run.old.rename(run.folder)  # an earlier run was killed between two renames
     if run.fresh:
         shutil.rmtree(partial, ignore_errors=True)
-    _check_checkpoint(checkpoint, run)
+    check_checkpoint(checkpoint, run.settings(), run.spec, run.recipe)
     for leftover in partial.glob(".*.tmp"):
         leftover.unlink()  # of a worker that was killed while it wrote
     fresh = not partial.exists()
@@ -274,34 +272,6 @@ def _stopped(run: Run, child: Child, epoch: int, step: int) -> Stopped:
         f"{run.folder}: epoch {epoch}, step {found['step']}: expected finite numbers, found "
         f"{found['tensor']}; the checkpoint of epoch {epoch - 1} is kept"
     )
-
-
-def _check_checkpoint(path: Path, run: Run) -> None:
-    """BadInput if a checkpoint is there that was made with other settings, or is not whole."""
-    if not path.exists():
-        return
-    params, metadata = read_arrays(path)
-    try:
-        found, rows = json.loads(metadata["settings"]), json.loads(metadata["rows"])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise BadInput(path, "metadata", "settings and epochs", repr(error)) from None
-    for field, expected in run.settings().items():
-        there = found.get(field) if isinstance(found, dict) else None
-        if there != expected:
-            wanted, there = _difference(expected, there)
-            raise BadInput(path, field, f"{wanted} (--fresh starts anew)", there)
-    if not isinstance(rows, list) or len(rows) > run.recipe.epochs:
-        raise BadInput(path, "metadata 'rows'", f"up to {run.recipe.epochs} epochs", "other ones")
-    check_parameters(run.spec, params, path)
-
-
-def _difference(expected: Any, found: Any) -> tuple[Any, Any]:
-    """Of two objects, the first field in which they differ."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        for key, value in expected.items():
-            if found.get(key) != value:
-                return f"{key} {value}", f"{key} {found.get(key)}"
-    return expected, found
 
 
 def perplexity(row: dict[str, Any]) -> float:

@@ -36,7 +36,7 @@ def training_table(results: list[TrainingResult]) -> Table:
 
 
 def rows(results: list[TrainingResult]) -> list[tuple[str, str, dict[str, TrainingResult]]]:
-    """Implementation (with the device, if it is not the CPU), numerics, and the results by title."""
+    """Implementation (with the device, if it is no CPU), numerics, and the results by title."""
     found: dict[tuple[str, str, str], dict[str, TrainingResult]] = {}
     for result in results:
         found.setdefault(result.row, {})[result.title] = result

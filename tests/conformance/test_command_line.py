@@ -22,7 +22,7 @@ from tests.conformance.helpers import (
 )
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("cases", "record", "judge", "bench")
+COMMANDS = ("cases", "record", "train", "judge", "witness", "ensemble", "compare", "bench")
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
 from common.weights import read_arrays, write_arrays
 from conformance import training
@@ -239,9 +240,10 @@ def test_a_checkpoint_of_other_settings_is_refused_and_kept(options, expected, r
 
 
 def test_a_checkpoint_of_another_text_is_refused(refused, tmp_path):
-    text = tmp_path / "sample.txt"
-    text.write_text("Quite another time traveller, of no great length. " * 30, encoding="utf-8")
-    assert "text: expected name sample.txt" in refused("--text", str(text))
+    text = tmp_path / "other.txt"
+    corpus = load_corpus(max_tokens=None)
+    text.write_text(corpus.vocabulary.decode(corpus.tokens[::-1]), encoding="utf-8")
+    assert "text: expected name other.txt" in refused("--text", str(text))
 
 
 def edit_checkpoint(out: Path, numerics: str = "float32", change=None, **metadata: str) -> Path:
@@ -361,7 +363,7 @@ def test_an_earlier_run_survives_one_that_crashes(out, monkeypatch):
     assert fingerprint(folder_of(out)) == before
 
 
-def test_an_earlier_run_survives_one_that_overflows(out, capsys):
+def test_an_earlier_run_survives_one_that_overflows(out):
     before = fingerprint(folder_of(out))
-    assert train(out, "--fresh", "--learning-rate", "1e30") == EXIT_BAD_INPUT
+    assert train(out, "--fresh", "--learning-rate", "1e60") == EXIT_BAD_INPUT
     assert fingerprint(folder_of(out)) == before

@@ -1,0 +1,39 @@
+"""Whether a training run may go on from the checkpoint that lies in its folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from common.errors import BadInput
+from common.parameters import check_parameters
+from common.recipe import Recipe
+from common.spec import ModelSpec
+from common.weights import read_arrays
+
+
+def check_checkpoint(path: Path, settings: dict[str, Any], spec: ModelSpec, recipe: Recipe) -> None:
+    """BadInput if a checkpoint is there that was made with other settings, or is not whole."""
+    if not path.exists():
+        return
+    params, metadata = read_arrays(path)
+    try:
+        found, rows = json.loads(metadata["settings"]), json.loads(metadata["rows"])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise BadInput(path, "metadata", "settings and epochs", repr(error)) from None
+    for field, expected in settings.items():
+        there = found.get(field) if isinstance(found, dict) else None
+        if there != expected:
+            wanted, there = _difference(expected, there)
+            raise BadInput(path, field, f"{wanted} (--fresh starts anew)", there)
+    if not isinstance(rows, list) or len(rows) > recipe.epochs:
+        raise BadInput(path, "metadata 'rows'", f"up to {recipe.epochs} epochs", "other ones")
+    check_parameters(spec, params, path)
+
+
+def _difference(expected: Any, found: Any) -> tuple[Any, Any]:
+    """Of two objects, the first field in which they differ."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for key, value in expected.items():
+            if found.get(key) != value:
+                return f"{key} {value}", f"{key} {found.get(key)}"
+    return expected, found

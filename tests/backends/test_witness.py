@@ -1,0 +1,57 @@
+"""Training on the lattice is the same bit for bit as the stored witnesses say, with no other
+framework at hand."""
+
+from pathlib import Path
+
+import pytest
+
+from backends import registry
+from common.corpus import load_corpus
+from conformance.given import Given
+from conformance.trainee import Trainee
+from conformance.witness import Witness, load_witnesses
+
+QUICK = [witness for witness in load_witnesses() if witness.name.startswith("quick-")]
+EPOCHS_OF_EQUATIONS = 4
+"""The main job trains them to the end; op by op, that takes MXNet most of a minute."""
+
+
+def train(
+    backend: registry.Backend, implementation: str, device: str, witness: Witness, tmp_path: Path
+) -> list[str]:
+    """The digests of as many epochs as there is time for."""
+    made = backend.implementation(implementation, device, "float64")
+    if reason := made.unsupported(witness.spec):
+        pytest.skip(f"unsupported: {reason}")
+    job = {"spec": witness.spec.to_json(), "recipe": witness.recipe.to_json(), "settings": {}}
+    job |= {"numerics": "lattice", "digests": "epoch", "checkpoint": str(tmp_path / "none")}
+    trainee = Trainee(job, Given(load_corpus()), made)
+    epochs = EPOCHS_OF_EQUATIONS if implementation == "equations" else len(witness.digests)
+    return [trainee.epoch()["digest"] for _ in range(epochs)]
+
+
+def test_there_is_a_witness_of_every_cell() -> None:
+    cells = {(w.spec.cell, w.spec.reset) for w in QUICK}
+    assert cells == {("rnn", None), ("gru", "before"), ("gru", "after"), ("lstm", None)}
+    for witness in load_witnesses():
+        confirmed = {by["implementation"].split(":")[0] for by in witness.confirmed}
+        assert len(confirmed - {"numpy"}) >= 3, witness.name
+        assert len(set(witness.digests)) == witness.recipe.epochs, witness.name
+
+
+@pytest.mark.parametrize("witness", QUICK, ids=lambda witness: witness.name)
+def test_every_digest_is_the_witness_s(
+    backend: registry.Backend, implementation: str, witness: Witness, tmp_path: Path
+) -> None:
+    found = train(backend, implementation, "cpu", witness, tmp_path)
+    assert len(found) >= EPOCHS_OF_EQUATIONS
+    assert found == witness.digests[: len(found)]
+
+
+@pytest.mark.usefixtures("there_is_a_gpu")
+@pytest.mark.parametrize("witness", QUICK, ids=lambda witness: witness.name)
+def test_every_digest_is_the_same_on_a_gpu(
+    backend: registry.Backend, implementation: str, witness: Witness, tmp_path: Path
+) -> None:
+    found = train(backend, implementation, "gpu", witness, tmp_path)
+    assert found == witness.digests[: len(found)]
