@@ -5,7 +5,6 @@ crash leaves behind are that command's. A run that is finished already is read, 
 """
 
 import argparse
-import contextlib
 import os
 import subprocess
 import sys
@@ -21,10 +20,10 @@ from conformance import train
 from conformance.child import START_LIMIT, describe_exit
 from conformance.progress import Progress
 from conformance.runs import load_run
-from conformance.training import Run
+from conformance.training import COMPARED, Run
 
 ROOT = Path(__file__).parents[1]
-FOLDER = "compare"
+
 
 PASSED_ON = {
     "--layers": int,
@@ -47,9 +46,6 @@ EXIT_CODES = {
     CRASHED: EXIT_FAIL,
     STOPPED: EXIT_BAD_INPUT,  # what ``train`` itself answers when a number is not finite any more
 }
-
-INTERRUPT_LIMIT = 60.0
-"""Seconds for an interrupted run to write its checkpoint."""
 
 IMPORT = "import sys; from backends.registry import load; load(sys.argv[1])"
 
@@ -75,7 +71,7 @@ def plan(
         *("--backend", backend, "--cell", cell, "--recipe", options.recipe),
         *("--numerics", options.numerics, "--reset", options.reset, "--device", options.device),
         *("--max-tokens", str(options.max_tokens), f"--held-out={options.held_out}"),
-        *("--out", str(options.out / FOLDER / text)),
+        *("--out", str(options.out / COMPARED / text)),
         *(["--text", *files] if files else []),
         *(["--fresh"] if options.fresh else []),
     ]
@@ -183,10 +179,8 @@ def _train(job: Planned, python: Path, progress: Progress) -> dict[str, Any]:
         try:
             for line in process.stderr:
                 progress.say(f"  {line.rstrip()}")
-        except KeyboardInterrupt:  # a terminal tells the run as well, and it saves a checkpoint
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(INTERRUPT_LIMIT)
-            process.kill()
+        except KeyboardInterrupt:
+            process.terminate()  # its worker ends with it; the same command goes on from there
             raise
     if process.returncode in (EXIT_PASS, EXIT_FAIL):
         # A crashed run that has a checkpoint stays where it was made.

@@ -11,7 +11,7 @@ from common.parameters import Arrays
 from common.weights import read_arrays
 from conformance.given import Given, load_given
 from conformance.record import array_path
-from conformance.training import FOLDER
+from conformance.training import COMPARED, FOLDER
 
 FIELDS = {
     "suite": str,
@@ -59,7 +59,7 @@ def load_records(results: Path) -> list[Record]:
     if not results.is_dir():
         raise BadInput(results, "", "a folder of records", "no such folder")
     folders = sorted(path for path in results.iterdir() if path.is_dir())
-    folders = [path for path in folders if path.name != FOLDER]  # training runs: runs.py
+    folders = [path for path in folders if path.name not in (FOLDER, COMPARED)]
     whole = [path for path in folders if not path.name.startswith(".")]
     for partial in folders:
         name = partial.name.removeprefix(".").removesuffix(".partial")
@@ -83,7 +83,9 @@ def load_records(results: Path) -> list[Record]:
 
 def has_records(results: Path) -> bool:
     """Whether there is a record, or a part of one, in a results folder."""
-    return results.is_dir() and any(p.is_dir() and p.name != FOLDER for p in results.iterdir())
+    return results.is_dir() and any(
+        p.is_dir() and p.name not in (FOLDER, COMPARED) for p in results.iterdir()
+    )
 
 
 def _load(folder: Path) -> Record:

@@ -48,7 +48,8 @@ CHECKPOINT_EVERY = 20.0
 EPOCH_LIMIT = 1800.0
 """Seconds for one epoch; one over a whole book takes minutes."""
 
-FOLDER = "training"
+FOLDER, COMPARED = "training", "compare"
+"""Of training runs, and of those that ``compare`` made: neither holds records."""
 
 
 @dataclass(frozen=True)
