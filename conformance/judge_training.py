@@ -52,7 +52,7 @@ def _judge_curve(run: TrainingRun, ensembles: list[Ensemble]) -> TrainingResult:
     verdict = judge_curve(run.data, ensemble)
     result.against = f"ensemble {ensemble.name}"
     result.status = PASS if verdict.accepted else FAIL
-    result.reason = "" if verdict.accepted else verdict.sentence
+    result.reason = "" if verdict.accepted else verdict.reason
     return result
 
 

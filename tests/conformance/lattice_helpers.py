@@ -20,6 +20,7 @@ from conformance.locate import Locating
 from conformance.training import Run, train
 
 SPEC = ModelSpec("lstm", 28, 6, 28, 2)
+DTYPES = ("float64", "float32")
 RECIPE = Recipe(4.0, 0.3, epochs=4, n=64, T=12, lattice=True)
 
 Change = Callable[[Arrays], Arrays]
@@ -106,7 +107,7 @@ class InProcess:
     """A worker without a process."""
 
     def __init__(self, implementation: Any) -> None:
-        self.answers = Locating({("layers", "float64"): implementation})
+        self.answers = Locating({("layers", dtype): implementation for dtype in DTYPES})
 
     def greet(self) -> dict[str, Any]:
         return {"implementations": ["layers"], "passport": {"framework": "none"}}

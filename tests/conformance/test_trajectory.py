@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backends import registry
 from common.corpus import epochs, load_corpus
 from common.errors import BadInput
 from common.files import read_json, write_json
 from common.lattice import UNITS, to_lattice
 from common.parameters import Arrays, parameter_shapes, zero_state
-from common.recipe import initial_parameters
+from common.recipe import RECIPES, initial_parameters
+from common.spec import ModelSpec
 from common.weights import read_arrays, write_arrays
 from conformance.answers import answer
 from conformance.compare import compare_on_lattice, load_bounds
@@ -274,3 +276,24 @@ def test_evidence_that_is_not_whole_is_refused(tmp_path: Path, right: tuple[str,
     write_arrays(path, arrays, {})
     with pytest.raises(BadInput, match="about"):
         judged(tmp_path, right)
+
+
+def test_a_float32_run_is_held_against_its_ensemble(tmp_path: Path) -> None:
+    """With the reason for a rejection: here, a learning rate five percent too high."""
+    recipe = RECIPES["quick"].recipes["rnn"]
+    spec = ModelSpec("rnn", 28, 32, 28, 2, ("tanh", "tanh"))
+    made = registry.load("numpy").implementation("equations", "cpu", "float32")
+    options = {"numerics": "float32", "spec": spec}
+    train_here(tmp_path / "sound", "pytorch", made, recipe=recipe, **options)
+    path = tmp_path / "sound" / "training" / "pytorch-cpu" / "layers-rnn-quick-float32" / "run.json"
+    (found,) = judge_training(tmp_path / "sound")
+    assert (found.status, found.against, found.reason) == (PASS, "ensemble quick-rnn", "")
+
+    fast = dataclasses.replace(recipe, learning_rate=recipe.learning_rate * 1.05)
+    train_here(tmp_path / "fast", "pytorch", made, recipe=fast, **options)
+    other = tmp_path / "fast" / path.relative_to(tmp_path / "sound")
+    data = read_json(other) | {"recipe": recipe.to_json()}  # as if nobody knew
+    write_json(other, data)
+    (found,) = judge_training(tmp_path / "fast")
+    assert found.status == FAIL
+    assert "step 2" in found.reason
