@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from common.errors import BadInput
 from common.files import write_atomically
@@ -20,10 +20,11 @@ FORMAT = "deep-rnn-weights-1"
 
 def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
     """Write a safetensors file atomically."""
-    # save_file writes the memory as it lies there, so a transposed view must be laid out first.
+    # save writes the memory as it lies there, so a transposed view must be laid out first.
     # (Not ascontiguousarray, which turns a scalar into a vector.)
     laid_out = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    write_atomically(path, lambda temporary: save_file(laid_out, temporary, metadata))
+    # Not save_file, whose own error hides that a disk is full.
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(laid_out, metadata)))
 
 
 def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:

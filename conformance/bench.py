@@ -5,6 +5,7 @@ sizes: n = 32, T = 35, d = q = 28, h = 256, L = 2, float32.
 """
 
 import argparse
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -14,10 +15,14 @@ import numpy as np
 from rich.table import Table
 
 from backends import registry
+from backends.protocol import Step
 from common.errors import EXIT_PASS, BadInput
+from common.lattice import digest
 from common.parameters import initialise, zero_state
+from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
 from conformance.progress import Progress, results_console
+from conformance.trainee import LOOKAHEAD
 
 T, N, Q, H, L = 35, 32, 28, 256, 2
 SPECS = {
@@ -25,7 +30,13 @@ SPECS = {
     "gru": ModelSpec("gru", Q, H, Q, L, reset="after"),
     "lstm": ModelSpec("lstm", Q, H, Q, L),
 }
-ROUNDS, BLOCK = 9, 6
+ROUNDS, BLOCK, STEPS = 9, 6, 8
+RECIPE = Recipe(learning_rate=2.0, clip=1.0, epochs=2)
+PEER = "pytorch"
+"""Whom NumPy is measured against."""
+
+WANTED_OF_D2L = {"pytorch": "≥ 1.2", "mxnet": "≥ 1.3", "tensorflow": "≥ 3.5"}
+"""How much longer the loop takes that is written as D2L's chapter writes it."""
 
 Work = Callable[[], object]
 
@@ -45,20 +56,23 @@ class Race:
         return statistics.median(self.ratios)
 
 
-def seconds(work: Work) -> float:
+def seconds(work: Work, block: int) -> float:
     """The time of one call, out of a block of them; one more before them is not counted, since
     the threads of whoever ran before may still be spinning."""
     work()
     began = time.perf_counter()
-    for _ in range(BLOCK):
+    for _ in range(block):
         work()
-    return (time.perf_counter() - began) / BLOCK
+    return (time.perf_counter() - began) / block
 
 
-def race(first: str, a: Work, second: str, b: Work, wanted: str) -> Race:
-    """Let two contestants take turns; rates are tokens per second in the best block."""
-    times = [(seconds(a), seconds(b)) for _ in range(ROUNDS)]
-    best = tuple(N * T / min(column) for column in zip(*times, strict=True))
+def race(
+    first: str, a: Work, second: str, b: Work, wanted: str, block: int = BLOCK, steps: int = 1
+) -> Race:
+    """Let two contestants take turns; a call is so many steps. Rates are tokens per second in the
+    best block."""
+    times = [(seconds(a, block), seconds(b, block)) for _ in range(ROUNDS)]
+    best = tuple(steps * N * T / min(column) for column in zip(*times, strict=True))
     return Race(first, second, [a / b for a, b in times], best, wanted)
 
 
@@ -79,6 +93,57 @@ def bare(backend: str, cell: str) -> Work:
     return lambda: work(X, Y)
 
 
+def training(backend: str, implementation: str, numerics: str) -> Work:
+    """An epoch of our training of the LSTM, as trainee.py has it: losses are read a step late; on
+    the lattice the epoch ends with its digest."""
+    dtype = "float32" if numerics == "float32" else "float64"
+    recipe = dataclasses.replace(RECIPE, lattice=numerics == "lattice")
+    spec = SPECS["lstm"]
+    maker = registry.load(backend).implementation(implementation, "cpu", dtype)
+    state = zero_state(spec, N, dtype)
+    model = maker.model(spec, initial_parameters(spec, recipe))
+    trainer, batches = model.trainer(recipe, state), epoch_of_minibatches()
+
+    def work() -> None:
+        trainer.start(state)
+        under_way = []
+        for X, Y in batches:
+            under_way.append(trainer.step(X, Y))
+            if len(under_way) == LOOKAHEAD:
+                read(under_way.pop(0))
+        for step in under_way:
+            read(step)
+        if recipe.lattice:
+            digest(trainer.parameters())
+
+    return work
+
+
+def loop(backend: str, name: str) -> Work:
+    """An epoch of a loop without this suite, ``bare_loop`` or ``d2l_loop`` of the backend."""
+    step = getattr(registry.load(backend), name)(SPECS["lstm"], RECIPE, "float32")
+    batches = epoch_of_minibatches()
+
+    def work() -> None:
+        for X, Y in batches:
+            loss = step(X, Y)
+        float(loss)
+
+    return work
+
+
+def read(step: Step) -> tuple[float, float]:
+    """Wait for a step's numbers."""
+    return float(step.loss), float(step.norm)
+
+
+def epoch_of_minibatches() -> list[tuple[np.ndarray, np.ndarray]]:
+    """As many minibatches, in class numbers, as D2L's epoch has."""
+    rng = np.random.RandomState(2)
+    text = rng.randint(0, Q, (STEPS, 2, T, N))
+    return [(X, Y) for X, Y in text]
+
+
 def minibatch() -> tuple[np.ndarray, np.ndarray]:
     """X (T, n, d) one-hot, Y (T, n)"""
     rng = np.random.RandomState(1)
@@ -89,21 +154,38 @@ def races(backend: str, progress: Progress) -> list[Race]:
     """What there is to measure for one backend."""
     found = []
     if backend == "numpy":
+        found.append(lattice_race("numpy", "equations"))
         # numpy's figure is set against torch; elsewhere there is nothing to set it against.
         try:
             contestant = bare("pytorch", "lstm")
         except BadInput as reason:
             progress.say(f"numpy: not measured: {reason}")
-            return []
+            return found
         reference = gradients("numpy", "equations", "lstm")
         names = ("numpy:equations lstm gradients", "torch's nn.LSTM gradients")
         found.append(race(names[0], reference, names[1], contestant, "≤ 2.0"))
+        ours, torch = training("numpy", "equations", "float32"), training(PEER, "layers", "float32")
+        names = ("numpy:equations lstm training", f"{PEER}:layers lstm training")
+        found.append(race(names[0], ours, names[1], torch, "≤ 2.0", 2, STEPS))
     elif "layers" in registry.load(backend).IMPLEMENTATIONS:
         for cell in progress.over(f"{backend}:layers", list(SPECS)):
             names = (f"{backend}:layers {cell} gradients", f"bare {backend} {cell} gradients")
             work = gradients(backend, "layers", cell)
             found.append(race(names[0], work, names[1], bare(backend, cell), "≤ 1.10"))
+        ours, name = training(backend, "layers", "float32"), f"{backend}:layers lstm training"
+        plain = loop(backend, "bare_loop")
+        found.append(race(name, ours, f"bare {backend} loop", plain, "≤ 1.05", 2, STEPS))
+        chapter, wanted = loop(backend, "d2l_loop"), WANTED_OF_D2L.get(backend, "")
+        found.append(race(f"D2L's {backend} loop", chapter, name, ours, wanted, 2, STEPS))
+        found.append(lattice_race(backend, "layers"))
     return found
+
+
+def lattice_race(backend: str, implementation: str) -> Race:
+    """What rounding and digests cost."""
+    lattice, plain = (training(backend, implementation, n) for n in ("lattice", "float64"))
+    names = [f"{backend}:{implementation} lstm {n} training" for n in ("lattice", "float64")]
+    return race(names[0], lattice, names[1], plain, "≤ 1.15", 2, STEPS)
 
 
 def bench(options: argparse.Namespace) -> int:

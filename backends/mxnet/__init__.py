@@ -6,7 +6,7 @@ import mxnet as mx
 from mxnet import nd
 
 from backends.mxnet import layers
-from backends.mxnet.bare import bare
+from backends.mxnet.bare import bare, bare_loop, d2l_loop
 from backends.mxnet.equations import Equations
 from backends.mxnet.layers import Layers
 from backends.mxnet.runtime import find_device, passport
@@ -14,7 +14,7 @@ from backends.mxnet.training import Model
 from common.parameters import Arrays
 from common.spec import ModelSpec
 
-__all__ = ["IMPLEMENTATIONS", "bare", "implementation", "passport"]
+__all__ = ["IMPLEMENTATIONS", "bare", "bare_loop", "d2l_loop", "implementation", "passport"]
 
 IMPLEMENTATIONS = ("equations", "layers")
 

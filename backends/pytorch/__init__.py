@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from backends.pytorch import layers
-from backends.pytorch.bare import bare
+from backends.pytorch.bare import bare, bare_loop, d2l_loop
 from backends.pytorch.equations import Equations
 from backends.pytorch.layers import Layers
 from backends.pytorch.runtime import DTYPES, find_device, passport
@@ -13,7 +13,7 @@ from backends.pytorch.training import Model
 from common.parameters import Arrays
 from common.spec import ModelSpec
 
-__all__ = ["IMPLEMENTATIONS", "bare", "implementation", "passport"]
+__all__ = ["IMPLEMENTATIONS", "bare", "bare_loop", "d2l_loop", "implementation", "passport"]
 
 IMPLEMENTATIONS = ("equations", "layers")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from backends.tensorflow import layers
-from backends.tensorflow.bare import bare
+from backends.tensorflow.bare import bare, bare_loop, d2l_loop
 from backends.tensorflow.equations import Equations
 from backends.tensorflow.layers import Layers
 from backends.tensorflow.runtime import DTYPES, find_device, passport
@@ -21,7 +21,7 @@ from backends.tensorflow.training import Model
 from common.parameters import Arrays
 from common.spec import ModelSpec
 
-__all__ = ["IMPLEMENTATIONS", "bare", "implementation", "passport"]
+__all__ = ["IMPLEMENTATIONS", "bare", "bare_loop", "d2l_loop", "implementation", "passport"]
 
 IMPLEMENTATIONS = ("equations", "layers")
 

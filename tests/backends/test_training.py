@@ -16,7 +16,7 @@ from common.errors import EXIT_BAD_INPUT, EXIT_PASS, BadInput
 from common.parameters import Arrays, zero_state
 from common.recipe import RECIPES, Recipe, initial_parameters
 from common.spec import ModelSpec
-from common.weights import load_weights
+from common.weights import load_weights, write_arrays
 from conformance.__main__ import main
 from conformance.compare import relative_error
 from conformance.given import Given
@@ -235,23 +235,31 @@ def test_parameters_and_gradients_that_were_read_do_not_move_with_later_steps(tr
         assert any((first[name] != array).any() for name, array in read().items())
 
 
-def make_trainee(made: Implementation, implementation: str, folder: Path) -> Trainee:
+def make_trainee(made: Implementation, recipe: Recipe, folder: Path) -> Trainee:
     job = {
-        "implementation": implementation,
         "numerics": "lattice",
         "dtype": "float64",
         "spec": LSTM.to_json(),
-        "recipe": RECIPE.to_json(),
+        "recipe": recipe.to_json(),
         "settings": {},
         "checkpoint": str(folder / "checkpoint.safetensors"),
-        "digests": "epoch",
+        "digests": "step",
     }
     return Trainee(job, Given(CORPUS), made)
 
 
-def test_prediction_takes_the_likeliest_character_every_time(make, implementation, tmp_path):
-    trainee = make_trainee(make(LSTM), implementation, tmp_path)
-    trainee.epoch()
+def test_random_minibatches_start_from_a_zero_state_each(make, tmp_path):
+    trainee = make_trainee(make(LSTM), dataclasses.replace(RECIPE, order="random"), tmp_path)
+    digests = trainee.epoch()["digests"]
+    assert len(digests) >= 5
+    assert digests == [digest for *_, digest in by_hand("lstm", "random")][: len(digests)]
+
+
+def test_prediction_takes_the_likeliest_character_every_time(make, tmp_path):
+    # Large parameters: what comes next depends on everything that came before.
+    params = {name: 20 * array for name, array in initial_parameters(LSTM, RECIPE).items()}
+    write_arrays(tmp_path / "checkpoint.safetensors", params, {"rows": "[]"})
+    trainee = make_trainee(make(LSTM), RECIPE, tmp_path)
     prefix, vocabulary = "th", CORPUS.vocabulary
     model = make(LSTM).model(LSTM, trainee.trainer.parameters())
     text = prefix
@@ -263,6 +271,7 @@ def test_prediction_takes_the_likeliest_character_every_time(make, implementatio
         text += vocabulary.tokens[int(read[0, 0])]
     assert trainee.predict(prefix, 12) == text
     assert len(text) == len(prefix) + 12
+    assert len(set(text)) > 4
 
 
 def test_training_through_the_worker_gives_the_same_digests(backend_name, backend, tmp_path, capfd):

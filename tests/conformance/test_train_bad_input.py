@@ -136,9 +136,15 @@ def test_a_device_that_the_backend_does_not_have_is_refused(refused):
     assert refused("--device", "gpu") == "numpy: device: expected cpu, found gpu"
 
 
-@pytest.mark.parametrize("numerics", ["tf32", "mixed", "lattice"])
-def test_numerics_of_a_gpu_are_refused_where_there_is_none(numerics, refused):
-    assert "numpy: device: expected cpu" in refused("--device", "gpu", "--numerics", numerics)
+def test_the_lattice_on_a_gpu_is_refused_where_there_is_none(refused):
+    assert "numpy: device: expected cpu" in refused("--device", "gpu", "--numerics", "lattice")
+
+
+@pytest.mark.parametrize("numerics", ["tf32", "mixed"])
+def test_a_tier_that_no_backend_has_yet_is_refused(numerics, refused):
+    assert "no backend computes in this tier yet" in refused(
+        "--device", "gpu", "--numerics", numerics
+    )
 
 
 def test_layers_that_a_backend_does_not_have_are_refused(refused):

@@ -51,13 +51,15 @@ sys.exit(main())
 """
 
 
-def interrupt(out: Path, asked: Path, options: tuple, how: int, whole_group: bool) -> str:
+def interrupt(
+    out: Path, asked: Path, options: tuple, how: int, whole_group: bool, faults: str = "slow@*"
+) -> str:
     """Start a slow run with a checkpoint after every epoch, and end it in its fourth epoch. Returns
     what it wrote to standard error."""
     process = subprocess.Popen(
         [sys.executable, "-c", DRIVER, *COMMAND, "--quiet", "--out", str(out), *options],
         cwd=ROOT,
-        env=os.environ | {"FAULTS": "slow@*", "ASKED": str(asked)},
+        env=os.environ | {"FAULTS": faults, "ASKED": str(asked)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -178,11 +180,11 @@ def test_control_c_takes_one_line_and_loses_nothing(whole_group, tmp_path, undis
     assert_goes_on(out, "lattice", undisturbed, watched)
 
 
-def test_a_worker_does_not_survive_its_killed_parent(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_worker_that_hangs_does_not_survive_its_parent(how, tmp_path):
     asked = tmp_path / "asked"
-    interrupt(tmp_path / "results", asked, OPTIONS["lattice"], signal.SIGKILL, False)
-    assert len({pid for pid, *_ in asked_of(asked)}) == 1
-    assert len(asked_of(asked)) < EPOCHS
+    interrupt(tmp_path / "results", asked, OPTIONS["lattice"], how, False, "slow@* hang@4")
+    assert [epoch for *_, epoch in asked_of(asked)] == [1, 2, 3, 4]
 
 
 def test_a_run_that_was_killed_after_its_last_epoch_is_only_finished(
