@@ -92,8 +92,8 @@ def d2l_loop(
         loss.backward()
         clip(recipe.clip)
         optimiser.step()
-        metric[0] += float(loss * Y.numel())
+        metric[0] += float(loss.detach() * Y.numel())
         metric[1] += Y.numel()
-        return float(loss)
+        return float(loss.detach())
 
     return step
