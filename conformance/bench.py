@@ -30,7 +30,7 @@ SPECS = {
     "gru": ModelSpec("gru", Q, H, Q, L, reset="after"),
     "lstm": ModelSpec("lstm", Q, H, Q, L),
 }
-ROUNDS, BLOCK, STEPS = 9, 6, 8
+ROUNDS, ROUNDS_OF_EPOCHS, BLOCK, STEPS = 9, 5, 6, 8
 RECIPE = Recipe(learning_rate=2.0, clip=1.0, epochs=2)
 PEER = "pytorch"
 """Whom NumPy is measured against."""
@@ -71,7 +71,8 @@ def race(
 ) -> Race:
     """Let two contestants take turns; a call is so many steps. Rates are tokens per second in the
     best block."""
-    times = [(seconds(a, block), seconds(b, block)) for _ in range(ROUNDS)]
+    rounds = ROUNDS if steps == 1 else ROUNDS_OF_EPOCHS
+    times = [(seconds(a, block), seconds(b, block)) for _ in range(rounds)]
     best = tuple(steps * N * T / min(column) for column in zip(*times, strict=True))
     return Race(first, second, [a / b for a, b in times], best, wanted)
 
@@ -166,7 +167,7 @@ def races(backend: str, progress: Progress) -> list[Race]:
         found.append(race(names[0], reference, names[1], contestant, "≤ 2.0"))
         ours, torch = training("numpy", "equations", "float32"), training(PEER, "layers", "float32")
         names = ("numpy:equations lstm training", f"{PEER}:layers lstm training")
-        found.append(race(names[0], ours, names[1], torch, "≤ 2.0", 2, STEPS))
+        found.append(race(names[0], ours, names[1], torch, "≤ 2.0", 1, STEPS))
     elif "layers" in registry.load(backend).IMPLEMENTATIONS:
         for cell in progress.over(f"{backend}:layers", list(SPECS)):
             names = (f"{backend}:layers {cell} gradients", f"bare {backend} {cell} gradients")
@@ -174,9 +175,9 @@ def races(backend: str, progress: Progress) -> list[Race]:
             found.append(race(names[0], work, names[1], bare(backend, cell), "≤ 1.10"))
         ours, name = training(backend, "layers", "float32"), f"{backend}:layers lstm training"
         plain = loop(backend, "bare_loop")
-        found.append(race(name, ours, f"bare {backend} loop", plain, "≤ 1.05", 2, STEPS))
+        found.append(race(name, ours, f"bare {backend} loop", plain, "≤ 1.05", 1, STEPS))
         chapter, wanted = loop(backend, "d2l_loop"), WANTED_OF_D2L.get(backend, "")
-        found.append(race(f"D2L's {backend} loop", chapter, name, ours, wanted, 2, STEPS))
+        found.append(race(f"D2L's {backend} loop", chapter, name, ours, wanted, 1, STEPS))
         found.append(lattice_race(backend, "layers"))
     return found
 
@@ -185,7 +186,7 @@ def lattice_race(backend: str, implementation: str) -> Race:
     """What rounding and digests cost."""
     lattice, plain = (training(backend, implementation, n) for n in ("lattice", "float64"))
     names = [f"{backend}:{implementation} lstm {n} training" for n in ("lattice", "float64")]
-    return race(names[0], lattice, names[1], plain, "≤ 1.15", 2, STEPS)
+    return race(names[0], lattice, names[1], plain, "≤ 1.15", 1, STEPS)
 
 
 def bench(options: argparse.Namespace) -> int:
