@@ -122,6 +122,7 @@ def _curated() -> list[Case]:
     cases += [
         _mixed("sigmoid"),
         _mixed("identity"),
+        _mixed("sigmoid", "tanh"),
         _mixed("tanh", "relu"),
         _mixed("relu", "tanh"),
         _mixed("sigmoid", "sigmoid"),

@@ -104,6 +104,42 @@ def relative_error(got: np.ndarray, wanted: np.ndarray) -> float:
     return 0.0 if worst == 0 else worst / float(np.max(np.abs(wanted)))
 
 
+def multiple_of_bound(got: np.ndarray, wanted: np.ndarray, bound: Bound, noise: float) -> float:
+    """How many times the bound an error is; infinite if it is not a number, or if the bound is 0 or
+    ``wanted`` is zero throughout and ``got`` is something else."""
+    if got.shape == wanted.shape and np.array_equal(got, wanted):
+        return 0.0
+    least = min(bound.error, bound.ratio * noise)
+    if got.shape != wanted.shape or not least or not np.any(wanted):
+        return math.inf
+    error = relative_error(got, wanted)
+    return math.inf if math.isnan(error) else error / least
+
+
+def agreement(
+    got: np.ndarray | None, wanted: np.ndarray, bound: Bound, noise: float
+) -> float | None:
+    """The relative error if it is within the bound, None if it is not, or cannot be."""
+    if got is None or got.shape != wanted.shape:
+        return None
+    if multiple_of_bound(got, wanted, bound, noise) <= 1:
+        return relative_error(got, wanted)
+    return None
+
+
+def step_errors(got: np.ndarray, right: np.ndarray, T: int) -> np.ndarray:
+    """(T,): the largest error of each of T steps, relative to the largest magnitude of all, and NaN
+    for a step that holds one. got, right: (T·n, h)"""
+    finite = np.abs(right[np.isfinite(right)])
+    scale = float(finite.max(initial=0.0)) or 1.0
+    return np.abs(got - right).reshape(T, -1).max(axis=1) / scale
+
+
+def within(got: np.ndarray, right: np.ndarray, bound: float) -> bool:
+    """Whether the relative error is no more than the bound; never if there is a NaN."""
+    return bool(relative_error(got, right) <= bound)
+
+
 def noise_floor(wanted: np.ndarray, evaluations: list[np.ndarray]) -> float:
     """The largest error of NumPy's float32 evaluations, and at least one rounding."""
     if not np.any(wanted):

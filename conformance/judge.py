@@ -5,36 +5,31 @@ judged like one made just now; bounds can be changed and the records judged agai
 """
 
 import fnmatch
-import re
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from common.errors import BadInput
 from common.parameters import Arrays
-from conformance.cases import Case, Material, find_case, material
+from conformance.cases import Case
 from conformance.compare import (
     FLOAT64_SCALE,
     Bound,
     Comparison,
     compare,
-    first_divergence,
     load_bounds,
     must_differ,
-    noise_floor,
     rung_of,
 )
 from conformance.deviations import Deviation, load_deviations
-from conformance.given import Given
 from conformance.invariances import invariances
-from conformance.noise import evaluations
-from conformance.oracle import expected
+from conformance.location import locate
 from conformance.progress import Progress
+from conformance.reasons import Failure, give_reasons
 from conformance.records import Record, has_records, load_records
 from conformance.runs import has_runs
+from conformance.truth import Answer, right_answer
 from conformance.verdict import (
     CRASHED,
     DECLARED,
@@ -45,20 +40,6 @@ from conformance.verdict import (
     CaseResult,
     Verdict,
 )
-
-STAGES = {"gradients": "backward", "clip": "clip", "steps": "update"}
-"""What the rungs above the loss are parts of."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is right for a case, and how far rounding alone moves each tensor in float32."""
-
-    case: Case
-    numbers: Material
-    digest: str
-    wanted: Arrays
-    noise: dict[str, float]
 
 
 def judge(
@@ -78,10 +59,17 @@ def judge(
     bounds = load_bounds() if bounds is None else bounds
     names = list(dict.fromkeys([*cases, *(c for record in records for c in record.data["cases"])]))
     judged: list[CaseResult] = []
+    failures: list[Failure] = []
     for name in progress.over("judge", names):
         answer = right_answer(name, records[0].given)
         for record, implementation, dtype in _columns(records):
-            judged.append(_judge_case(record, implementation, dtype, answer, bounds, deviations))
+            result = _judge_case(record, implementation, dtype, answer, bounds, deviations)
+            judged.append(result)
+            if result.status == FAIL:
+                limits = bounds[result.device][dtype]
+                failures.append(Failure(result, record, answer, limits))
+    if failures:
+        give_reasons(failures, judged, progress)
     present = {record.data["backend"] for record in records}
     absent = [backend for backend in expect if backend not in present]
     return Verdict(records, judged, absent, [d for d in deviations if d.stale])
@@ -92,23 +80,6 @@ def _columns(records: list[Record]) -> Iterator[tuple[Record, str, str]]:
         for implementation in record.data["implementations"]:
             for dtype in record.data["dtypes"]:
                 yield record, implementation, dtype
-
-
-def right_answer(name: str, given: Given) -> Answer:
-    """The right answer to a case, out of its name and what was given beside it."""
-    case = find_case(name, given)
-    return answer_to(case, material(case, given.corpus))
-
-
-def answer_to(case: Case, numbers: Material) -> Answer:
-    """The right answer to a case with these numbers."""
-    # The matrix products are small: threads gain nothing, and lose tenfold when another program
-    # holds one of the cores.
-    with threadpool_limits(1):
-        wanted = expected(case, numbers)
-        found = evaluations(case, numbers)
-    noise = {t: noise_floor(a, [answers[t] for answers in found]) for t, a in wanted.items()}
-    return Answer(case, numbers, numbers.digest(), wanted, noise)
 
 
 def _judge_case(
@@ -215,23 +186,16 @@ def unexcused(
 
 
 def place_of(result: CaseResult, got: Arrays, answer: Answer, bound: Bound, dtype: str) -> str:
-    """Where a failure begins: the first step and layer whose state is wrong though its inputs are
-    right; if all states are right, the topmost layer whose gradients are wrong."""
+    """Where a failure begins, in words."""
     scale = FLOAT64_SCALE if dtype == "float64" else 1.0
-    for part in answer.case.spec.states:
-        tensor = f"trace/{part}"
-        wanted, found = answer.wanted[tensor], got.get(tensor)
-        if found is not None and found.shape == wanted.shape:
-            limit = min(bound.error, bound.ratio * answer.noise[tensor] * scale)
-            if place := first_divergence(found, wanted, limit):
-                return f"forward, step {place[0]}, layer {place[1]}, {part}"
-    first = result.first_failure()
-    if first.rung == "outputs" and first.tensor == "forward/O" and len(first.index) == 3:
-        return f"forward, step {first.index[0] + 1}, output layer"
-    if first.rung in STAGES:
-        failed = [c.tensor.partition("/")[2] for c in result.rungs()[first.rung] if not c.passed]
-        if any(name.startswith("output.") for name in failed):
-            return f"{STAGES[first.rung]}, output layer"
-        layers = [int(m[1]) for name in failed if (m := re.match(r"layer(\d{1,9})\.", name))]
-        return f"{STAGES[first.rung]}, " + (f"layer {max(layers)}" if layers else first.tensor)
-    return first.tensor
+    noise = max(answer.noise[f"trace/{part}"] for part in answer.case.spec.states) * scale
+    failed = {
+        rung: sorted((c for c in comparisons if not c.passed), key=_worst_first)
+        for rung, comparisons in result.rungs().items()
+    }
+    limit = min(bound.error, bound.ratio * noise)
+    return str(locate(answer.case, answer.numbers, got, failed, limit))
+
+
+def _worst_first(comparison: Comparison) -> float:
+    return -math.inf if math.isnan(comparison.error) else -comparison.error

@@ -153,6 +153,8 @@ def failure(result: CaseResult) -> list[str]:
         )
     failed = sum(not c.passed for c in result.comparisons)
     lines.append(f"    begins: {result.place}; {failed} of {len(result.comparisons)} tensors fail")
+    lines += [f"    why: {result.why}"] if result.why else []
+    lines += [f"    vote: {result.vote}"] if result.vote else []
     return [*lines, f"    again: {replay(result)}"]
 
 

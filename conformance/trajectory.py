@@ -19,10 +19,11 @@ from common.recipe import Recipe
 from common.spec import ModelSpec
 from common.weights import read_arrays
 from conformance.compare import Bound, compare_on_lattice
-from conformance.judge import answer_to, compare_all, place_of
+from conformance.judge import compare_all, place_of
 from conformance.locate import DIFFERENCE, replay
 from conformance.runs import TrainingRun
 from conformance.training import perplexity
+from conformance.truth import answer_to
 from conformance.verdict import (
     CRASHED,
     FAIL,

@@ -28,6 +28,8 @@ class CaseResult:
     reason: str = ""
     comparisons: list[Comparison] = field(default_factory=list)
     place: str = ""
+    why: str = ""
+    vote: str = ""
 
     @property
     def row(self) -> tuple[str, str, str]:
@@ -218,6 +220,8 @@ def _result_to_json(result: CaseResult) -> dict[str, Any]:
     return about | {
         "reason": result.reason,
         "place": result.place,
+        "why": result.why,
+        "vote": result.vote,
         "rungs": rungs,
         "failed": failed,
     }

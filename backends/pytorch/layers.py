@@ -76,6 +76,9 @@ def make_blocks(spec: ModelSpec, **options) -> list[nn.RNNBase]:
 class Layers:
     """torch's layers with an nn.Linear on top, loaded with canonical parameters."""
 
+    call = staticmethod(nn.Module.__call__)
+    """How one of torch's modules is called; in mixed precision, otherwise."""
+
     def __init__(self, spec: ModelSpec, params: State) -> None:
         self.spec = spec
         like = params["output.b_q"]
@@ -119,13 +122,13 @@ class Layers:
         H, first, after = X, 0, []
         for block in self.blocks:
             start = tuple(part[first : first + block.num_layers] for part in state.values())
-            H, last = block(H, start if self.spec.cell == "lstm" else start[0])
+            H, last = self.call(block, H, start if self.spec.cell == "lstm" else start[0])
             after.append(last if self.spec.cell == "lstm" else (last,))
             first += block.num_layers
         last_state = (
             parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*after, strict=True)
         )
-        return self.output(H), dict(zip(state, last_state, strict=True))
+        return self.call(self.output, H), dict(zip(state, last_state, strict=True))
 
     def trace(self, X: Tensor, state: State) -> list[State]:
         """The state after every step. The modules show the inner layers only at the end of a call,

@@ -1,26 +1,80 @@
 """Device, tensors in and out, and the passport."""
 
+import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from common.errors import BadInput
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
+TIERS = {
+    "tf32": "float32 tensors; TF32 in products and cuDNN's RNNs while such a model computes",
+    "mixed": "float32 weights and state; bfloat16 products, and torch's own layers in bfloat16",
+}
+"""What a GPU computes in beside the dtypes; every array that goes in or out is float32."""
 
-def find_device(name: str) -> torch.device:
-    """ "cpu" or "gpu" as a torch device; BadInput if this machine has no GPU that torch can use."""
+
+def find_device(name: str, dtype: str = "float32") -> torch.device:
+    """ "cpu" or "gpu" as a torch device; BadInput if this machine has no GPU that torch can use, or
+    if it takes one to compute in this dtype."""
+    if name == "cpu" and dtype in TIERS:
+        raise BadInput("pytorch", dtype, "device gpu", name)
     if name == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise BadInput("pytorch", "device", "a GPU that torch can use", "none")
     # TF32 keeps 10 bits of a product's inputs; cuDNN's RNNs would use it by default.
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
-    torch.backends.cudnn.rnn.fp32_precision = "ieee"
+    set_precision("ieee", "ieee")
     return torch.device("cuda")
+
+
+def set_precision(products: str, rnns: str) -> None:
+    """How the process multiplies float32: "ieee", or "tf32", which keeps 10 bits of each factor."""
+    torch.backends.cuda.matmul.fp32_precision = products
+    torch.backends.cudnn.rnn.fp32_precision = rnns
+
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    """TF32 is on within, and as it was before afterwards.
+
+    The switch is the process's, and one process makes all runs of a command. So it is on only while
+    a model of this tier computes: no other model can meet it, nor has to look after it.
+    """
+    before = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.rnn.fp32_precision
+    set_precision("tf32", "tf32")
+    try:
+        yield
+    finally:
+        set_precision(*before)
+
+
+def call_in_bfloat16(module: nn.Module, *inputs: Tensor | tuple[Tensor, ...]) -> Any:
+    """Call a module on bfloat16 copies of its float32 weights and of its inputs; what comes out is
+    float32 again.
+
+    Not by autocast, which gives cuDNN's RNNs float16, whatever dtype it is asked for (ATen,
+    ``cudnn/AutocastRNN.cpp``). bfloat16 has the exponents of float32: small gradients do not
+    underflow, and the loss needs no scaling.
+    """
+    weights = {name: weight.bfloat16() for name, weight in module.named_parameters()}
+    made = functional_call(module, weights, tuple(cast(x, torch.bfloat16) for x in inputs))
+    return cast(made, torch.float32)
+
+
+def cast(value: Tensor | tuple, dtype: torch.dtype) -> Tensor | tuple:
+    """A tensor, or every tensor of nested tuples, in another dtype."""
+    if isinstance(value, tuple):
+        return tuple(cast(part, dtype) for part in value)
+    return value.to(dtype)
 
 
 def to_array(tensor: torch.Tensor) -> np.ndarray:
@@ -31,9 +85,10 @@ def to_array(tensor: torch.Tensor) -> np.ndarray:
 def kernel_path(device: torch.device) -> dict[str, str]:
     """Which of torch's RNN kernels really run: the profiler's names, per layer type and dtype."""
     known = ("mkldnn_rnn_layer", "_cudnn_rnn", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell")
+    dtypes = DTYPES | ({"bfloat16": torch.bfloat16} if device.type == "cuda" else {})
     paths = {}
     for layer in (torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM):
-        for name, dtype in DTYPES.items():
+        for name, dtype in dtypes.items():
             module = layer(2, 3, device=device, dtype=dtype)
             activities = [torch.profiler.ProfilerActivity.CPU]
             with torch.profiler.profile(activities=activities) as profile:
@@ -58,6 +113,8 @@ def passport(device: str) -> dict[str, Any]:
         "oneDNN": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
         "TF32 in matrix products": torch.backends.cuda.matmul.fp32_precision,
         "TF32 in cuDNN RNNs": torch.backends.cudnn.rnn.fp32_precision,
+        "NVIDIA_TF32_OVERRIDE": os.environ.get("NVIDIA_TF32_OVERRIDE", "not set"),
+        "tiers": TIERS if gpu else {},
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "kernel path": kernel_path(found),
     }

@@ -1,4 +1,4 @@
-"""The TensorFlow backend."""
+"""The TensorFlow backend, and the tiers of a GPU: what the float32 nets and models do otherwise."""
 
 import os
 
@@ -7,18 +7,31 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Keras has other backends, and would take the one that the environment names.
 os.environ["KERAS_BACKEND"] = "tensorflow"
+# cuBLASLt is off by default. Its plans are kept for the life of the process by the shapes of the
+# factors alone, so that TF32 would be on or off for ever (kernels/matmul_util.h).
+os.environ["TF_USE_CUBLASLT"] = "0"
 
 from dataclasses import dataclass
 
+import keras
 import tensorflow as tf
 
 from backends.tensorflow import layers
 from backends.tensorflow.bare import bare, bare_loop, d2l_loop
 from backends.tensorflow.equations import Equations
 from backends.tensorflow.layers import Layers
-from backends.tensorflow.runtime import DTYPES, find_device, passport
-from backends.tensorflow.training import Model
+from backends.tensorflow.runtime import (
+    DTYPES,
+    TIERS,
+    Compiled,
+    find_device,
+    passport,
+    read_as_factor,
+    tf32,
+)
+from backends.tensorflow.training import Model, Trainer
 from common.parameters import Arrays
+from common.recipe import Recipe
 from common.spec import ModelSpec
 
 __all__ = ["IMPLEMENTATIONS", "bare", "bare_loop", "d2l_loop", "implementation", "passport"]
@@ -28,21 +41,73 @@ IMPLEMENTATIONS = ("equations", "layers")
 
 @dataclass(frozen=True)
 class Implementation:
-    """``tensorflow:equations`` or ``tensorflow:layers`` on one device in one dtype."""
+    """``tensorflow:equations`` or ``tensorflow:layers`` on one device in one dtype.
+
+    tier: "tf32" or "mixed", whose tensors are float32; None if dtype says it all
+    """
 
     net: type[Equations] | type[Layers]
     device: str
     dtype: tf.DType
+    tier: str | None = None
 
     def unsupported(self, spec: ModelSpec) -> str | None:
         return layers.unsupported(spec) if self.net is Layers else None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
         cast = {name: array.astype(self.dtype.as_numpy_dtype) for name, array in params.items()}
+        net = MIXED[self.net] if self.tier == "mixed" else self.net
+        model = Tf32Model if self.tier == "tf32" else Model
         with tf.device(self.device):
-            return Model(self.net(spec, cast), self.device, self.dtype)
+            return model(net(spec, cast), self.device, self.dtype)
 
 
 def implementation(name: str, device: str, dtype: str) -> Implementation:
     net = {"equations": Equations, "layers": Layers}[name]
-    return Implementation(net, find_device(device), DTYPES[dtype])
+    found = find_device(device, dtype)
+    if dtype in TIERS:
+        return Implementation(net, found, DTYPES["float32"], dtype)
+    return Implementation(net, found, DTYPES[dtype])
+
+
+class Tf32Trainer(Trainer):
+    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
+        super().__init__(model, recipe, state)
+        self.compiled = Compiled(self.update, eager=0)
+
+    step = tf32()(Trainer.step)
+
+
+class Tf32Model(Model):
+    """A model for which TF32 is on while it computes, forward and backward.
+
+    Nothing runs eagerly: TensorFlow keeps the kernel of an eager op for the next one of that kind,
+    and cuDNN's RNNs keep the switch as their kernel first found it (``cudnn_rnn_ops.cc``).
+    """
+
+    def __init__(self, net: Equations | Layers, device: str, dtype: tf.DType) -> None:
+        super().__init__(net, device, dtype)
+        self.compiled = Compiled(self.differentiate, eager=0)
+        net.forward = tf.function(net.forward, autograph=False)
+
+    outputs = tf32()(Model.outputs)
+    forward = tf32()(Model.forward)
+    loss_and_gradients = tf32()(Model.loss_and_gradients)
+
+    def trainer(self, recipe: Recipe, state: Arrays) -> Trainer:
+        return Tf32Trainer(self, recipe, state)
+
+
+class MixedEquations(Equations):
+    """The equations with bfloat16 products; sums, gates, state, O and loss are float32."""
+
+    read = staticmethod(read_as_factor)
+
+
+class MixedLayers(Layers):
+    """Keras' layers in bfloat16 over float32 weights; what they return is cast back to float32."""
+
+    policy = keras.DTypePolicy("mixed_bfloat16")
+
+
+MIXED = {Equations: MixedEquations, Layers: MixedLayers}

@@ -89,6 +89,9 @@ class Equations:
     H^(0) = X;  H_t^(l) = step of layer l;  O_t = H_t^(L) W_hq + b_q   (STACK-1, OUT-1)
     """
 
+    read = staticmethod(tf.convert_to_tensor)
+    """How a parameter is read; in mixed precision, otherwise."""
+
     def __init__(self, spec: ModelSpec, params: dict[str, np.ndarray]) -> None:
         self.spec = spec
         self.params = {name: tf.Variable(array) for name, array in params.items()}
@@ -102,7 +105,7 @@ class Equations:
     def steps(self, X: Tensor, state: State) -> list[Lists]:
         """The state after every step: for each part the (n, h) of all layers."""
         # Read once: a tf.Variable is copied out anew by every op that uses it.
-        params = {name: tf.convert_to_tensor(value) for name, value in self.params.items()}
+        params = {name: self.read(value) for name, value in self.params.items()}
         layers = [layer_parameters(params, layer + 1) for layer in range(self.spec.L)]
         steps, now = [], {part: tf.unstack(tensor) for part, tensor in state.items()}
         for H in tf.unstack(X):
@@ -117,7 +120,7 @@ class Equations:
 
     def output(self, steps: list[Lists]) -> Tensor:
         H = tf.stack([after["H"][-1] for after in steps])
-        return H @ self.params["output.W_hq"] + self.params["output.b_q"]
+        return H @ self.read(self.params["output.W_hq"]) + self.params["output.b_q"]
 
     def forward(self, X: Tensor, state: State) -> tuple[Tensor, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part."""

@@ -61,7 +61,7 @@ def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np
     return p
 
 
-def make_layer(spec: ModelSpec, layer: int, dtype: str) -> keras.layers.RNN:
+def make_layer(spec: ModelSpec, layer: int, dtype: str | keras.DTypePolicy) -> keras.layers.RNN:
     """Layer 1 … L as a Keras layer that returns all its outputs and its last state."""
     options = {"return_sequences": True, "return_state": True, "dtype": dtype}
     # The weights are overwritten; Keras' own draw would take longer than a small case.
@@ -75,16 +75,19 @@ def make_layer(spec: ModelSpec, layer: int, dtype: str) -> keras.layers.RNN:
         made = keras.layers.LSTM(spec.h, **options)
     made.build((None, None, spec.inputs_of(layer)))
     if spec.cell != "rnn":
-        made.use_cudnn = cudnn(made.cell.kernel.value.device)
+        made.use_cudnn = cudnn(made.cell.kernel.value.device, made.compute_dtype)
     return made
 
 
 class Layers:
     """Keras' layers with a Dense and a bias on top, loaded with canonical parameters."""
 
+    policy: keras.DTypePolicy | None = None
+    """What Keras' layers compute in, if it is not the parameters' dtype: in mixed precision."""
+
     def __init__(self, spec: ModelSpec, params: dict[str, np.ndarray]) -> None:
         self.spec = spec
-        dtype = params["output.b_q"].dtype.name
+        dtype = self.policy or params["output.b_q"].dtype.name
         self.layers = [make_layer(spec, layer + 1, dtype) for layer in range(spec.L)]
         # Dense would add its bias by BiasAdd, whose gradient sums the T·n rows one after another:
         # its float32 error at the seed's 1,120 rows was three times that of the + below.
@@ -115,8 +118,8 @@ class Layers:
             H, *after = layer(H, initial_state=[state[part][number] for part in last])
             outputs.append(H)
             for part, tensor in zip(last, after, strict=True):
-                last[part].append(tensor)
-        O = self.output(H) + self.b_q
+                last[part].append(tf.cast(tensor, X.dtype))
+        O = tf.cast(self.output(H), X.dtype) + self.b_q
         return tf.transpose(O, (1, 0, 2)), stacked(last), outputs
 
     def forward(self, X: Tensor, state: State) -> tuple[Tensor, State, State]:

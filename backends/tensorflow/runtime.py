@@ -2,7 +2,8 @@
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -14,6 +15,12 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 from common.errors import BadInput
 
 DTYPES = {"float32": tf.float32, "float64": tf.float64}
+
+TIERS = {
+    "tf32": "float32 tensors; TF32 in products and cuDNN's RNNs while such a model computes",
+    "mixed": "float32 weights; bfloat16 products, and Keras' layers in bfloat16, without cuDNN",
+}
+"""What a GPU computes in beside the dtypes; every array that goes in or out is float32."""
 
 EAGER_CALLS = 4
 """So many calls of a model run eagerly before its graph is made.
@@ -29,10 +36,13 @@ Nor do the equations need a tf.while_loop: 8 s once are little in a training run
 """
 
 
-def find_device(name: str) -> str:
-    """ "cpu" or "gpu" as TensorFlow calls it; BadInput if it finds no GPU on this machine."""
+def find_device(name: str, dtype: str = "float32") -> str:
+    """ "cpu" or "gpu" as TensorFlow calls it; BadInput if it finds no GPU on this machine, or if it
+    takes one to compute in this dtype."""
     # TF32 keeps 10 bits of a product's inputs; TensorFlow uses it by default where it can.
     tf.config.experimental.enable_tensor_float_32_execution(False)
+    if name == "cpu" and dtype in TIERS:
+        raise BadInput("tensorflow", dtype, "device gpu", name)
     if name == "cpu":
         return "/CPU:0"
     if not tf.config.list_physical_devices("GPU"):
@@ -40,10 +50,47 @@ def find_device(name: str) -> str:
     return "/GPU:0"
 
 
-def cudnn(device: str) -> bool | str:
+@contextmanager
+def tf32() -> Iterator[None]:
+    """TF32 is on within, and as it was before afterwards.
+
+    The switch is the process's, and one process makes all runs of a command. So it is on only while
+    a model of this tier computes: no other model can meet it, nor has to look after it.
+    """
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+class Bfloat16Factor:
+    """A weight matrix W, float32, whose products X W are made in bfloat16: both factors are rounded
+    to it, and what comes out is float32 again.
+
+    bfloat16 has the exponents of float32: small gradients do not underflow, and the loss needs no
+    scaling.
+    """
+
+    def __init__(self, W: tf.Tensor) -> None:
+        self.W = tf.cast(W, tf.bfloat16)
+
+    def __rmatmul__(self, X: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.cast(X, tf.bfloat16) @ self.W, X.dtype)
+
+
+def read_as_factor(value: tf.Variable) -> tf.Tensor | Bfloat16Factor:
+    """A parameter of the equations: a matrix is a factor of products, a bias is not."""
+    tensor = tf.convert_to_tensor(value)
+    return Bfloat16Factor(tensor) if tensor.shape.rank == 2 else tensor
+
+
+def cudnn(device: str, dtype: str) -> bool | str:
     """Keras' ``use_cudnn``. Its "auto" tries cuDNN wherever it sees a GPU, even for work that was
-    placed on the CPU."""
-    return "auto" if "GPU" in device else False
+    placed on the CPU. TensorFlow's cuDNN ops take bfloat16, but compute it in float32
+    (``cudnn_rnn_ops.cc``), which would not be mixed precision."""
+    return "auto" if "GPU" in device and dtype != "bfloat16" else False
 
 
 def to_array(tensor: tf.Tensor) -> np.ndarray:
@@ -85,16 +132,19 @@ def kernel_path(device: str) -> dict[str, str]:
     the reset after and before, if they differ."""
     kinds = {
         "SimpleRNN": [{}],
-        "GRU": [{"use_cudnn": cudnn(device), "reset_after": after} for after in (True, False)],
-        "LSTM": [{"use_cudnn": cudnn(device)}],
+        "GRU": [{"reset_after": after} for after in (True, False)],
+        "LSTM": [{}],
     }
+    dtypes = [*DTYPES, "bfloat16"] if "GPU" in device else DTYPES
     paths = {}
     for kind, variants in kinds.items():
-        for dtype in DTYPES:
+        for dtype in dtypes:
             found = []
             for options in variants:
                 with tf.device(device):
                     layer = getattr(keras.layers, kind)(3, dtype=dtype, **options)
+                    if kind != "SimpleRNN":
+                        layer.use_cudnn = cudnn(device, dtype)
                     ran = ops_that_ran(layer, tf.zeros((1, 2, 2), dtype))
                 loops = ["while loop"] if {"LoopCond", "While", "StatelessWhile"} & ran else []
                 kernels = sorted(op for op in ran if "MatMul" in op or "CudnnRNN" in op)
@@ -128,6 +178,8 @@ def passport(device: str) -> dict[str, Any]:
         "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
         "XLA": tf.config.optimizer.get_jit() or "off",
         "TF32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "NVIDIA_TF32_OVERRIDE": os.environ.get("NVIDIA_TF32_OVERRIDE", "not set"),
+        "tiers": TIERS if found == "/GPU:0" else {},
         "deterministic ops": is_op_determinism_enabled(),
         "eager calls before the graph": EAGER_CALLS,
         "kernel path": paths,

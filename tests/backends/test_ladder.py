@@ -10,7 +10,8 @@ from conformance.cases import CURATED, TEXT_CASES
 from conformance.compare import load_bounds
 from conformance.deviations import load_deviations
 from conformance.given import Given
-from conformance.judge import Answer, compare_all, right_answer, unexcused
+from conformance.judge import compare_all, unexcused
+from conformance.truth import Answer, right_answer
 from conformance.worker import answer, answer_invariances
 
 BOUNDS = load_bounds()

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from common.corpus import load_corpus
 from common.weights import read_arrays, write_arrays
@@ -120,14 +121,18 @@ def assert_one_line(text: str) -> str:
 
 def use_faulty_worker() -> None:
     """Let every record in this process be made by faulty_worker.py."""
-    Child.__init__ = _faulty(Child.__init__)
+    Child.__init__ = _by_script(Child.__init__, Path(__file__).with_name("faulty_worker.py"))
 
 
-def _faulty(init: Callable) -> Callable:
+def worker_script(patch: pytest.MonkeyPatch, script: Path) -> None:
+    """Let workers be started as this script, while the patch lasts."""
+    patch.setattr(Child, "__init__", _by_script(Child.__init__, script))
+
+
+def _by_script(init: Callable, script: Path) -> Callable:
     def wrapped(self, *arguments):
         init(self, *arguments)
         at = self.command.index("-m")
-        script = Path(__file__).with_name("faulty_worker.py")
         self.command[at : at + 2] = [str(script)]
         # A script sees its own folder, where -m sees the current one.
         self.environment["PYTHONPATH"] = str(script.parents[2])

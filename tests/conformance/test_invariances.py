@@ -9,7 +9,8 @@ import backends.numpy
 from backends.protocol import Forward
 from conformance.cases import CURATED
 from conformance.compare import load_bounds
-from conformance.judge import compare_all, right_answer
+from conformance.judge import compare_all
+from conformance.truth import right_answer
 from conformance.worker import answer, answer_invariances
 from tests.conformance.helpers import sample
 

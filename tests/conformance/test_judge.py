@@ -10,7 +10,8 @@ import backends.numpy
 from common.errors import EXIT_FAIL, EXIT_PASS
 from common.weights import read_arrays
 from conformance.compare import load_bounds
-from conformance.judge import compare_all, right_answer
+from conformance.judge import compare_all
+from conformance.truth import right_answer
 from conformance.worker import answer
 from tests.conformance.helpers import (
     arrays_file,
@@ -72,7 +73,7 @@ def test_one_gradient_element_that_is_wrong_by_a_billionth_fails(out, capsys):
     spoil(out / "numpy-cpu", CASE, add("gradients/layer1.W_xi", (3, 4), 1e-9))
     found = only_failure(out)
     assert broken_rung(found) == "gradients"
-    assert found["place"] == "backward, layer 1"
+    assert found["place"] == "backward, layer 1, gate i"
     assert [failed["tensor"] for failed in found["failed"]] == ["gradients/layer1.W_xi"]
     failed = found["failed"][0]
     assert failed["index"] == [3, 4]
@@ -84,7 +85,7 @@ def test_one_gradient_element_that_is_wrong_by_a_billionth_fails(out, capsys):
     shown = capsys.readouterr().out
     assert f"✗ numpy:equations (cpu, float64) {CASE}: gradients: gradients/layer1.W_xi" in shown
     assert f"at (3, 4): got {failed['got']!r}, expected {failed['wanted']!r}; error" in shown
-    assert "begins: backward, layer 1; 1 of" in shown
+    assert "begins: backward, layer 1, gate i; 1 of" in shown
     assert f"--backend numpy --device cpu --dtype float64 --cases {CASE} --out replay" in shown
 
 
@@ -116,7 +117,7 @@ def test_a_value_that_is_not_finite_fails_anywhere(tensor, value, out):
 def test_a_single_nan_fails(dtype, out):
     spoil(out / "numpy-cpu", CASE, put("clip/layer2.b_f", (6,), np.nan), dtype)
     found = only_failure(out)
-    assert (broken_rung(found), found["place"]) == ("clip", "clip, layer 2")
+    assert (broken_rung(found), found["place"]) == ("clip", "clip, layer 2, gate f")
     assert found["failed"][0]["problem"] == "not a number"
     assert found["failed"][0]["index"] == [6]
 
@@ -135,7 +136,7 @@ def test_a_missing_tensor_fails(out):
     spoil(out / "numpy-cpu", CASE, lambda arrays: arrays.pop("gradients/H0"))
     found = only_failure(out)
     assert [(f["tensor"], f["problem"]) for f in found["failed"]] == [("gradients/H0", "missing")]
-    assert found["place"] == "backward, gradients/H0"
+    assert found["place"] == "backward, gradient of H0"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +226,7 @@ def test_wrong_gradients_are_located_in_the_topmost_layer_that_has_them(out):
                 arrays[name] *= 1 + 1e-6
 
     spoil(out / "numpy-cpu", CASE, derail)
-    assert only_failure(out)["place"] == "backward, layer 2"
+    assert only_failure(out)["place"] == "backward, step 5, layer 2"
     spoil(out / "numpy-cpu", CASE, add("gradients/output.b_q", (0,), 1e-6))
     assert only_failure(out)["place"] == "backward, output layer"
 

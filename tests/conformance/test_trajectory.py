@@ -97,7 +97,7 @@ def test_a_wrong_forward_pass_is_located_in_its_layer(
     train_here(tmp_path, "pytorch", fault, right)
     found = judged(tmp_path, right)
     assert found.status == FAIL
-    assert found.reason.startswith("outputs: begins forward, step 2, layer 2, H; worst in ")
+    assert found.reason.startswith("outputs: begins forward, step 2, layer 2, C, gate i; worst in ")
 
 
 def test_a_fault_that_begins_late_is_found_in_its_epoch(

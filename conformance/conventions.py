@@ -1,0 +1,266 @@
+"""The equations again, with every choice of an implementation as a value that can be wrong.
+
+``Conventions()`` is what EQUATIONS.md says, and then ``evaluate`` gives the oracle's answers bit
+for bit. A wrong convention (mutants/) replaces one of the choices; two of them can be combined if
+they replace different ones, or ones that are applied one after another. The tape is the oracle's,
+so gradients are those of the function that the wrong choice makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from common.parameters import GATES, Arrays, layer_parameters
+from common.recipe import Recipe
+from common.spec import ModelSpec
+from conformance.cases import Case, Material
+from conformance.oracle import PHI, Value, backward, clip, cross_entropy, descend, sigmoid, tanh
+
+Parameters = dict[str, Value]
+State = dict[str, Value]
+Reading = Callable[[ModelSpec, int, Parameters], Parameters]
+
+
+def activate(spec: ModelSpec, layer: int, gate: str, a: Value) -> Value:
+    """σ for gates, tanh for candidates, φ_l for the vanilla RNN."""
+    if spec.cell == "rnn":
+        return PHI[spec.activations[layer - 1]](a)
+    return tanh(a) if gate == GATES[spec.cell][-1] else sigmoid(a)
+
+
+def top_layer(before: list[State], after: list[State]) -> Value:
+    """O_t is read from H_t^(L)   (OUT-1)"""
+    return after[-1]["H"]
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """Tuples are applied one after another; every other field is one choice.
+
+    initialised:  what the parameters are before training, from those that were given
+    read:         the parameters that a layer computes with, from those it was given
+    read_output:  the same for the output layer
+    inputs, targets:  X (T, n, d) and Y (T, n), as they are understood
+    initial:      the state that the first step starts from; reported: the one that is given back
+    reset:        where the GRU's reset gate acts, from where it should
+    activate, cell_output, product:  gate(pre-activation), the tanh of LSTM-6, matrix products
+    mix:          GRU-4 out of z, H_{t−1} and the candidate
+    order:        the layers as they are stacked
+    passes_up:    what a layer hands up, from its input and its H
+    reads:        what the output layer reads, from all layers' states before and after the step
+    carry:        the state from one step to the next
+    count:        what the summed loss is divided by, from T and n
+    gradients:    what is given back as gradients
+    carried:      the next minibatch's state, from the first and the last of this one
+    detached:     whether gradients stop between minibatches
+    accumulate:   the gradient of a step, from the one just computed and the last clipped one
+    clip, descend:  CLIP-1, CLIP-2 and SGD-1
+    """
+
+    initialised: tuple[Callable[[ModelSpec, Arrays], Arrays], ...] = ()
+    read: tuple[Reading, ...] = ()
+    read_output: tuple[Callable[[Parameters], Parameters], ...] = ()
+    inputs: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
+    targets: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
+    initial: tuple[Callable[[Arrays], Arrays], ...] = ()
+    reported: tuple[Callable[[Arrays], Arrays], ...] = ()
+    reset: Callable[[str | None], str | None] = lambda reset: reset
+    activate: Callable[[ModelSpec, int, str, Value], Value] = activate
+    cell_output: Callable[[Value], Value] = tanh
+    product: Callable[[Value, Value], Value] = Value.__matmul__
+    mix: Callable[[Value, Value, Value], Value] = lambda z, H, new: z * H + z.one_minus() * new
+    order: Callable[[int], list[int]] = lambda L: list(range(1, L + 1))
+    passes_up: Callable[[Value, Value], Value] = lambda X, H: H
+    reads: Callable[[list[State], list[State]], Value] = top_layer
+    carry: Callable[[State], State] = lambda state: state
+    count: Callable[[int, int], int] = lambda T, n: T * n
+    gradients: tuple[Callable[[ModelSpec, Arrays], Arrays], ...] = ()
+    carried: Callable[[Arrays, Arrays], Arrays] = lambda first, last: last
+    detached: bool = True
+    accumulate: Callable[[Arrays, Arrays | None], Arrays] = lambda grads, last: grads
+    clip: Callable[[Arrays, float], tuple[np.ndarray, Arrays]] = clip
+    descend: Callable[[Arrays, Arrays, Recipe], Arrays] = descend
+
+    def changed(self) -> set[str]:
+        """The choices that differ from EQUATIONS.md's."""
+        return {f.name for f in fields(self) if getattr(self, f.name) != getattr(TRUTH, f.name)}
+
+    def with_also(self, other: Conventions) -> Conventions | None:
+        """Both together; None if they disagree about the same choice."""
+        chosen = {}
+        for name in other.changed():
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, tuple):
+                chosen[name] = mine + theirs
+            elif name in self.changed():
+                return None
+            else:
+                chosen[name] = theirs
+        return replace(self, **chosen)
+
+
+TRUTH = Conventions()
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over a minibatch, still on the tape. trace: by step, then layer"""
+
+    outputs: list[Value]
+    trace: list[list[State]]
+
+
+def cell(c: Conventions, spec: ModelSpec, layer: int, p: Parameters, X: Value, S: State) -> State:
+    """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-6."""
+    H = S["H"]
+
+    def gate(g: str) -> Value:
+        a = c.product(X, p[f"W_x{g}"]) + c.product(H, p[f"W_h{g}"]) + p[f"b_{g}"]
+        return c.activate(spec, layer, g, a)
+
+    if spec.cell == "rnn":
+        return {"H": gate("h")}
+    if spec.cell == "gru":
+        z, r = gate("z"), gate("r")
+        XW = c.product(X, p["W_xh"])
+        if c.reset(spec.reset) == "after":
+            HW = c.product(H, p["W_hh"])
+            a = XW + p["b_xh"] + r * (HW + p["b_hh"]) if "b_hh" in p else XW + p["b_h"] + r * HW
+        else:
+            b = p["b_h"] if "b_h" in p else p["b_xh"] + p["b_hh"]
+            a = XW + c.product(r * H, p["W_hh"]) + b
+        return {"H": c.mix(z, H, c.activate(spec, layer, "h", a))}
+    i, f, o, candidate = (gate(g) for g in "ifoc")
+    C = f * S["C"] + i * candidate
+    return {"H": o * c.cell_output(C), "C": C}
+
+
+def unroll(
+    c: Conventions, spec: ModelSpec, P: Parameters, inputs: list[Value], start: list[State]
+) -> Pass:
+    """STACK-1 and OUT-1 over T steps."""
+    layers = [layer_parameters(P, layer) for layer in range(1, spec.L + 1)]
+    for reading in c.read:
+        layers = [reading(spec, layer, p) for layer, p in enumerate(layers, start=1)]
+    output = {name: P[f"output.{name}"] for name in ("W_hq", "b_q")}
+    for reading in c.read_output:
+        output = reading(output)
+    now, outputs, trace = list(start), [], []
+    for X in inputs:
+        before = now
+        now, H = list(before), X
+        for layer in c.order(spec.L):
+            state = c.carry(before[layer - 1]) if trace else before[layer - 1]
+            now[layer - 1] = cell(c, spec, layer, layers[layer - 1], H, state)
+            H = c.passes_up(H, now[layer - 1]["H"])
+        outputs.append(c.product(c.reads(before, now), output["W_hq"]) + output["b_q"])
+        trace.append(now)
+    return Pass(outputs, trace)
+
+
+def forward(
+    c: Conventions, spec: ModelSpec, params: Arrays, X: np.ndarray, state: Arrays
+) -> Arrays:
+    """forward/… and trace/…, as ``evaluate`` names them, without a gradient."""
+    P = {name: Value(array) for name, array in _apply(c.initialised, params, spec).items()}
+    inputs = [Value(x) for x in _apply(c.inputs, X)]
+    return _outputs(c, unroll(c, spec, P, inputs, _leaves(spec, _apply(c.initial, state))))
+
+
+def _outputs(c: Conventions, passed: Pass) -> Arrays:
+    states = _states(c, passed)
+    answers = {"forward/O": np.stack([O.data for O in passed.outputs])}
+    answers |= {f"forward/{part}": array[-1] for part, array in states.items()}
+    return answers | {f"trace/{part}": array for part, array in states.items()}
+
+
+def evaluate(
+    c: Conventions, case: Case, given: Material, dtype: str = "float64", K: int | None = None
+) -> Arrays:
+    """The answers to a case under the names of ``oracle.expected``; K: how many of its minibatches,
+    all if none is said, 0 for the forward pass alone. What they do not reach is left out."""
+    spec, K = case.spec, case.K if K is None else K
+    params = {name: array.astype(dtype) for name, array in given.params.items()}
+    first = {part: array.astype(dtype) for part, array in given.state.items()}
+    passed = forward(c, spec, params, given.X[0].astype(dtype), first) if K == 0 else {}
+    params = _apply(c.initialised, params, spec)
+    answers = {f"weights/{name}": array for name, array in params.items()} | passed
+    generations, losses, clipped, state = [], [], None, first
+    for k in range(K):
+        X = _apply(c.inputs, given.X[k].astype(dtype))
+        Y = _apply(c.targets, given.Y[k])
+        generations.append((params, X))
+        passed, grads, loss = _gradients(c, spec, generations, Y, state if c.detached else first)
+        trainable = {name: grads[name] for name in params}
+        norm, clipped = c.clip(c.accumulate(trainable, clipped), case.recipe.clip)
+        last = {part: array[-1] for part, array in _states(c, passed).items()}
+        if k == 0:
+            answers |= _outputs(c, passed) | {"loss/loss": loss, "clip/norm": norm}
+            answers |= {f"gradients/{name}": array for name, array in grads.items()}
+            answers |= {f"clip/{name}": array for name, array in clipped.items()}
+        params = c.descend(params, clipped, case.recipe)
+        state = c.carried(first, last)
+        losses.append(loss)
+        if k == 0:
+            answers |= {f"step-1/{name}": array for name, array in params.items()}
+    if K < case.K:
+        return answers
+    answers |= {f"step-K/{name}": array for name, array in params.items()}
+    return answers | {"step-K/losses": np.stack(losses)}
+
+
+def _gradients(
+    c: Conventions,
+    spec: ModelSpec,
+    generations: list[tuple[Arrays, np.ndarray]],
+    Y: np.ndarray,
+    state: Arrays,
+) -> tuple[Pass, Arrays, np.ndarray]:
+    """The last minibatch's pass, gradients and loss. Gradients that do not stop between minibatches
+    go back through all of them, each with the parameters of its time."""
+    leaves = start = _leaves(spec, _apply(c.initial, state))
+    tapes = []
+    for params, X in generations[-1:] if c.detached else generations:
+        P = {name: Value(array) for name, array in params.items()}
+        inputs = [Value(x) for x in X]
+        passed = unroll(c, spec, P, inputs, start)
+        start = passed.trace[-1]
+        tapes.append(P)
+    dtype = inputs[0].data.dtype
+    loss, count = Value(np.zeros((), dtype)), c.count(*Y.shape)
+    for O, y in zip(passed.outputs, Y, strict=True):
+        loss = loss + cross_entropy(O, y, count)
+    backward(loss)
+    grads = {name: sum(_grad(P[name]) for P in tapes) for name in tapes[0]}
+    grads["X"] = np.stack([_grad(value) for value in inputs])
+    for part in state:
+        grads[f"{part}0"] = np.stack([_grad(layer[part]) for layer in leaves])
+    return passed, _apply(c.gradients, grads, spec), loss.data
+
+
+def _grad(value: Value) -> np.ndarray:
+    """Zero for what the loss does not depend on."""
+    return np.zeros_like(value.data) if value.grad is None else value.grad
+
+
+def _leaves(spec: ModelSpec, state: Arrays) -> list[State]:
+    return [{part: Value(a[layer]) for part, a in state.items()} for layer in range(spec.L)]
+
+
+def _states(c: Conventions, passed: Pass) -> Arrays:
+    parts = passed.trace[0][0]
+    found = {
+        part: np.stack([np.stack([layer[part].data for layer in after]) for after in passed.trace])
+        for part in parts
+    }
+    return _apply(c.reported, found)
+
+
+def _apply(changes: tuple, value, spec: ModelSpec | None = None):
+    """One change after another; those that need to know the spec get it first."""
+    for change in changes:
+        value = change(value) if spec is None else change(spec, value)
+    return value

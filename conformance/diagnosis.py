@@ -1,0 +1,147 @@
+"""Why an implementation fails: which wrong convention, or which two, reproduce what it recorded.
+
+The recorded tensors are held against what each mutant of the catalogue answers to the same case, by
+the bounds of the ladder. A convention is only named if every tensor that was recorded is within the
+bound of its answer: near is not enough. The forward pass is tried first, since it is cheap and most
+wrong conventions change it; what it leaves open is decided by all rungs.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from common.parameters import Arrays
+from conformance.cases import Case, Material
+from conformance.compare import FLOAT64_SCALE, Bound, agreement, rung_of
+from conformance.conventions import TRUTH, Conventions, evaluate
+from conformance.mutants import Mutant, applicable
+
+Suspects = tuple[Mutant, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was recorded for a case, and how close an explanation must come.
+
+    noise: by tensor, as in judge.Answer     bounds: by rung
+    """
+
+    case: Case
+    numbers: Material
+    got: Arrays
+    noise: dict[str, float]
+    bounds: dict[str, Bound]
+    dtype: str
+
+    def error(self, conventions: Conventions, K: int | None = None) -> float | None:
+        """The largest relative error of all tensors if these conventions explain them, else None.
+        K: how many minibatches, 0 for the forward pass alone"""
+        with np.errstate(all="ignore"):
+            wanted = evaluate(conventions, self.case, self.numbers, K=K)
+        scale = FLOAT64_SCALE if self.dtype == "float64" else 1.0
+        worst = 0.0
+        for tensor, array in wanted.items():
+            bound, noise = self.bounds[rung_of(tensor)], self.noise[tensor] * scale
+            error = agreement(self.got.get(tensor), array, bound, noise)
+            if error is None:
+                return None
+            worst = max(worst, error)
+        return worst
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Conventions that reproduce all that was recorded, and how closely."""
+
+    suspects: Suspects
+    error: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(suspect.name for suspect in self.suspects)
+
+    def sentence(self, implementation: str) -> str:
+        reasons = " and ".join(suspect.says for suspect in self.suspects)
+        return f"{implementation} agrees with the oracle to {self.error:.0e} if {reasons}"
+
+
+def explain(
+    evidence: Evidence, known: Iterable[Suspects] = (), search: bool = True
+) -> list[Explanation] | None:
+    """Single conventions that explain the evidence, or if none does, a pair; none if no pair does.
+
+    known:  what explained other cases, tried first and accepted if it explains this one
+    search: whether to try the catalogue; without it, None if nothing known explains it
+    """
+    case = evidence.case
+    with threadpool_limits(1):
+        suspects = applicable(case.spec)
+        for group in known:
+            if set(group) <= set(suspects) and (found := _explanation(evidence, group)):
+                return [found]
+        if not search:
+            return None
+        innocent = evidence.error(TRUTH, K=0) is not None
+        if found := list(_singles(evidence, suspects, innocent)):
+            return found
+        return list(itertools.islice(_pairs(evidence, suspects, innocent), 1))
+
+
+def _singles(evidence: Evidence, suspects: list[Mutant], innocent: bool) -> Iterator[Explanation]:
+    for suspect in suspects:
+        if _possible(evidence, (suspect,), innocent) and (
+            found := _explanation(evidence, (suspect,))
+        ):
+            yield found
+
+
+def _pairs(evidence: Evidence, suspects: list[Mutant], innocent: bool) -> Iterator[Explanation]:
+    forward = [suspect for suspect in suspects if suspect.forward]
+    later = [suspect for suspect in suspects if not suspect.forward]
+    if innocent:
+        pairs = itertools.combinations(later, 2)
+    else:
+        # One of the two may be of training: then the forward pass shows the other alone.
+        alone = [s for s in forward if _possible(evidence, (s,), innocent)]
+        pairs = itertools.chain(itertools.product(alone, later), itertools.permutations(forward, 2))
+    for pair in pairs:
+        if _possible(evidence, pair, innocent) and (found := _explanation(evidence, pair)):
+            yield found
+
+
+def _possible(evidence: Evidence, group: Suspects, innocent: bool) -> bool:
+    """Whether the forward pass leaves room for these."""
+    forward = [suspect for suspect in group if suspect.forward]
+    if not forward:
+        return innocent
+    conventions = combined(group)
+    if len(forward) < len(group):
+        return conventions is not None
+    return conventions is not None and evidence.error(conventions, K=0) is not None
+
+
+def _explanation(evidence: Evidence, group: Suspects) -> Explanation | None:
+    conventions = combined(group)
+    error = None if conventions is None else evidence.error(conventions)
+    return None if error is None else Explanation(group, error)
+
+
+def combined(group: Suspects) -> Conventions | None:
+    """All of them together; None if they disagree about one choice."""
+    conventions: Conventions | None = TRUTH
+    for suspect in group:
+        conventions = conventions and conventions.with_also(suspect.conventions)
+    return conventions
+
+
+def sentence(implementation: str, found: list[Explanation], place: str) -> str:
+    """What came of it, in words."""
+    if not found:
+        return f"no known convention explains this; the first difference is at: {place}"
+    return "; or ".join(
+        explanation.sentence(implementation if k == 0 else "it")
+        for k, explanation in enumerate(found)
+    )

@@ -1,0 +1,69 @@
+"""What a mutant is: one wrong convention, where it can occur, and where it cannot be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from common.spec import ModelSpec
+from conformance.cases import Case
+from conformance.conventions import Conventions
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A situation in which a wrong convention may make no difference, why, and which rung tells it
+    elsewhere."""
+
+    when: Callable[[Case], bool]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """name:        kind and choice, ``gates i,g,f,o``
+    says:        completes "agrees if …"
+    conventions: the wrong choice
+    applies:     to which specs it can be applied
+    silences:    where it need not be told apart
+    forward:     whether it changes what the forward pass computes
+    """
+
+    name: str
+    says: str
+    conventions: Conventions
+    applies: Callable[[ModelSpec], bool] = lambda spec: True
+    silences: tuple[Silence, ...] = field(default=())
+    forward: bool = True
+
+    def silent(self, case: Case) -> str | None:
+        """Why the mutant need not be seen in a case; None if it must be."""
+        return next((s.reason for s in self.silences if s.when(case)), None)
+
+
+def of(*cells: str) -> Callable[[ModelSpec], bool]:
+    return lambda spec: spec.cell in cells
+
+
+def gated(spec: ModelSpec) -> bool:
+    return spec.cell != "rnn"
+
+
+def deep(L: int) -> Callable[[ModelSpec], bool]:
+    return lambda spec: spec.L >= L
+
+
+def reset(where: str) -> Callable[[ModelSpec], bool]:
+    return lambda spec: spec.reset == where
+
+
+def both(*conditions: Callable[[ModelSpec], bool]) -> Callable[[ModelSpec], bool]:
+    return lambda spec: all(condition(spec) for condition in conditions)
+
+
+def has(activation: str) -> Callable[[ModelSpec], bool]:
+    return lambda spec: activation in spec.activations
+
+
+ONE_STEP = Silence(lambda case: case.T == 1, "one step has no order and no past")
+ONE_UNIT = Silence(lambda case: case.spec.h == 1, "a 1 × 1 matrix commutes and is symmetric")

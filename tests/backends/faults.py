@@ -1,0 +1,197 @@
+"""The faults of live sabotage: what is handed in or back wrongly, or patched. They know no
+framework, save the names in ``SIGMOID``."""
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from common.parameters import Arrays
+from common.recipe import Recipe
+from common.spec import ModelSpec
+
+Change = Callable[[Arrays], Arrays]
+SIGMOID = {
+    "numpy": ("backends.numpy.equations", "sigmoid", "numpy", "tanh"),
+    "pytorch": ("torch", "sigmoid", "torch", "tanh"),
+    "mxnet": ("backends.mxnet.equations", "sigmoid", "backends.mxnet.equations", "tanh"),
+    "tensorflow": ("tensorflow", "sigmoid", "tensorflow", "tanh"),
+}
+"""By backend, where its equations find σ (module, name), and where tanh."""
+
+LOSS = {"numpy": "backends.numpy.backward"}
+"""Where the loss is looked up; elsewhere in ``training``."""
+
+
+def same(arrays: Arrays) -> Arrays:
+    return arrays
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done to one implementation. Every field but ``applies`` is a place to put a fault in.
+
+    into, back: canonical parameters on their way in, and on their way back
+    pull:       parameters' gradients on the way back; as ``back`` if it is None
+    start, X, Y: what each call is handed   spec: the spec that is really built
+    recipe:     the recipe that is trained with
+    gradients:  of loss_and_gradients, on the way back
+    carried:    whether the state is carried between training steps
+    compute:    the dtype that is really computed in
+    patches:    module, name and replacement, from the backend's name
+    """
+
+    applies: Callable[[str, ModelSpec], bool] = lambda implementation, spec: True
+    into: Change = same
+    back: Change = same
+    pull: Change | None = None
+    start: Change = same
+    X: Callable[[np.ndarray], np.ndarray] = lambda X: X
+    Y: Callable[[np.ndarray], np.ndarray] = lambda Y: Y
+    spec: Callable[[ModelSpec], ModelSpec] = lambda spec: spec
+    recipe: Callable[[Recipe], Recipe] = lambda recipe: recipe
+    gradients: Callable[[ModelSpec, Arrays], Arrays] = lambda spec, grads: grads
+    carried: bool = True
+    compute: str = "float64"
+    patches: Callable[[str], list[tuple[str, str, Callable]]] = lambda backend: []
+
+
+def of(*cells: str):
+    return lambda implementation, spec: spec.cell in cells
+
+
+def equations_of(*cells: str):
+    return lambda implementation, spec: implementation == "equations" and spec.cell in cells
+
+
+def renamed(**names: str) -> Change:
+    """``renamed(i="f", f="i")`` exchanges the tensors of two gates."""
+
+    def change(arrays: Arrays) -> Arrays:
+        def source(name: str) -> str:
+            kind, gate = name[:-1], name[-1]
+            is_gate = name.startswith("layer") and kind.endswith(("W_x", "W_h", "b_"))
+            return kind + names.get(gate, gate) if is_gate else name
+
+        return {name: arrays[source(name)] for name in arrays}
+
+    return change
+
+
+def each(part: str, change: Callable[[np.ndarray], np.ndarray]) -> Change:
+    """``change`` the layers' tensors whose names hold ``part``."""
+    return lambda arrays: {
+        n: change(a) if part in n and n.startswith("layer") else a for n, a in arrays.items()
+    }
+
+
+def zeros(arrays: Arrays) -> Arrays:
+    return {name: np.zeros_like(array) for name, array in arrays.items()}
+
+
+def turned(array: np.ndarray) -> np.ndarray:
+    return array.T.copy()
+
+
+def reset_after(spec: ModelSpec) -> ModelSpec:
+    return dataclasses.replace(spec, reset="after")
+
+
+def two_biases(params: Arrays) -> Arrays:
+    found = {}
+    for name, array in params.items():
+        found |= {name.replace(".b_h", ".b_xh"): array}
+        if name.endswith(".b_h"):
+            found[name.replace(".b_h", ".b_hh")] = np.zeros_like(array)
+    return found
+
+
+def one_bias(params: Arrays) -> Arrays:
+    kept = {n: a for n, a in params.items() if not n.endswith(".b_hh")}
+    return {n.replace(".b_xh", ".b_h"): a for n, a in kept.items()}
+
+
+def batch_first(X: np.ndarray) -> np.ndarray:
+    T, n = X.shape[:2]
+    return np.ascontiguousarray(X.reshape(n, T, *X.shape[2:]).swapaxes(0, 1))
+
+
+def late(X: np.ndarray) -> np.ndarray:
+    return np.concatenate([X[:1], X[:-1]])
+
+
+def lower_zero(spec: ModelSpec, grads: Arrays) -> Arrays:
+    top = (f"layer{spec.L}.", "output.", "X", "H", "C")
+    return {n: a if n.startswith(top) else 0 * a for n, a in grads.items()}
+
+
+def clipped_at(factor: float):
+    """θ is another one: 1e9 times as large is no clip."""
+
+    def patches(backend: str) -> list[tuple[str, str, Callable]]:
+        module = f"backends.{backend}.training"
+        clip = importlib.import_module(module).clip
+        return [(module, "clip", lambda grads, theta: clip(grads, factor * theta))]
+
+    return patches
+
+
+def loss_summed(backend: str) -> list[tuple[str, str, Callable]]:
+    module = LOSS.get(backend, f"backends.{backend}.training")
+    mean = importlib.import_module(module).cross_entropy
+
+    def total(O: Any, Y: Any) -> Any:
+        count = float(np.prod([int(size) for size in Y.shape]))
+        found = mean(O, Y)
+        return tuple(part * count for part in found) if isinstance(found, tuple) else found * count
+
+    return [(module, "cross_entropy", total)]
+
+
+def sigmoid_of_half(backend: str) -> list[tuple[str, str, Callable]]:
+    module, name, *_ = SIGMOID[backend]
+    right = getattr(importlib.import_module(module), name)
+    return [(module, name, lambda a: right(0.5 * a))]
+
+
+def tanh_of_half(backend: str) -> list[tuple[str, str, Callable]]:
+    *_, module, name = SIGMOID[backend]
+    right = getattr(importlib.import_module(module), name)
+    return [(module, name, lambda a: right(0.5 * a))]
+
+
+FAULTS = {
+    "forget-and-input-exchanged": Fault(
+        of("lstm"), renamed(i="f", f="i"), renamed(i="f", f="i")),
+    "gates-i-f-g-o": Fault(of("lstm"), renamed(o="c", c="o"), renamed(o="c", c="o")),
+    "gates-r-z-n": Fault(of("gru"), renamed(z="r", r="z"), renamed(z="r", r="z")),
+    "recurrent-matrices-transposed": Fault(
+        into=each(".W_h", turned), back=each(".W_h", turned)),
+    "biases-doubled": Fault(into=each(".b_", lambda b: 2 * b), back=each(".b_", lambda b: b / 2),
+                            pull=each(".b_", lambda g: 2 * g)),
+    "forget-bias-of-one": Fault(
+        of("lstm"), each(".b_f", lambda b: b + 1), each(".b_f", lambda b: b - 1),
+        same),
+    "weights-lose-bits": Fault(into=each("W_h", lambda W: W.astype("float16").astype(W.dtype))),
+    "other-reset": Fault(lambda implementation, spec: spec.reset == "before", two_biases, one_bias,
+                         spec=reset_after),
+    "initial-state-ignored": Fault(start=zeros, carried=False),
+    "batch-first": Fault(X=batch_first),
+    "input-one-step-late": Fault(X=late),
+    "targets-one-step-late": Fault(Y=late),
+    "float32-under-a-float64-label": Fault(compute="float32"),
+    "lower-layers-get-no-gradient": Fault(gradients=lower_zero),
+    "no-gradient-of-the-state": Fault(
+        gradients=lambda spec, grads: grads | zeros({n: grads[n] for n in grads if n == "H0"})),
+    "rate-too-high": Fault(
+        recipe=lambda r: dataclasses.replace(r, learning_rate=1.05 * r.learning_rate)),
+    "state-not-carried": Fault(carried=False),
+    "no-clip": Fault(patches=clipped_at(1e9)),
+    "clip-at-half": Fault(patches=clipped_at(0.5)),
+    "loss-summed": Fault(patches=loss_summed),
+    "sigmoid-of-half": Fault(equations_of("gru", "lstm"), patches=sigmoid_of_half),
+    "tanh-of-half": Fault(equations_of("gru", "lstm"), patches=tanh_of_half),
+}  # fmt: skip

@@ -1,0 +1,132 @@
+"""Put faults into a backend from outside: into what it is handed and hands back, and by patching
+its modules while its own code runs."""
+
+import functools
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from backends import registry
+from backends.protocol import Forward, Gradients, Implementation
+from common.parameters import Arrays
+from common.recipe import Recipe
+from common.spec import ModelSpec
+from tests.backends.faults import FAULTS, Fault
+
+
+@dataclass(frozen=True)
+class Sabotaged:
+    """A backend's implementation with one fault."""
+
+    inner: Implementation
+    name: str
+    backend: str
+    fault: Fault
+
+    def unsupported(self, spec: ModelSpec) -> str | None:
+        if not self.fault.applies(self.name, spec):
+            return "this fault cannot be put in here"
+        return self.inner.unsupported(self.fault.spec(spec))
+
+    def model(self, spec: ModelSpec, params: Arrays) -> "SabotagedModel":
+        return SabotagedModel(self, spec, params)
+
+    @contextmanager
+    def patched(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for module, name, replacement in self.fault.patches(self.backend):
+                stack.enter_context(
+                    patch.object(importlib.import_module(module), name, replacement)
+                )
+            yield
+
+
+def patched(method: Callable) -> Callable:
+    """Run a method with the fault's patches in place."""
+
+    @functools.wraps(method)
+    def run(self, *arguments):
+        with self.sabotage.patched():
+            return method(self, *arguments)
+
+    return run
+
+
+class SabotagedModel:
+    def __init__(self, sabotage: Sabotaged, spec: ModelSpec, params: Arrays) -> None:
+        self.sabotage, self.fault, self.spec = sabotage, sabotage.fault, spec
+        with sabotage.patched():
+            self.inner = sabotage.inner.model(self.fault.spec(spec), self.fault.into(params))
+
+    @patched
+    def parameters(self) -> Arrays:
+        return self.fault.back(as_labelled(self.inner.parameters()))
+
+    @patched
+    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
+        made = self.inner.forward(self.fault.X(X), self.fault.start(state))
+        outputs = made.outputs.astype("float64")
+        return Forward(outputs, as_labelled(made.state), as_labelled(made.trace))
+
+    @patched
+    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
+        O, last = self.inner.outputs(self.fault.X(X), self.fault.start(state))
+        return O.astype("float64"), as_labelled(last)
+
+    @patched
+    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+        fault = self.fault
+        made = self.inner.loss_and_gradients(fault.X(X), fault.Y(Y), fault.start(state))
+        grads = fault.gradients(self.spec, (fault.pull or fault.back)(as_labelled(made.gradients)))
+        return Gradients(made.loss, grads)
+
+    @patched
+    def trainer(self, recipe: Recipe, state: Arrays) -> "SabotagedTrainer":
+        return SabotagedTrainer(self, recipe, state)
+
+
+class SabotagedTrainer:
+    def __init__(self, model: SabotagedModel, recipe: Recipe, state: Arrays) -> None:
+        self.sabotage, self.fault, self.model = model.sabotage, model.fault, model
+        self.first = self.fault.start(state)
+        self.inner = model.inner.trainer(self.fault.recipe(recipe), self.first)
+
+    @patched
+    def step(self, X: np.ndarray, Y: np.ndarray) -> Any:
+        if not self.fault.carried:
+            self.inner.start(self.first)
+        return self.inner.step(self.fault.X(X), self.fault.Y(Y))
+
+    @patched
+    def gradients(self) -> Arrays:
+        grads = (self.fault.pull or self.fault.back)(as_labelled(self.inner.gradients()))
+        return self.fault.gradients(self.model.spec, grads)
+
+    @patched
+    def parameters(self) -> Arrays:
+        return self.fault.back(as_labelled(self.inner.parameters()))
+
+
+def as_labelled(arrays: Arrays) -> Arrays:
+    return {name: array.astype("float64") for name, array in arrays.items()}
+
+
+def sabotage(backend: str) -> None:
+    """Let a backend offer every implementation once sound, and once with every fault."""
+    module = registry.load(backend)
+    make, names = module.implementation, module.IMPLEMENTATIONS
+
+    def implementation(name: str, device: str, dtype: str) -> Implementation:
+        own, _, fault = name.partition("-")
+        if not fault:
+            return make(own, device, dtype)
+        inner = make(own, device, FAULTS[fault].compute)
+        return Sabotaged(inner, own, backend, FAULTS[fault])
+
+    module.implementation = implementation
+    module.IMPLEMENTATIONS = (*names, *(f"{name}-{fault}" for name in names for fault in FAULTS))

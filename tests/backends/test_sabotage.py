@@ -1,0 +1,70 @@
+"""Live sabotage: every fault in a real backend is found by the real record and judge."""
+
+from pathlib import Path
+
+import pytest
+
+from conformance import reasons
+from conformance.deviations import load_deviations
+from conformance.given import Given
+from conformance.judge import judge
+from conformance.progress import Progress
+from conformance.record import Request, record
+from conformance.verdict import DECLARED, FAIL, PASS, UNSUPPORTED, CaseResult
+from tests.backends.faults import FAULTS
+from tests.conformance.helpers import worker_script
+
+CASES = ["rnn-tanh-L2", "gru-before-L2", "gru-after-L2", "lstm-L2"]
+SAID = {
+    "gates-i-f-g-o": "the gates i,f,o,g are read as i,f,g,o: exchange blocks 3 and 4",
+    "gates-r-z-n": "the gates z,r,n are read as r,z,n: exchange blocks 1 and 2",
+    "recurrent-matrices-transposed": "every recurrent matrix is transposed",
+    "forget-bias-of-one": "1 is added to the forget gate's pre-activation",
+    "initial-state-ignored": "the initial state is ignored",
+    "rate-too-high": "the learning rate is 5 % higher",
+    "state-not-carried": "every minibatch starts from the first state",
+    "no-clip": "gradients are not clipped",
+    "loss-summed": "the loss is the sum over T·n",
+}
+"""What the diagnosis must say of a fault."""
+
+
+@pytest.fixture(scope="module")
+def found(
+    pytestconfig: pytest.Config, sample: Given, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], CaseResult]:
+    """By implementation and case, what the judge says of sound and sabotaged implementations."""
+    name = pytestconfig.getoption("--backend")
+    if name is None:
+        pytest.skip("no backend named: pytest --backend NAME, in its environment")
+    out = tmp_path_factory.mktemp("sabotage")
+    with pytest.MonkeyPatch.context() as patch:
+        worker_script(patch, Path(__file__).with_name("sabotaged_worker.py"))
+        patch.setattr(reasons, "SEARCHED", 1)
+        record(Request(name, "cpu", ["float64"], CASES, sample, out), Progress(quiet=True))
+        verdict = judge(out, Progress(quiet=True), deviations=load_deviations())
+    assert not verdict.passed
+    return {(r.implementation.partition(":")[2], r.case): r for r in verdict.results}
+
+
+def test_sound_implementations_pass_beside_the_sabotaged_ones(found, implementation):
+    statuses = {case: found[implementation, case].status for case in CASES}
+    assert set(statuses.values()) <= {PASS, DECLARED, UNSUPPORTED}
+    assert PASS in statuses.values()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_is_found_wherever_it_can_be_put_in(found, implementation, fault):
+    results = [found[f"{implementation}-{fault}", case] for case in CASES]
+    tried = [result for result in results if result.status != UNSUPPORTED]
+    if not tried:
+        pytest.skip(f"{fault} cannot be put into {implementation}")
+    assert {result.case: result.status for result in tried} == {r.case: FAIL for r in tried}
+    assert all(result.place for result in tried)
+
+
+@pytest.mark.parametrize("fault", SAID)
+def test_what_the_diagnosis_says_of_a_real_fault(found, implementation, fault):
+    results = [found[f"{implementation}-{fault}", case] for case in CASES]
+    said = [result.why for result in results if result.status == FAIL]
+    assert said and all(SAID[fault] in why for why in said), said

@@ -1,0 +1,102 @@
+"""What a failure is put down to: named, if it reproduces everything; else not."""
+
+import random
+
+import numpy as np
+import pytest
+
+from common.corpus import load_corpus
+from conformance.compare import load_bounds
+from conformance.conventions import TRUTH, evaluate
+from conformance.diagnosis import Evidence, combined, explain, sentence
+from conformance.given import gather
+from conformance.mutants import CATALOGUE, applicable
+from conformance.truth import right_answer
+
+GIVEN = gather(load_corpus(None), None)
+BOUNDS = load_bounds()["cpu"]
+BY_NAME = {mutant.name: mutant for mutant in CATALOGUE}
+PAIRS = 12
+
+
+def evidence(answer, conventions, dtype="float64", change=None) -> Evidence:
+    with np.errstate(all="ignore"):
+        got = evaluate(conventions, answer.case, answer.numbers, dtype)
+    if change:
+        change(got)
+    return Evidence(answer.case, answer.numbers, got, answer.noise, BOUNDS[dtype], dtype)
+
+
+@pytest.mark.parametrize("name", ["rnn-tanh-relu", "gru-before-L2", "gru-after-L2", "lstm-L2"])
+def test_nearly_every_single_fault_is_named_first(name):
+    answer = right_answer(name, GIVEN)
+    first, seen = 0, 0
+    for mutant in applicable(answer.case.spec):
+        found = evidence(answer, mutant.conventions)
+        if found.error(TRUTH) is None:
+            seen += 1
+            first += explain(found)[0].names == (mutant.name,)
+    assert seen > 50
+    assert first >= 0.95 * seen
+
+
+@pytest.mark.parametrize("name", ["rnn-tanh-L2", "gru-after-L2", "lstm-L2"])
+def test_most_pairs_of_faults_are_named(name):
+    """A pair may come to the same as another, or as a single convention: any that explains it."""
+    answer, draw = right_answer(name, GIVEN), random.Random(name)
+    suspects, named, seen = applicable(answer.case.spec), 0, 0
+    while seen < PAIRS:
+        pair = tuple(draw.sample(suspects, 2))
+        if (conventions := combined(pair)) is None:
+            continue
+        found = evidence(answer, conventions)
+        if found.error(TRUTH) is None:
+            seen += 1
+            explanations = explain(found)
+            named += any(set(e.names) <= {p.name for p in pair} for e in explanations)
+    assert named >= 0.8 * seen
+
+
+def test_what_no_convention_explains_is_not_put_down_to_one():
+    answer = right_answer("lstm-L2", GIVEN)
+
+    def off(got: dict) -> None:
+        for array in got.values():
+            array *= 1 + 1e-9  # far above the float64 bound
+
+    for conventions in (TRUTH, BY_NAME["gates read as i,g,f,o"].conventions):
+        assert explain(evidence(answer, conventions, change=off)) == []
+
+
+def test_nothing_is_named_if_a_tensor_is_missing():
+    answer = right_answer("gru-after-L1", GIVEN)
+    wrong = BY_NAME["reset before"].conventions
+    assert explain(evidence(answer, wrong))[0].names == ("reset before",)
+    assert explain(evidence(answer, wrong, change=lambda got: got.pop("gradients/X"))) == []
+
+
+def test_a_fault_in_float32_is_named_within_the_bounds_of_float32():
+    answer = right_answer("lstm-L2", GIVEN)
+    wrong = BY_NAME["forget bias 1 at run time"].conventions
+    found = explain(evidence(answer, wrong, "float32"))
+    assert found[0].names == ("forget bias 1 at run time",)
+    assert 1e-9 < found[0].error < 1e-4
+
+
+def test_the_sentence_says_how_close_and_what_to_do():
+    answer = right_answer("lstm-L2", GIVEN)
+    found = explain(evidence(answer, BY_NAME["gates read as i,g,f,o"].conventions))
+    said = sentence("pytorch:layers", found, "forward, step 1, layer 1")
+    assert said.startswith("pytorch:layers agrees with the oracle to ")
+    assert said.endswith("the gates i,f,o,g are read as i,g,f,o: reorder blocks 2 and 3 and 4")
+    assert sentence("x:y", [], "forward, layer 2") == (
+        "no known convention explains this; the first difference is at: forward, layer 2"
+    )
+
+
+def test_what_is_known_is_tried_before_the_catalogue_is_searched():
+    answer = right_answer("lstm-L1", GIVEN)
+    wrong = BY_NAME["biases doubled"]
+    found = evidence(answer, wrong.conventions)
+    assert explain(found, [(wrong,)], search=False)[0].names == ("biases doubled",)
+    assert explain(found, [(BY_NAME["no clip"],)], search=False) is None
