@@ -133,7 +133,8 @@ class Layers:
                 memory(layer.cell, below[number], state["H"][number], state["C"][number])
                 for number, layer in enumerate(self.layers)
             ]
-        return O, last, {p: tf.transpose(tf.stack(a), (2, 0, 1, 3)) for p, a in trace.items()}
+        trace = {part: tf.cast(tf.stack(layers), X.dtype) for part, layers in trace.items()}
+        return O, last, {part: tf.transpose(a, (2, 0, 1, 3)) for part, a in trace.items()}
 
     def freeze(self, grads: list[Tensor]) -> list[Tensor]:
         """The reset-after GRU's second bias stays 0, but for the candidate's b_hh. Two trainable
