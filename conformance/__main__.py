@@ -13,7 +13,7 @@ from backends.registry import MODULES
 from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.files import write_json, write_text
-from conformance import certify, comparison, ensemble, table, train, witness
+from conformance import certify, comparison, diagnose, ensemble, table, train, witness
 from conformance.bench import bench
 from conformance.cases import find_case, material, select
 from conformance.given import gather
@@ -33,6 +33,7 @@ EXAMPLES = """examples:
   python -m conformance train --backend mxnet --recipe d2l --text timemachine
   python -m conformance judge results --expect pytorch mxnet --json results/verdict.json
   python -m conformance certify --markdown docs/detecting-power.md
+  python -m conformance diagnose --weights mine.safetensors --layout keras --io io.safetensors
   python -m conformance compare --cells rnn gru lstm --backends numpy --plot results/compare.svg
   python -m conformance bench --backend pytorch
 """
@@ -107,6 +108,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     certify.add_arguments(
         add("certify", parents=[quiet], help="every case against every wrong convention")
+    )
+    diagnose.add_arguments(
+        add("diagnose", parents=[quiet], help="which conventions does a model of yours follow?")
     )
     comparer = add("compare", parents=[quiet], help="train cells or texts, and compare them")
     comparison.add_arguments(comparer)
@@ -245,6 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
         "ensemble": ensemble.run_ensemble,
         "certify": certify.run_certify,
         "compare": comparison.run_compare,
+        "diagnose": diagnose.run_diagnose,
         "bench": bench,
     }
     try:

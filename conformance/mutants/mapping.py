@@ -47,20 +47,30 @@ def gate_order(cell: str, order: str):
 
 
 def _orders(cell: str) -> list[Mutant]:
-    right = "".join(GATES[cell])
-    letters = LETTERS[cell]
+    right = GATES[cell]
     found = []
     for order in map("".join, itertools.permutations(right)):
-        if order == right:
-            continue
-        read = ",".join(letters[gate] for gate in order)
-        moved = [k for k in range(len(right)) if order[k] != right[k]]
-        blocks = " and ".join(str(k + 1) for k in moved)
-        remedy = f"exchange blocks {blocks}" if len(moved) == 2 else f"reorder blocks {blocks}"
-        says = f"the gates {','.join(letters[g] for g in right)} are read as {read}: {remedy}"
-        conventions = Conventions(read=(gate_order(cell, order),))
-        found.append(Mutant(f"gates read as {read}", says, conventions, of(cell)))
+        if order != right:
+            name = f"gates read as {letters(cell, order)}"
+            conventions = Conventions(read=(gate_order(cell, order),))
+            says = says_of_order(cell, order, right)
+            found.append(Mutant(name, says, conventions, of(cell), order=order))
     return found
+
+
+def letters(cell: str, gates: str) -> str:
+    return ",".join(LETTERS[cell][gate] for gate in gates)
+
+
+def says_of_order(cell: str, order: str, stacked: str) -> str:
+    """A wrong order of gates, told for a layout that stacks them in its own order."""
+    source = dict(zip(GATES[cell], order, strict=True))
+    read = "".join(source[gate] for gate in stacked)
+    moved = [str(k + 1) for k in range(len(stacked)) if read[k] != stacked[k]]
+    remedy = "exchange" if len(moved) == 2 else "reorder"
+    blocks = f"{', '.join(moved[:-1])} and {moved[-1]}"
+    said = f"the gates {letters(cell, stacked)} are read as {letters(cell, read)}"
+    return f"{said}: {remedy} blocks {blocks}"
 
 
 def transposed(kind: str):

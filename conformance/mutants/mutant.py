@@ -27,6 +27,7 @@ class Mutant:
     applies:     to which specs it can be applied
     silences:    where it need not be told apart
     forward:     whether it changes what the forward pass computes
+    order:       of a wrong order of gates: whose block is read for each gate, in canonical order
     """
 
     name: str
@@ -35,6 +36,7 @@ class Mutant:
     applies: Callable[[ModelSpec], bool] = lambda spec: True
     silences: tuple[Silence, ...] = field(default=())
     forward: bool = True
+    order: str = ""
 
     def silent(self, case: Case) -> str | None:
         """Why the mutant need not be seen in a case; None if it must be."""
