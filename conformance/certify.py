@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from common.corpus import load_corpus
 from common.errors import EXIT_FAIL, EXIT_PASS
-from common.files import write_json
+from common.files import write_json, write_text
 from common.parameters import Arrays
 from conformance.cases import CURATED, TEXT_CASES
 from conformance.certificate import markdown
@@ -168,7 +168,7 @@ def run_certify(options: argparse.Namespace) -> int:
     for name in certificate.weak():
         progress.say(f"{name}: killed by {len(certificate.kills(name))} cases, not {AT_LEAST}")
     if options.markdown:
-        options.markdown.write_text(markdown(certificate), encoding="utf-8")
+        write_text(options.markdown, markdown(certificate))
     if options.json:
         write_json(options.json, certificate.to_json())
     killed = sum(pair.killed for pair in certificate.pairs)
