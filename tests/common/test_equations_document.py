@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "common" / "EQUATIONS.md"
 
-FAMILY = r"(?:STACK|RNN|GRU|LSTM|OUT|LOSS|BPTT|CLIP|SGD)"
+FAMILY = r"(?:STACK|RNN|GRU|LSTM|OUT|LOSS|BPTT|CLIP|SGD|LATTICE|PPL)"
 LABEL = re.compile(rf"\b{FAMILY}-\d[ab]?\b")
 RANGE = re.compile(rf"\b({FAMILY})-(\d) to \1-(\d)\b")
 
@@ -45,6 +45,7 @@ def test_every_equation_is_defined_exactly_once():
     assert {label: count for label, count in DEFINED.items() if count != 1} == {}
     assert set(DEFINED) == {
         *("STACK-1", "OUT-1", "RNN-1", "LOSS-1", "CLIP-1", "CLIP-2", "SGD-1"),
+        *("LATTICE-1", "PPL-1"),
         *("GRU-1", "GRU-2", "GRU-3a", "GRU-3b", "GRU-4"),
         *(f"LSTM-{number}" for number in range(1, 7)),
         *(f"BPTT-{number}" for number in range(1, 8)),
@@ -60,15 +61,24 @@ def test_every_label_that_the_document_mentions_is_defined():
     assert labels_in(DOCUMENT.read_text(encoding="utf-8")) == set(DEFINED)
 
 
-def test_the_reference_implements_every_equation():
-    assert set(DEFINED) - labels_in(code_in("backends/numpy")) == set()
+def test_the_reference_implements_every_equation_that_is_not_the_same_for_all_backends():
+    shared = {"LATTICE-1", "PPL-1"}
+    assert set(DEFINED) - labels_in(code_in("backends/numpy")) == shared
+    assert shared <= labels_in(code_in("common") + code_in("conformance"))
 
 
 @pytest.mark.parametrize("backend", ["pytorch", "mxnet", "tensorflow"])
 def test_every_backend_writes_out_every_forward_equation(backend):
-    forward = {label for label in DEFINED if not label.startswith(("BPTT", "CLIP", "SGD"))}
+    training = ("BPTT", "CLIP", "SGD", "LATTICE", "PPL")
+    forward = {label for label in DEFINED if not label.startswith(training)}
     equations = ROOT / "backends" / backend / "equations.py"
     assert forward - labels_in(equations.read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "mxnet", "tensorflow"])
+def test_every_backend_writes_out_the_step(backend):
+    step = (ROOT / "backends" / backend / "training.py").read_text(encoding="utf-8")
+    assert {"CLIP-1", "CLIP-2", "SGD-1", "LATTICE-1"} <= labels_in(step)
 
 
 def test_a_range_of_labels_covers_those_between():
