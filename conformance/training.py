@@ -112,6 +112,7 @@ class Run:
             "text": self.given.text() | {"characters": len(corpus.tokens)},
             "held out": {name: len(tokens) for name, tokens in self.given.held_out.items()},
             "threads": self.threads,
+            "digests": self.digests,
         }
 
 
