@@ -111,7 +111,11 @@ class Backend(Protocol):
 
     def implementation(self, name: str, device: str, dtype: str) -> Implementation:
         """The implementation of that name for device "cpu" or "gpu" and dtype "float32" or
-        "float64"; BadInput if this machine lacks the device."""
+        "float64"; BadInput if this machine lacks the device.
+
+        On a GPU dtype may also be "tf32", float32 with the factors of matrix products rounded to
+        TF32, or "mixed", float32 weights and products in half precision. Arrays are float32 then,
+        and no implementation changes what another one of the same process computes."""
 
     def bare(self, spec: ModelSpec, dtype: str) -> Callable[[np.ndarray, np.ndarray], Arrays]:
         """What a user would write over the framework's layers without this suite, for the

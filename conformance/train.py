@@ -134,9 +134,6 @@ def check(run: Run) -> None:
     check_name(run.backend)
     if run.numerics in GPU_ONLY and run.device != "gpu":
         raise BadInput("--numerics", run.numerics, "--device gpu", run.device)
-    if run.numerics in GPU_ONLY:
-        expected = "lattice, float64 or float32: no backend computes in this tier yet"
-        raise BadInput("--numerics", "", expected, run.numerics)
     vocabulary = run.given.corpus.vocabulary
     if not run.prefix:
         raise BadInput("--prefix", "", "at least one character", "none")

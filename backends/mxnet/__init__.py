@@ -1,5 +1,11 @@
 """The MXNet backend."""
 
+import os
+
+# Before MXNet is imported anywhere. It leaves to NVIDIA's libraries how they multiply float32, and
+# cuDNN's RNNs then keep 10 bits of each factor (TF32) where the GPU can, unless this forbids it.
+os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+
 from dataclasses import dataclass
 
 import mxnet as mx
@@ -9,7 +15,7 @@ from backends.mxnet import layers
 from backends.mxnet.bare import bare, bare_loop, d2l_loop
 from backends.mxnet.equations import Equations
 from backends.mxnet.layers import Layers
-from backends.mxnet.runtime import find_device, passport
+from backends.mxnet.runtime import TIERS, find_device, passport
 from backends.mxnet.training import Model
 from common.parameters import Arrays
 from common.spec import ModelSpec
@@ -21,13 +27,19 @@ IMPLEMENTATIONS = ("equations", "layers")
 
 @dataclass(frozen=True)
 class Implementation:
-    """``mxnet:equations`` or ``mxnet:layers`` on one device in one dtype."""
+    """``mxnet:equations`` or ``mxnet:layers`` on one device in one dtype.
+
+    tier: "tf32" or "mixed", in which MXNet computes nothing; None if dtype says it all
+    """
 
     net: type[Equations] | type[Layers]
     device: mx.Context
     dtype: str
+    tier: str | None = None
 
     def unsupported(self, spec: ModelSpec) -> str | None:
+        if self.tier:
+            return TIERS[self.tier]
         return layers.unsupported(spec) if self.net is Layers else None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
@@ -37,4 +49,7 @@ class Implementation:
 
 def implementation(name: str, device: str, dtype: str) -> Implementation:
     net = {"equations": Equations, "layers": Layers}[name]
-    return Implementation(net, find_device(device), dtype)
+    found = find_device(device, dtype)
+    if dtype in TIERS:
+        return Implementation(net, found, "float32", dtype)
+    return Implementation(net, found, dtype)

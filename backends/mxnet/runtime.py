@@ -13,9 +13,21 @@ from mxnet import nd
 
 from common.errors import BadInput
 
+TIERS = {
+    "tf32": "MXNet 1.9.1 offers no switch for TF32, and NVIDIA_TF32_OVERRIDE, which keeps it off "
+    "here, holds for the whole process",
+    "mixed": "MXNet 1.9.1 offers mixed precision as amp.init() alone, which rewrites the operators "
+    "of the whole process and cannot be undone",
+}
+"""Why none of a GPU's other tiers is computed here. Source: MXNet 1.9.1, ``contrib.amp``,
+``operator/rnn-inl.h`` and ``test_utils.effective_dtype``."""
 
-def find_device(name: str) -> mx.Context:
-    """ "cpu" or "gpu" as an MXNet context; BadInput if there is no GPU that MXNet can use."""
+
+def find_device(name: str, dtype: str = "float32") -> mx.Context:
+    """ "cpu" or "gpu" as an MXNet context; BadInput if there is no GPU that MXNet can use, or if it
+    takes one to compute in this dtype."""
+    if name == "cpu" and dtype in TIERS:
+        raise BadInput("mxnet", dtype, "device gpu", name)
     if name == "cpu":
         return mx.cpu()
     if mx.context.num_gpus() == 0:
@@ -80,6 +92,7 @@ def passport(device: str) -> dict[str, Any]:
         "engine": os.environ.get("MXNET_ENGINE_TYPE", "not set: ThreadedEnginePerDevice"),
         "features": sorted(name for name, feature in features.items() if feature.enabled),
         "MXNET_USE_MKLDNN_RNN": os.environ.get("MXNET_USE_MKLDNN_RNN", "not set: 1"),
+        "NVIDIA_TF32_OVERRIDE": os.environ["NVIDIA_TF32_OVERRIDE"],
         "MXNET_SAFE_ACCUMULATION": os.environ.get("MXNET_SAFE_ACCUMULATION", "not set: 0"),
         "kernel path": kernel_path(found),
     }

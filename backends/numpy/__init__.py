@@ -16,6 +16,7 @@ from common.recipe import Recipe
 from common.spec import ModelSpec
 
 IMPLEMENTATIONS = ("equations",)  # NumPy has no recurrent layers of its own
+DTYPES = ("float32", "float64")
 
 
 class Model:
@@ -73,6 +74,8 @@ def implementation(name: str, device: str, dtype: str) -> Equations:
         raise BadInput("numpy", "implementation", f"one of {', '.join(IMPLEMENTATIONS)}", name)
     if device != "cpu":
         raise BadInput("numpy", "device", "cpu", device)
+    if dtype not in DTYPES:
+        raise BadInput("numpy", "dtype", f"one of {', '.join(DTYPES)}", dtype)
     return Equations(dtype)
 
 

@@ -76,7 +76,7 @@ class Tf32Model(Model):
 class MixedEquations(Equations):
     """The equations with bfloat16 products, by autocast: the factors of every ``@`` are rounded to
     bfloat16. A bias is float32, and with it gates, state and O, so that the loss is float32 too.
-    It needs no scaling: bfloat16 has the exponents of float32, and small gradients do not underflow.
+    It needs no scaling: bfloat16 has the exponents of float32, so small gradients do not underflow.
     """
 
     def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:

@@ -135,7 +135,7 @@ def kernel_path(device: str) -> dict[str, str]:
         "GRU": [{"reset_after": after} for after in (True, False)],
         "LSTM": [{}],
     }
-    dtypes = [*DTYPES, "bfloat16"] if "GPU" in device else DTYPES
+    dtypes = [*DTYPES, "mixed_bfloat16"] if "GPU" in device else DTYPES
     paths = {}
     for kind, variants in kinds.items():
         for dtype in dtypes:
@@ -144,8 +144,8 @@ def kernel_path(device: str) -> dict[str, str]:
                 with tf.device(device):
                     layer = getattr(keras.layers, kind)(3, dtype=dtype, **options)
                     if kind != "SimpleRNN":
-                        layer.use_cudnn = cudnn(device, dtype)
-                    ran = ops_that_ran(layer, tf.zeros((1, 2, 2), dtype))
+                        layer.use_cudnn = cudnn(device, layer.compute_dtype)
+                    ran = ops_that_ran(layer, tf.zeros((1, 2, 2), layer.compute_dtype))
                 loops = ["while loop"] if {"LoopCond", "While", "StatelessWhile"} & ran else []
                 kernels = sorted(op for op in ran if "MatMul" in op or "CudnnRNN" in op)
                 found.append(", ".join(loops + kernels))

@@ -141,10 +141,9 @@ def test_the_lattice_on_a_gpu_is_refused_where_there_is_none(refused):
 
 
 @pytest.mark.parametrize("numerics", ["tf32", "mixed"])
-def test_a_tier_that_no_backend_has_yet_is_refused(numerics, refused):
-    assert "no backend computes in this tier yet" in refused(
-        "--device", "gpu", "--numerics", numerics
-    )
+def test_a_tier_of_a_gpu_is_refused_where_there_is_none(numerics, refused):
+    line = refused("--device", "gpu", "--numerics", numerics)
+    assert line == "numpy: device: expected cpu, found gpu"
 
 
 def test_layers_that_a_backend_does_not_have_are_refused(refused):
