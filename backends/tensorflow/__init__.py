@@ -13,7 +13,6 @@ os.environ["TF_USE_CUBLASLT"] = "0"
 
 from dataclasses import dataclass
 
-import keras
 import tensorflow as tf
 
 from backends.tensorflow import layers
@@ -107,7 +106,7 @@ class MixedEquations(Equations):
 class MixedLayers(Layers):
     """Keras' layers in bfloat16 over float32 weights; what they return is cast back to float32."""
 
-    policy = keras.DTypePolicy("mixed_bfloat16")
+    policy = tf.keras.DTypePolicy("mixed_bfloat16")
 
 
 MIXED = {Equations: MixedEquations, Layers: MixedLayers}

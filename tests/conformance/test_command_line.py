@@ -22,7 +22,10 @@ from tests.conformance.helpers import (
 )
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("cases", "record", "train", "judge", "witness", "ensemble", "compare", "bench")
+COMMANDS = (
+    *("cases", "record", "train", "judge", "witness", "ensemble", "certify", "diagnose"),
+    *("compare", "bench"),
+)
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
