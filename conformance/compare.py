@@ -135,6 +135,19 @@ def step_errors(got: np.ndarray, right: np.ndarray, T: int) -> np.ndarray:
     return np.abs(got - right).reshape(T, -1).max(axis=1) / scale
 
 
+def error_map(got: np.ndarray, right: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """The largest error along some axes, relative to the largest magnitude of the whole tensor, and
+    NaN where there is one."""
+    scale = float(np.max(np.abs(right))) or 1.0
+    return np.abs(np.subtract(got, right, dtype="float64")).max(axis=axes) / scale
+
+
+def growth(new: float, old: float) -> float:
+    """By how much an error grew from one run to another, both in noise floors. Below one noise
+    floor there is nothing but rounding, which moves with every release."""
+    return max(new, 1.0) / max(old, 1.0)
+
+
 def within(got: np.ndarray, right: np.ndarray, bound: float) -> bool:
     """Whether the relative error is no more than the bound; never if there is a NaN."""
     return bool(relative_error(got, right) <= bound)

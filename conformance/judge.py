@@ -23,6 +23,7 @@ from conformance.compare import (
     rung_of,
 )
 from conformance.deviations import Deviation, load_deviations
+from conformance.heat import heat
 from conformance.invariances import invariances
 from conformance.location import locate
 from conformance.progress import Progress
@@ -115,6 +116,8 @@ def _judge_case(
     left, used = unexcused(implementation, dtype, case, result.comparisons, deviations)
     result.status = FAIL if left else DECLARED if used else PASS
     result.reason = ", ".join(used)
+    if result.status != PASS:
+        result.heat = heat(got, answer.wanted, case.spec.states)
     if left:
         result.place = place_of(result, got, answer, limits["outputs"], dtype)
     return result

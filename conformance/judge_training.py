@@ -12,6 +12,7 @@ from conformance.verdict import (
     NOT_RUN,
     PASS,
     TrainingResult,
+    number,
 )
 from conformance.witness import Witness, load_witnesses
 
@@ -51,6 +52,10 @@ def _judge_curve(run: TrainingRun, ensembles: list[Ensemble]) -> TrainingResult:
         return result
     verdict = judge_curve(run.data, ensemble)
     result.against = f"ensemble {ensemble.name}"
+    result.tests = [
+        {"part": test.part, "name": test.name, "strain": number(test.strain)}
+        for test in verdict.tests
+    ]
     result.status = PASS if verdict.accepted else FAIL
     result.reason = "" if verdict.accepted else verdict.reason
     return result

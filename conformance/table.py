@@ -1,6 +1,9 @@
 """The verdict on a terminal: a row per implementation, a column per rung, then every failure."""
 
 import math
+import shlex
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -160,11 +163,18 @@ def failure(result: CaseResult) -> list[str]:
 
 def replay(result: CaseResult) -> str:
     """The command that records this case alone."""
-    backend = result.implementation.split(":")[0]
+    return replay_command(asdict(result))
+
+
+def replay_command(result: dict[str, Any]) -> str:
+    """The same of a result in a verdict.json. What a shell would not read as one word is quoted."""
+    backend = result["implementation"].split(":")[0]
+    backend, device, dtype, case = map(
+        shlex.quote, (backend, result["device"], result["dtype"], result["case"])
+    )
     return (
-        f"python -m conformance record --backend {backend} --device {result.device} "
-        f"--dtype {result.dtype} --cases {result.case} --out replay && "
-        "python -m conformance judge replay"
+        f"python -m conformance record --backend {backend} --device {device} --dtype {dtype} "
+        f"--cases {case} --out replay && python -m conformance judge replay"
     )
 
 

@@ -68,7 +68,8 @@ def begin(run: TrainingRun) -> TrainingResult:
         known = {"unsupported": UNSUPPORTED, "crashed": CRASHED}
         result.status, result.reason = known[run.data["status"]], run.data["reason"]
     if rows:
-        result.perplexity = perplexity(rows[-1])
+        result.curve = [perplexity(row) for row in rows]
+        result.perplexity = result.curve[-1]
         result.rate = statistics.median(row["tokens"] / row["seconds"] for row in rows)
     result.prediction = (run.data.get("prediction") or {}).get("text", "")
     return result

@@ -9,6 +9,7 @@ import numpy as np
 from common import SUITE_VERSION
 from conformance.compare import RUNGS, Comparison
 from conformance.deviations import Deviation
+from conformance.heat import Heat
 from conformance.records import Record
 
 PASS, FAIL, DECLARED = "pass", "fail", "declared deviation"
@@ -30,6 +31,7 @@ class CaseResult:
     place: str = ""
     why: str = ""
     vote: str = ""
+    heat: list[Heat] = field(default_factory=list)
 
     @property
     def row(self) -> tuple[str, str, str]:
@@ -60,6 +62,8 @@ class TrainingResult:
     against:    what the run was held against: a witness, another implementation, an ensemble
     perplexity: of the last epoch
     rate:       tokens per second, the median over the epochs
+    curve:      perplexity after every epoch
+    tests:      what the ensemble asked: part, name and strain, 1 at the ends of what is accepted
     """
 
     implementation: str
@@ -75,6 +79,8 @@ class TrainingResult:
     perplexity: float = math.nan
     rate: float = math.nan
     prediction: str = ""
+    curve: list[float] = field(default_factory=list)
+    tests: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def row(self) -> tuple[str, str, str]:
@@ -83,13 +89,20 @@ class TrainingResult:
 
 @dataclass
 class Verdict:
-    """What the judge found."""
+    """What the judge found.
+
+    expected, training_expected: the backends that had to be there, and whether trained
+    inputs: the SHA-256 of every record and run that was read, by its path in the results folder
+    """
 
     records: list[Record]
     results: list[CaseResult]
     absent: list[str]
     stale: list[Deviation]
     training: list[TrainingResult] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+    training_expected: bool = False
+    inputs: dict[str, str] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[CaseResult]:
@@ -179,6 +192,9 @@ class Verdict:
             "sentence": self.sentence(),
             "text": self.records[0].data["text"] if self.records else None,
             "grid": self.grid(),
+            "expected": self.expected,
+            "training expected": self.training_expected,
+            "inputs": self.inputs,
             "absent": self.absent,
             "stale deviations": [d.id for d in self.stale],
             "records": [
@@ -197,7 +213,13 @@ def number(value: float) -> float | None:
 
 def _training_to_json(result: TrainingResult) -> dict[str, Any]:
     fields = asdict(result)
+    fields["curve"] = [number(value) for value in result.curve]
     return {k: number(v) if isinstance(v, float) else v for k, v in fields.items()}
+
+
+def _share(comparison: Comparison) -> float:
+    """The error as a share of its bound; NaN where there is no such thing."""
+    return comparison.error / comparison.bound if comparison.bound > 0 else math.nan
 
 
 def _result_to_json(result: CaseResult) -> dict[str, Any]:
@@ -207,6 +229,7 @@ def _result_to_json(result: CaseResult) -> dict[str, Any]:
             "passed": sum(c.passed for c in found),
             "error": number(max((c.error for c in found), default=math.nan)),
             "ratio": number(max((c.ratio for c in found), default=math.nan)),
+            "of bound": number(max((_share(c) for c in found), default=math.nan)),
         }
         for rung, found in result.rungs().items()
         if found
@@ -222,6 +245,7 @@ def _result_to_json(result: CaseResult) -> dict[str, Any]:
         "place": result.place,
         "why": result.why,
         "vote": result.vote,
+        "heat": [heat.to_json() for heat in result.heat],
         "rungs": rungs,
         "failed": failed,
     }

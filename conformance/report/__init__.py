@@ -1,0 +1,8 @@
+"""The report: a verdict as a page, as tables for machines, and against an earlier one.
+
+verdict_file.py   verdict.json: read, checked against verdict.schema.json, made anew where stale
+page.py           the page: page.html, page.css and page.js, with charts.py's charts in it
+formats.py        JUnit XML, the summary for a pull request, the badge
+changes.py        what changed since an earlier verdict
+command.py        python -m conformance report
+"""

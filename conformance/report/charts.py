@@ -1,0 +1,269 @@
+"""The page's charts, as Vega-Lite specifications; page.js hands them to Vega, which draws them.
+
+Every chart has tooltips; the wheel zooms and dragging moves; a click into the legend shows one
+implementation alone, with shift several. No data is fetched: it stands in the specification.
+"""
+
+import math
+from typing import Any
+
+from conformance.compare import RUNGS, load_bounds
+
+Spec = dict[str, Any]
+
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d00"]
+COLOURS += ["#7570b3", "#1b9e9e", "#a6611a", "#b2182b", "#4d9221", "#8073ac", "#c51b7d"]
+"""The first six are Okabe and Ito's, told apart with any kind of colour vision; what they tell is
+also in the tooltips and in the tables."""
+
+LOWEST = 2.0**-6
+"""Errors below this many noise floors, exact ones among them, are drawn in the leftmost column."""
+
+BINS_PER_DOUBLING = 2
+MOST_POINTS = 200
+"""Of a longer curve every n-th epoch is drawn."""
+
+
+ZOOM = {"name": "zoom", "select": {"type": "interval", "encodings": ["x"]}, "bind": "scales"}
+
+
+def across(values: list[dict[str, Any]], height: int) -> Spec:
+    """The data, in a chart as wide as the page."""
+    return {"data": {"values": values}, "width": "container", "height": height}
+
+
+def row_name(result: dict[str, Any], format: str) -> str:
+    device = "" if result["device"] == "cpu" else f" ({result['device']})"
+    return f"{result['implementation']}{device} {result[format]}"
+
+
+def errors(verdict: dict[str, Any]) -> dict[str, Spec]:
+    """By rung: how the errors of the cases spread over multiples of the noise floor, a row for each
+    implementation, with the bound; counts in columns, however many cases there are."""
+    bins: dict[str, dict[tuple[str, int], dict[str, Any]]] = {rung: {} for rung in RUNGS}
+    for result in verdict["results"]:
+        for rung, found in result["rungs"].items():
+            ratio = found["ratio"]
+            if ratio is None or rung == "weights":
+                continue  # weights are exact or wrong, and nothing that is not finite can be drawn
+            number = _bin(ratio)
+            key = row_name(result, "dtype"), number
+            entry = bins[rung].setdefault(key, {"cases": 0, "worst": -1.0})
+            entry["cases"] += 1
+            if ratio > entry["worst"]:
+                entry |= {"worst": ratio, "worst case": result["case"]}
+    return {rung: _error_chart(rung, found) for rung, found in bins.items() if found}
+
+
+def _bin(ratio: float) -> int:
+    return math.floor(BINS_PER_DOUBLING * math.log2(max(ratio, LOWEST)))
+
+
+def _error_chart(rung: str, bins: dict[tuple[str, int], dict[str, Any]]) -> Spec:
+    values = [
+        {
+            "row": row,
+            "from": 2 ** (number / BINS_PER_DOUBLING),
+            "to": 2 ** ((number + 1) / BINS_PER_DOUBLING),
+            **entry,
+        }
+        for (row, number), entry in bins.items()
+    ]
+    x = {
+        "field": "from",
+        "type": "quantitative",
+        "scale": {"type": "log", "nice": False},
+        "axis": {"format": "~g", "tickCount": 8, "labelOverlap": True},
+        "title": "error in noise floors",
+    }
+    count = {"field": "cases", "type": "quantitative", "scale": {"scheme": "blues"}}
+    tooltip = [
+        {"field": "row", "title": "implementation"},
+        {"field": "cases", "title": "cases in this column"},
+        {"field": "worst", "format": ".3g", "title": "worst, in noise floors"},
+        {"field": "worst case"},
+    ]
+    marks: list[Spec] = [
+        {
+            "mark": {"type": "bar", "height": {"band": 0.9}},
+            "params": [ZOOM],
+            "encoding": {"x": x, "x2": {"field": "to"}, "color": count, "tooltip": tooltip},
+        }
+    ]
+    limits = {dtypes[d][rung].ratio for dtypes in load_bounds().values() for d in dtypes}
+    for limit in sorted(limit for limit in limits if math.isfinite(limit)):
+        bound = {"values": [{"bound": limit, "label": f"bound of float32: {limit:g}×"}]}
+        rule = {"type": "rule", "strokeDash": [6, 4], "color": "#d55e00", "size": 2}
+        place = {
+            "x": {"field": "bound", "type": "quantitative"},
+            "y": {"value": 0},
+            "y2": {"value": "height"},
+            "tooltip": {"field": "label"},
+        }
+        marks.append({"data": bound, "mark": rule, "encoding": place})
+    rows = {"field": "row", "type": "nominal", "title": None, "axis": {"labelLimit": 220}}
+    return {
+        **across(values, 22 * len({row for row, _ in bins})),
+        "encoding": {"y": rows},
+        "layer": marks,
+    }
+
+
+def curves(verdict: dict[str, Any]) -> dict[str, Spec]:
+    """By title: perplexity over the epochs, every implementation's curve over the others'."""
+    titles = dict.fromkeys(r["title"] for r in verdict["training"] if r["curve"])
+    return {
+        title: _curve_chart([r for r in verdict["training"] if r["title"] == title and r["curve"]])
+        for title in sorted(titles)
+    }
+
+
+def _curve_chart(results: list[dict[str, Any]]) -> Spec:
+    values = [
+        {
+            "run": row_name(result, "numerics"),
+            "numerics": result["numerics"],
+            "epoch": epoch,
+            "perplexity": perplexity,
+        }
+        for result in results
+        for epoch, perplexity in enumerate(result["curve"], start=1)
+        if perplexity is not None and _drawn(epoch, len(result["curve"]))
+    ]
+    names = list(dict.fromkeys(value["run"] for value in values))
+    encoding = {
+        "x": {"field": "epoch", "type": "quantitative", "axis": {"tickMinStep": 1}},
+        "y": {
+            "field": "perplexity",
+            "type": "quantitative",
+            "scale": {"type": "log", "nice": False},
+            "axis": {"format": "~g", "labelOverlap": True},
+        },
+        "color": {
+            "field": "run",
+            "type": "nominal",
+            "scale": {"domain": names, "range": COLOURS},
+            "legend": {"orient": "bottom", "columns": 1, "labelLimit": 260, "title": None},
+        },
+        # Curves lie on one another: those below are broader, so that all of them are seen.
+        "strokeWidth": {
+            "field": "run",
+            "type": "nominal",
+            "scale": {"domain": names, "range": [1.5 * (i + 1) for i in range(len(names))][::-1]},
+            "legend": None,
+        },
+        "opacity": {"condition": {"param": "chosen", "value": 1}, "value": 0.08},
+        "tooltip": [
+            {"field": "run"},
+            {"field": "epoch"},
+            {"field": "perplexity", "format": ".6g"},
+        ],
+    }
+    return {
+        **across(values, 280),
+        "mark": {"type": "line", "point": {"size": 12}},
+        "params": [
+            {"name": "chosen", "select": {"type": "point", "fields": ["run"]}, "bind": "legend"},
+            {**ZOOM, "select": "interval"},
+        ],
+        "encoding": encoding,
+    }
+
+
+def _drawn(epoch: int, epochs: int) -> bool:
+    every = math.ceil(epochs / MOST_POINTS)
+    return epoch == epochs or (epoch - 1) % every == 0
+
+
+def strains(verdict: dict[str, Any]) -> Spec | None:
+    """Every test of the float32 ensemble: where in the accepted band, from its middle to its ends
+    at 1, each run lies."""
+    values = [
+        {
+            "run": row_name(result, "numerics"),
+            "recipe": result["title"],
+            "test": f"{test['part']}: {test['name']}",
+            "position": test["strain"],
+        }
+        for result in verdict["training"]
+        for test in result["tests"]
+        if test["strain"] is not None
+    ]
+    if not values:
+        return None
+    highest = max(1.2, *(value["position"] for value in values))
+    x = {"field": "position", "type": "quantitative", "title": "0: the middle, 1: the end"}
+    axis = {"values": [0, 0.25, 0.5, 0.75, 1, 2, 4, 10, 100, 1000, 10_000], "format": "~g"}
+    band = {"values": [{"from": 0, "to": 1, "what": "accepted by the ensemble"}]}
+    marks = {
+        "mark": {"type": "tick", "thickness": 2, "height": {"band": 0.7}},
+        "params": [ZOOM],
+        "encoding": {
+            "x": {**x, "scale": {"type": "symlog", "domain": [0, highest]}, "axis": axis},
+            "y": {"field": "run", "type": "nominal", "title": None, "axis": {"labelLimit": 220}},
+            "color": {
+                "field": "recipe",
+                "type": "nominal",
+                "scale": {"range": COLOURS},
+                "legend": {"orient": "bottom", "columns": 2, "title": None},
+            },
+            "tooltip": [
+                {"field": "run"},
+                {"field": "recipe"},
+                {"field": "test"},
+                {"field": "position", "format": ".3g"},
+            ],
+        },
+    }
+    accepted = {
+        "data": band,
+        "mark": {"type": "rect", "color": "#009e73", "opacity": 0.18},
+        "encoding": {
+            "x": {"field": "from", "type": "quantitative"},
+            "x2": {"field": "to"},
+            "tooltip": {"field": "what"},
+        },
+    }
+    layers = [accepted, marks]
+    return {
+        **across(values, 24 * len({value["run"] for value in values})),
+        "layer": layers,
+    }
+
+
+def speeds(verdict: dict[str, Any]) -> dict[str, Spec]:
+    """By recipe and numerics: tokens per second, with the ratio to the fastest."""
+    timed: dict[str, list[dict[str, Any]]] = {}
+    for result in verdict["training"]:
+        if result["rate"]:
+            timed.setdefault(f"{result['title']} {result['numerics']}", []).append(result)
+    return {recipe: _speed_chart(results) for recipe, results in sorted(timed.items())}
+
+
+def _speed_chart(results: list[dict[str, Any]]) -> Spec:
+    fastest = max(result["rate"] for result in results)
+    values = [
+        {
+            "implementation": row_name(result, "numerics"),
+            "tokens/s": round(result["rate"]),
+            "ratio": f"{result['rate'] / fastest:.2f}",
+        }
+        for result in results
+    ]
+    y = {"field": "implementation", "type": "nominal", "axis": {"labelLimit": 220, "title": None}}
+    x = {"field": "tokens/s", "type": "quantitative", "axis": {"format": "~s", "tickCount": 4}}
+    tooltip = [
+        {"field": "implementation"},
+        {"field": "tokens/s", "format": ","},
+        {"field": "ratio", "title": "of the fastest"},
+    ]
+    text = {"field": "ratio"}
+    layers = [
+        {"mark": {"type": "bar", "color": COLOURS[0]}, "encoding": {"tooltip": tooltip}},
+        {"mark": {"type": "text", "align": "left", "dx": 4}, "encoding": {"text": text}},
+    ]
+    return {
+        **across(values, 22 * len(values)),
+        "encoding": {"x": {**x, "scale": {"domainMax": 1.15 * fastest}}, "y": y},
+        "layer": layers,
+    }

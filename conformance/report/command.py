@@ -1,0 +1,69 @@
+"""python -m conformance report: the page and its companions out of a results folder."""
+
+import argparse
+import datetime
+from pathlib import Path
+
+from common.errors import EXIT_FAIL, EXIT_PASS
+from common.files import write_json, write_text
+from conformance.progress import Progress
+from conformance.report.changes import FAILING, changes, versions
+from conformance.report.formats import badge, junit, summary
+from conformance.report.page import render
+from conformance.report.verdict_file import current, read_verdict
+
+EXAMPLES = """examples:
+  python -m conformance report results
+  python -m conformance report results --out page.html --summary comment.md --junit junit.xml
+  python -m conformance report results --against results-of-last-year
+
+The page is made from results/verdict.json, which `judge --json` writes; if the records have changed
+since, or there is none, they are judged first. Exit code 1 if the verdict is FAIL or if anything
+fails that did not fail before.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", type=Path, metavar="FOLDER")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: FOLDER/report.html")
+    parser.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="an earlier results folder, or verdict.json"
+    )
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="Markdown for a pull request")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="JUnit XML for CI")
+    parser.add_argument("--badge", type=Path, metavar="FILE", help="an SVG for a README")
+    parser.add_argument("--changes", type=Path, metavar="FILE", help="--against as JSON")
+
+
+def run_report(options: argparse.Namespace) -> int:
+    progress = Progress(options.quiet)
+    verdict = current(options.results, progress)
+    changed = since = None
+    if options.against:
+        path = options.against
+        old = read_verdict(path) if path.is_file() else current(path, progress)
+        changed, since = changes(verdict, old), versions(verdict, old)
+    out = options.out or options.results / "report.html"
+    made = datetime.datetime.now(datetime.UTC).isoformat(" ", "minutes")
+    name = str(options.against or "")
+    write_text(out, render(verdict, made, name, changed, since))
+    written = [out]
+    for path, text in (
+        (options.summary, lambda: summary(verdict, changed)),
+        (options.junit, lambda: junit(verdict)),
+        (options.badge, lambda: badge(verdict)),
+    ):
+        if path:
+            write_text(path, text())
+            written.append(path)
+    if options.changes:
+        write_json(options.changes, [change.to_json() for change in changed or []])
+        written.append(options.changes)
+    for path in written:
+        progress.say(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+    print(verdict["sentence"])
+    for change in changed or []:
+        who = f"{change.implementation} ({change.device}, {change.dtype})"
+        print(f"{change.kind}: {who} {change.case}: {change.detail}")
+    worse = any(change.kind == FAILING for change in changed or [])
+    return EXIT_PASS if verdict["passed"] and not worse else EXIT_FAIL

@@ -1,0 +1,216 @@
+"""The page: one file that shows a verdict, without any request to a network."""
+
+import functools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from common.errors import printable
+from conformance.compare import RUNGS
+from conformance.deviations import load_deviations
+from conformance.report import charts
+from conformance.report.changes import Change
+from conformance.report.rows import SYMBOLS, WRONG, matrix, training_rows
+from conformance.table import replay_command
+from conformance.training_table import SYMBOLS as TRAINING_SYMBOLS
+from conformance.verdict import DECLARED, PASS, STRADDLE, UNSUPPORTED
+
+HERE = Path(__file__).parent
+
+MOST_SHOWN = 60
+"""So many failing and deviating cases are told in full; all of them are in the table of cases."""
+
+MOST_CHANGES = 500
+MOST_COLUMNS = 40
+"""A heat map of more steps is drawn up to here; a trace that long is wrong from early on."""
+
+
+def render(
+    verdict: dict[str, Any],
+    made: str,
+    against: str = "",
+    changed: list[Change] | None = None,
+    versions: list[tuple[str, str, str, str]] | None = None,
+) -> str:
+    """The page as HTML.
+
+    verdict: a verdict.json      made: when the page is made
+    against: the name of an earlier run; changed, versions: what changed since
+    """
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_harmless,
+    )
+    told = [r for r in verdict["results"] if r["status"] in (*WRONG, DECLARED)]
+    told.sort(key=lambda r: r["status"] == DECLARED)
+    return environment.get_template("page.html").render(
+        verdict=verdict,
+        made=made,
+        rungs=RUNGS,
+        symbols=SYMBOLS,
+        matrix=matrix(verdict),
+        told=told[:MOST_SHOWN],
+        untold=max(0, len(told) - MOST_SHOWN),
+        wrong=WRONG,
+        failing=sum(r["status"] in WRONG for r in told),
+        training=training_table(verdict),
+        titles=sorted({result["title"] for result in verdict["training"]}),
+        troubles=[r for r in verdict["training"] if r["status"] not in (PASS, UNSUPPORTED)],
+        predictions=predictions(verdict),
+        unsupported=unsupported(verdict),
+        deviations=deviations(verdict),
+        against=against,
+        changed=None if changed is None else changed[:MOST_CHANGES],
+        unchanged=0 if changed is None else max(0, len(changed) - MOST_CHANGES),
+        versions=versions or [],
+        replay=replay_command,
+        most_columns=MOST_COLUMNS,
+        heat_class=heat_class,
+        power=power,
+        # Drawn by page.js.
+        data=as_script(
+            {
+                "charts": {
+                    "errors": charts.errors(verdict),
+                    "curves": charts.curves(verdict),
+                    "strains": {"all": charts.strains(verdict)},
+                    "speeds": charts.speeds(verdict),
+                },
+                "rungs": RUNGS,
+                "cases": cases(verdict),
+            }
+        ),
+        vega=Markup(library()),
+        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+    )
+
+
+def _harmless(value: Any) -> Any:
+    """What came out of a file is shown in one line, without control characters; Jinja escapes it."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def as_script(value: Any) -> Markup:
+    """JSON that stands between script tags: nothing in it can close them."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+@functools.cache
+def library() -> str:
+    """Vega, Vega-Lite and vega-embed in one script, out of the pinned package vl-convert."""
+    return vl_convert.javascript_bundle().replace("</script", "<\\/script")
+
+
+def cases(verdict: dict[str, Any]) -> list[list[Any]]:
+    """A row of the table of cases for each result: implementation, device, dtype, case, status,
+    worst error in noise floors and its rung, ratios by rung, and what there is to say."""
+    rows = []
+    for result in verdict["results"]:
+        rungs = result["rungs"]
+        ratios = [_short(rungs[rung]["ratio"]) if rung in rungs else None for rung in RUNGS]
+        passed = [rung in rungs and rungs[rung]["passed"] == rungs[rung]["tensors"] for rung in RUNGS]
+        found = [(r, n) for r, n in zip(ratios[1:], RUNGS[1:], strict=True) if r is not None]
+        worst, rung = max(found, default=(None, ""))
+        said = [result["reason"], result["place"], result["why"]]
+        rows.append(
+            [
+                *(result[key] for key in ("implementation", "device", "dtype", "case", "status")),
+                worst,
+                rung,
+                ratios,
+                [int(p) for p in passed],
+                " · ".join(printable(part) for part in said if part),
+                replay_command(result),
+            ]
+        )
+    return rows
+
+
+def _short(ratio: float | None) -> float | None:
+    return None if ratio is None else float(f"{ratio:.4g}")
+
+
+def training_table(verdict: dict[str, Any]) -> list[tuple[tuple[str, str, str], list[Any]]]:
+    """Rows of the training matrix: who, and for every title kind, symbol, text; None if not run."""
+    titles = sorted({result["title"] for result in verdict["training"]})
+    return [
+        (row, [_training_cell(found.get(title)) for title in titles])
+        for row, found in training_rows(verdict)
+    ]
+
+
+def _training_cell(result: dict[str, Any] | None) -> tuple[str, str, str] | None:
+    if result is None:
+        return None
+    status = result["status"]
+    symbol = TRAINING_SYMBOLS.get(status, ("✗", ""))[0]
+    kind = {PASS: "pass", UNSUPPORTED: "none"}.get(status, "fail")
+    kind = "declared" if symbol in "△?" else kind
+    parts = []
+    if result["numerics"] == "lattice" and (status in (PASS, STRADDLE) or kind == "fail"):
+        parts.append(f"{result['agreed']}/{result['epochs']}")
+    if status != PASS:
+        parts.append(status)
+    if result["perplexity"] is not None:
+        parts.append(f"{result['perplexity']:.4g}")
+    return kind, symbol, " ".join(parts)
+
+
+def predictions(verdict: dict[str, Any]) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """By title, every prediction with those who made it."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for result in verdict["training"]:
+        if result["prediction"]:
+            who = found.setdefault(result["title"], {}).setdefault(result["prediction"], [])
+            who.append(charts.row_name(result, "numerics"))
+    return [(title, sorted(said.items())) for title, said in sorted(found.items())]
+
+
+def unsupported(verdict: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
+    """Who does not support what, why, and the cases."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for part, name in (("results", "case"), ("training", "title")):
+        for result in verdict[part]:
+            if result["status"] == UNSUPPORTED:
+                key = result["implementation"], result["reason"]
+                found.setdefault(key, {})[result[name]] = None
+    return [(*key, list(cases)) for key, cases in sorted(found.items())]
+
+
+def deviations(verdict: dict[str, Any]) -> list[tuple[dict[str, Any], int]]:
+    """The declared deviations of the frameworks that are in the verdict, with how many results each
+    excused, those that excused most first."""
+    there = {record["passport"].get("framework") for record in verdict["records"]}
+    used: dict[str, int] = {}
+    for result in verdict["results"]:
+        if result["status"] == DECLARED:
+            for name in result["reason"].split(", "):
+                used[name] = used.get(name, 0) + 1
+    found = [(d.fields, used.get(d.id, 0)) for d in load_deviations()]
+    found = [(fields, count) for fields, count in found if fields["framework"] in there or count]
+    return sorted(found, key=lambda pair: -pair[1])
+
+
+def power(error: float | None) -> str:
+    """An error in a cell of a heat map: its power of ten; 0 if it is exact, NaN if it is none."""
+    if error is None:
+        return "NaN"
+    return "0" if error == 0 else str(math.floor(math.log10(error))).replace("-", "−")
+
+
+def heat_class(error: float | None) -> str:
+    """A shade for every third power of ten, from h0, no more than rounding, to h5."""
+    if error is None:
+        return "h5"
+    levels = (1e-15, 1e-12, 1e-9, 1e-6, 1e-3)
+    return f"h{sum(error > level for level in levels)}"

@@ -1,0 +1,91 @@
+"""verdict.json: what the judge found, for everything that reads it later.
+
+Its format is published as verdict.schema.json (JSON Schema, draft 7). It names the records and runs
+it was made from with their digests, so that a report never shows a verdict on other files.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import fastjsonschema
+
+from common.errors import BadInput
+from common.files import read_json, write_json
+from conformance.judge import judge
+from conformance.judge_training import judge_training
+from conformance.progress import Progress
+from conformance.training import FOLDER
+from conformance.verdict import Verdict
+
+NAME = "verdict.json"
+SCHEMA = Path(__file__).with_name("verdict.schema.json")
+LONGEST_VALUE = 80
+
+
+def inputs(results: Path) -> dict[str, str]:
+    """The SHA-256 of every record.json and run.json in a results folder, by its path there."""
+    paths = [*results.glob("*/record.json"), *results.glob(f"{FOLDER}/*/*/run.json")]
+    whole = [p for p in sorted(paths) if not any(part.startswith(".") for part in p.parts[-3:])]
+    return {
+        path.relative_to(results).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in whole
+    }
+
+
+def judge_all(
+    results: Path,
+    progress: Progress,
+    expect: tuple[str, ...] = (),
+    cases: tuple[str, ...] = (),
+    training: bool = False,
+) -> Verdict:
+    """Judge records and training runs.
+
+    training: whether the expected backends must also have trained with the quick recipe
+    """
+    read = inputs(results)
+    verdict = judge(results, progress, expect, cases)
+    verdict.training = judge_training(results, expect if training else ())
+    verdict.expected, verdict.training_expected, verdict.inputs = [*expect], training, read
+    return verdict
+
+
+def current(results: Path, progress: Progress) -> dict[str, Any]:
+    """The verdict on what lies in a results folder: its verdict.json, or if that is missing, of
+    another version of the format, or about other files, a new one, which is stored there."""
+    path = results / NAME
+    expect, training = (), False
+    if path.exists():
+        try:
+            stored = read_verdict(path)
+        except BadInput as error:
+            progress.say(f"judging again: {error}")
+        else:
+            if stored["inputs"] == inputs(results):
+                return stored
+            progress.say(f"judging again: {path} is about other files")
+            expect, training = tuple(stored["expected"]), stored["training expected"]
+    verdict = judge_all(results, progress, expect, training=training).to_json()
+    write_json(path, verdict)
+    return json.loads(json.dumps(verdict))
+
+
+def read_verdict(path: Path) -> dict[str, Any]:
+    """A verdict.json; BadInput with the field at fault if it does not keep to the schema."""
+    value = read_json(path)
+    try:
+        _validator()(value)
+    except fastjsonschema.JsonSchemaValueException as error:
+        field = ".".join(map(str, error.path[1:])) or "verdict"
+        expected = error.message.removeprefix(error.name).strip().removeprefix("must ")
+        found = repr(error.value)
+        if len(found) > LONGEST_VALUE:
+            found = found[: LONGEST_VALUE - 1] + "…"
+        raise BadInput(path, field, f"to {expected}"[:LONGEST_VALUE], found) from None
+    return value
+
+
+def _validator() -> Any:
+    return fastjsonschema.compile(json.loads(SCHEMA.read_text(encoding="utf-8")))
