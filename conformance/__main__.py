@@ -1,15 +1,15 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: ``python -m conformance cases | record | train | judge | …``, see --help."""
 
 import argparse
-import functools
 import io
 import sys
 from pathlib import Path
 
+import argcomplete
 from rich.console import Console
 from rich.table import Table
 
-from backends.registry import MODULES
 from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.files import write_json, write_text
@@ -17,129 +17,14 @@ from conformance import certify, comparison, diagnose, ensemble, table, train, w
 from conformance.bench import bench
 from conformance.cases import find_case, material, select
 from conformance.given import gather
-from conformance.judge import judge
-from conformance.judge_training import judge_training
+from conformance.judging import judge_all
+from conformance.parser import make_parser
 from conformance.progress import WIDTH_OF_A_PIPE, Progress, results_console
-from conformance.record import CASE_LIMIT, DTYPES, Request, record
+from conformance.record import DTYPES, Request, record
+from conformance.report import command as report
 from conformance.verdict import Verdict
 
-EXAMPLES = """examples:
-  python -m conformance cases --random 3 --seed 7
-  python -m conformance record --backend pytorch --out results
-  python -m conformance record --backend pytorch --cases 'lstm-*' --dtype float64
-  python -m conformance record --backend mxnet --text timemachine
-  python -m conformance record --backend pytorch --weights mine.safetensors
-  python -m conformance train --backend pytorch --cell lstm --numerics lattice
-  python -m conformance train --backend mxnet --recipe d2l --text timemachine
-  python -m conformance judge results --expect pytorch mxnet --json results/verdict.json
-  python -m conformance certify --markdown docs/detecting-power.md
-  python -m conformance diagnose --weights mine.safetensors --layout keras --io io.safetensors
-  python -m conformance compare --cells rnn gru lstm --backends numpy --plot results/compare.svg
-  python -m conformance bench --backend pytorch
-"""
 INTERRUPTED = 130
-LONGEST_LIMIT = 86_400.0
-
-
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m conformance",
-        description="Do deep RNNs compute the same in every framework? Record, then judge.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    # record and judge share these: what is recorded there must be there to be judged, and
-    # ``tox -m conformance -- …`` hands the same options to both.
-    which = argparse.ArgumentParser(add_help=False)
-    which.add_argument("--cases", nargs="+", default=[], metavar="GLOB", help="default: all")
-    which.add_argument("--random", type=_count, default=0, metavar="N", help="generated cases")
-    which.add_argument("--seed", type=_count, default=0, metavar="S", help="of the generated cases")
-    which.add_argument(
-        "--text",
-        metavar="TEXT",
-        help="a file, 'timemachine' (downloaded), or 'sample' (the default, embedded)",
-    )
-    which.add_argument("--weights", type=Path, metavar="FILE", help="add a case with these weights")
-    which.add_argument("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES))
-    quiet = argparse.ArgumentParser(add_help=False)
-    quiet.add_argument("--quiet", action="store_true", help="no progress")
-
-    # A subparser does not take this over: ``--case`` would stand for ``--cases``.
-    add = functools.partial(commands.add_parser, allow_abbrev=False)
-    add("cases", parents=[which], help="list the cases")
-
-    recorder = add("record", parents=[which, quiet], help="run one backend")
-    recorder.add_argument("--backend", required=True, metavar="NAME", help=", ".join(MODULES))
-    recorder.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    recorder.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER")
-    recorder.add_argument(
-        "--limit", type=_seconds, default=CASE_LIMIT, metavar="SECONDS", help="per case"
-    )
-    recorder.add_argument(
-        "--threads",
-        type=_positive,
-        default=1,
-        metavar="N",
-        help="default 1: cases are small, and backends that run side by side slow one another down",
-    )
-
-    trainer = add("train", parents=[quiet], help="train with one backend")
-    train.add_arguments(trainer)
-
-    judger = add("judge", parents=[which, quiet], help="compare the records")
-    judger.add_argument("results", type=Path, metavar="FOLDER")
-    judger.add_argument("--expect", nargs="+", default=[], metavar="BACKEND", help="must be there")
-    judger.add_argument(
-        "--training",
-        action="store_true",
-        help="the expected backends must also have trained with the quick recipe",
-    )
-    judger.add_argument("--json", type=Path, metavar="FILE", help="write the verdict")
-    judger.add_argument("--svg", type=Path, metavar="FILE", help="write the table as a picture")
-    judger.add_argument("--readme", type=Path, metavar="FILE", help="replace its results table")
-
-    witness.add_arguments(add("witness", parents=[quiet], help="store what frameworks agree on"))
-
-    ensemble.add_arguments(
-        add("ensemble", parents=[quiet], help="store or measure reference ensembles")
-    )
-    certify.add_arguments(
-        add("certify", parents=[quiet], help="every case against every wrong convention")
-    )
-    diagnose.add_arguments(
-        add("diagnose", parents=[quiet], help="which conventions does a model of yours follow?")
-    )
-    comparer = add("compare", parents=[quiet], help="train cells or texts, and compare them")
-    comparison.add_arguments(comparer)
-
-    bencher = add("bench", parents=[quiet], help="measure speed as ratios")
-    bencher.add_argument("--backend", metavar="NAME", help="default: all in this environment")
-    return parser
-
-
-def _count(value: str) -> int:
-    if not value.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, found {value!r}")
-    return int(value)
-
-
-def _positive(value: str) -> int:
-    if (number := _count(value)) < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, found {value!r}")
-    return number
-
-
-def _seconds(value: str) -> float:
-    try:
-        if 0 < (number := float(value)) <= LONGEST_LIMIT:
-            return number
-    except ValueError:
-        pass
-    expected = f"a number above 0 and up to {LONGEST_LIMIT:g}"
-    raise argparse.ArgumentTypeError(f"expected {expected}, found {value!r}")
 
 
 def list_cases(options: argparse.Namespace) -> int:
@@ -196,9 +81,8 @@ def run_judge(options: argparse.Namespace) -> int:
     weights = options.weights is not None
     names = select(options.cases, options.random, options.seed, weights) if asked else []
     progress = Progress(options.quiet)
-    verdict = judge(options.results, progress, tuple(options.expect), tuple(names))
-    trained = tuple(options.expect) if options.training else ()
-    verdict.training = judge_training(options.results, trained)
+    expect = tuple(options.expect)
+    verdict = judge_all(options.results, progress, expect, tuple(names), options.training)
     if options.text or weights:
         _check_given(options, verdict)
     table.show(verdict, results_console())
@@ -239,7 +123,9 @@ def update_readme(path: Path, results: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    argcomplete.autocomplete(parser)  # ends the process if it is a shell that asks
+    options = parser.parse_args(arguments)
     commands = {
         "cases": list_cases,
         "record": run_record,
@@ -250,6 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
         "certify": certify.run_certify,
         "compare": comparison.run_compare,
         "diagnose": diagnose.run_diagnose,
+        "report": report.run_report,
         "bench": bench,
     }
     try:

@@ -22,6 +22,7 @@ from common.parameters import initialise, zero_state
 from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
 from conformance.progress import Progress, results_console
+from conformance.report.bench import bench_report
 from conformance.trainee import LOOKAHEAD
 
 T, N, Q, H, L = 35, 32, 28, 256, 2
@@ -192,6 +193,9 @@ def lattice_race(backend: str, implementation: str) -> Race:
 def bench(options: argparse.Namespace) -> int:
     """Measure one backend, or all that this environment has, and print the ratios."""
     progress = Progress(options.quiet)
+    if options.report:
+        results_console().print(bench_report(progress))
+        return EXIT_PASS
     names = [registry.check_name(options.backend)] if options.backend else list(registry.MODULES)
     rows = Table(title="Time as a ratio within one run, at the seed's sizes, float32")
     for column in ("measured", "against", "ratio", "range", "wanted", "tokens/s"):

@@ -122,9 +122,8 @@ class CurveTest:
     def strain(self) -> float:
         """How far the value lies from the middle of the interval; 1 at its ends."""
         half = (self.high - self.low) / 2
-        if not half:  # a single number is accepted
-            return 0.0 if self.passed else math.inf
-        return abs(self.value - self.low - half) / half
+        distance = abs(self.value - self.low - half)
+        return distance / half if half else 0.0 if self.passed else math.inf
 
     def __str__(self) -> str:
         between = f"{self.low:.9g} to {self.high:.9g}"

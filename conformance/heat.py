@@ -20,14 +20,18 @@ class Heat:
     errors: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values: an error that is not finite is null. Three digits are enough to look at."""
-        cells = [[float(f"{e:.3g}") if np.isfinite(e) else None for e in row] for row in self.errors]
+        """As JSON values, with three digits; an error that is not finite is null."""
+        cells = [[_short(error) for error in row] for row in self.errors]
         return {
             "title": self.title,
             "rows": self.rows,
             "columns": self.columns,
             "errors": cells,
         }
+
+
+def _short(error: float) -> float | None:
+    return float(f"{error:.3g}") if np.isfinite(error) else None
 
 
 def heat(got: Arrays, wanted: Arrays, states: tuple[str, ...]) -> list[Heat]:

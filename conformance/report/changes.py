@@ -69,9 +69,7 @@ def _counterpart(row: Row, now: set[Row], before: set[Row]) -> Row | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _change(
-    row: Row, name: str, new: dict[str, Any], old: dict[str, Any] | None
-) -> list[Change]:
+def _change(row: Row, name: str, new: dict[str, Any], old: dict[str, Any] | None) -> list[Change]:
     status = new["status"]
     if old is None:
         kind = FAILING if status in WRONG else NEW

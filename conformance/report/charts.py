@@ -20,6 +20,11 @@ LOWEST = 2.0**-6
 """Errors below this many noise floors, exact ones among them, are drawn in the leftmost column."""
 
 BINS_PER_DOUBLING = 2
+LABEL = "datum.value < 1000 ? format(datum.value, '~g') : format(datum.value, '.0e')"
+
+NARROWEST = 1.2
+"""Of the curves, in pixels."""
+
 MOST_POINTS = 200
 """Of a longer curve every n-th epoch is drawn."""
 
@@ -73,7 +78,7 @@ def _error_chart(rung: str, bins: dict[tuple[str, int], dict[str, Any]]) -> Spec
         "field": "from",
         "type": "quantitative",
         "scale": {"type": "log", "nice": False},
-        "axis": {"format": "~g", "tickCount": 8, "labelOverlap": True},
+        "axis": {"labelExpr": LABEL, "tickCount": 8, "labelOverlap": True},
         "title": "error in noise floors",
     }
     count = {"field": "cases", "type": "quantitative", "scale": {"scheme": "blues"}}
@@ -131,6 +136,8 @@ def _curve_chart(results: list[dict[str, Any]]) -> Spec:
         if perplexity is not None and _drawn(epoch, len(result["curve"]))
     ]
     names = list(dict.fromkeys(value["run"] for value in values))
+    for value in values:
+        value["width"] = NARROWEST + (len(names) - 1 - names.index(value["run"]))
     encoding = {
         "x": {"field": "epoch", "type": "quantitative", "axis": {"tickMinStep": 1}},
         "y": {
@@ -143,15 +150,11 @@ def _curve_chart(results: list[dict[str, Any]]) -> Spec:
             "field": "run",
             "type": "nominal",
             "scale": {"domain": names, "range": COLOURS},
-            "legend": {"orient": "bottom", "columns": 1, "labelLimit": 260, "title": None},
+            "legend": {"orient": "bottom", "columns": 1, "labelLimit": 260, "title": None}
+            | {"symbolType": "square", "symbolSize": 80, "symbolStrokeWidth": 0},
         },
         # Curves lie on one another: those below are broader, so that all of them are seen.
-        "strokeWidth": {
-            "field": "run",
-            "type": "nominal",
-            "scale": {"domain": names, "range": [1.5 * (i + 1) for i in range(len(names))][::-1]},
-            "legend": None,
-        },
+        "strokeWidth": {"field": "width", "type": "quantitative", "scale": None},
         "opacity": {"condition": {"param": "chosen", "value": 1}, "value": 0.08},
         "tooltip": [
             {"field": "run"},
@@ -161,7 +164,7 @@ def _curve_chart(results: list[dict[str, Any]]) -> Spec:
     }
     return {
         **across(values, 280),
-        "mark": {"type": "line", "point": {"size": 12}},
+        "mark": {"type": "line", "tooltip": True},
         "params": [
             {"name": "chosen", "select": {"type": "point", "fields": ["run"]}, "bind": "legend"},
             {**ZOOM, "select": "interval"},

@@ -4,19 +4,13 @@ import argparse
 import datetime
 from pathlib import Path
 
-from common.errors import EXIT_FAIL, EXIT_PASS
+from common.errors import EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.files import write_json, write_text
 from conformance.progress import Progress
 from conformance.report.changes import FAILING, changes, versions
 from conformance.report.formats import badge, junit, summary
-from conformance.report.page import render
-from conformance.report.verdict_file import current, read_verdict
 
-EXAMPLES = """examples:
-  python -m conformance report results
-  python -m conformance report results --out page.html --summary comment.md --junit junit.xml
-  python -m conformance report results --against results-of-last-year
-
+ABOUT = """
 The page is made from results/verdict.json, which `judge --json` writes; if the records have changed
 since, or there is none, they are judged first. Exit code 1 if the verdict is FAIL or if anything
 fails that did not fail before.
@@ -36,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_report(options: argparse.Namespace) -> int:
+    # Not every environment has what the page is made with.
+    try:
+        from conformance.report.page import render
+        from conformance.report.verdict_file import current, read_verdict
+    except ModuleNotFoundError as error:
+        expected = "the packages of requirements/report.txt"
+        raise BadInput("report", error.name or "", expected, "not installed") from None
     progress = Progress(options.quiet)
     verdict = current(options.results, progress)
     changed = since = None
@@ -61,9 +62,9 @@ def run_report(options: argparse.Namespace) -> int:
         written.append(options.changes)
     for path in written:
         progress.say(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
-    print(verdict["sentence"])
+    print(printable(verdict["sentence"]))
     for change in changed or []:
         who = f"{change.implementation} ({change.device}, {change.dtype})"
-        print(f"{change.kind}: {who} {change.case}: {change.detail}")
+        print(printable(f"{change.kind}: {who} {change.case}: {change.detail}"))
     worse = any(change.kind == FAILING for change in changed or [])
     return EXIT_PASS if verdict["passed"] and not worse else EXIT_FAIL

@@ -15,6 +15,7 @@ function element(name, text = "", attributes = {}) {
 // Charts -----------------------------------------------------------------------------------------
 
 const drawn = {};
+const LONGEST = 40; // of a choice, in characters: a phone is no broader
 
 async function draw(name, which) {
   const spec = data.charts[name][which];
@@ -48,7 +49,10 @@ function charts() {
     const choices = Object.keys(data.charts[name]);
     const pick = byId(`pick-${name}`);
     if (pick && !pick.options.length) {
-      for (const choice of choices) pick.append(element("option", choice, { value: choice }));
+      for (const choice of choices) {
+        const label = choice.length > LONGEST ? `${choice.slice(0, LONGEST)}…` : choice;
+        pick.append(element("option", label, { value: choice }));
+      }
       pick.addEventListener("change", () => draw(name, pick.value));
     }
     draw(name, pick?.value ?? choices[0]).catch((error) => console.error(name, error));
@@ -81,7 +85,11 @@ function found() {
   return rows;
 }
 
-const times = (ratio) => (ratio === null ? "" : `${Number(ratio.toPrecision(3))}×`);
+function times(ratio) {
+  if (ratio === null) return "";
+  return ratio < 1000 ? `${Number(ratio.toPrecision(3))}×` : `${ratio.toExponential(0)}×`;
+}
+
 const SYMBOLS = { pass: "✓", "declared deviation": "△", unsupported: "–" };
 const symbol = (status) => SYMBOLS[status] ?? "✗";
 
@@ -142,11 +150,11 @@ function showCase(name) {
       line.append(element("th", row[IMPLEMENTATION] + device, { scope: "row" }));
       line.append(element("td", row[DTYPE]), element("td", `${symbol(row[STATUS])} ${row[STATUS]}`));
       row[RATIOS].forEach((ratio, i) => {
-        const mark = row[PASSED][i] ? "✓" : ratio === null && !row[SAID] ? "–" : "✗";
-        const reached = ratio !== null || row[PASSED][i];
-        line.append(element("td", reached ? `${mark} ${times(ratio)}` : "–"));
+        const outcome = row[PASSED][i]; // null: the rung was not reached
+        const mark = outcome ? "✓" : "✗";
+        line.append(element("td", outcome === null ? "–" : `${mark} ${times(ratio)}`));
       });
-      line.append(element("td", row[SAID]));
+      line.append(element("td", row[SAID], { class: "wrap" }));
       body.append(line);
     }
     table.append(element("caption", "Errors in noise floors, rung by rung"), thead, body);

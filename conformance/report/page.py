@@ -95,14 +95,23 @@ def render(
 
 
 def _harmless(value: Any) -> Any:
-    """What came out of a file is shown in one line, without control characters; Jinja escapes it."""
+    """What came out of a file, in one line and without control characters; Jinja escapes it."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def as_script(value: Any) -> Markup:
     """JSON that stands between script tags: nothing in it can close them."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_clean(value), allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _clean(value: Any) -> Any:
+    """JSON values without a control character in any text."""
+    if isinstance(value, dict):
+        return {printable(key): _clean(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(part) for part in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 @functools.cache
@@ -113,12 +122,15 @@ def library() -> str:
 
 def cases(verdict: dict[str, Any]) -> list[list[Any]]:
     """A row of the table of cases for each result: implementation, device, dtype, case, status,
-    worst error in noise floors and its rung, ratios by rung, and what there is to say."""
+    worst error in noise floors and its rung, ratios by rung, whether each rung passed (null: it was
+    not reached), what there is to say, and the command that records it again."""
     rows = []
     for result in verdict["results"]:
         rungs = result["rungs"]
-        ratios = [_short(rungs[rung]["ratio"]) if rung in rungs else None for rung in RUNGS]
-        passed = [rung in rungs and rungs[rung]["passed"] == rungs[rung]["tensors"] for rung in RUNGS]
+        # Weights are exact or wrong, in no multiple of anything.
+        judged = [rung if rung in rungs and rung != "weights" else None for rung in RUNGS]
+        ratios = [_short(rungs[rung]["ratio"]) if rung else None for rung in judged]
+        passed = [_passed(rungs[rung]) if rung in rungs else None for rung in RUNGS]
         found = [(r, n) for r, n in zip(ratios[1:], RUNGS[1:], strict=True) if r is not None]
         worst, rung = max(found, default=(None, ""))
         said = [result["reason"], result["place"], result["why"]]
@@ -128,12 +140,16 @@ def cases(verdict: dict[str, Any]) -> list[list[Any]]:
                 worst,
                 rung,
                 ratios,
-                [int(p) for p in passed],
+                passed,
                 " · ".join(printable(part) for part in said if part),
                 replay_command(result),
             ]
         )
     return rows
+
+
+def _passed(found: dict[str, Any]) -> int:
+    return int(found["passed"] == found["tensors"])
 
 
 def _short(ratio: float | None) -> float | None:

@@ -80,9 +80,9 @@ def _count(cell: Cell, result: dict[str, Any], found: dict[str, Any]) -> None:
         cell.kind = "declared" if cell.kind != "fail" else "fail"
     else:
         cell.kind = "fail"
-    if not cell.exact and found["ratio"] is not None:
-        if cell.ratio is None or found["ratio"] > cell.ratio:
-            cell.ratio, cell.case = found["ratio"], result["case"]
+    worst = -1.0 if cell.ratio is None else cell.ratio
+    if not cell.exact and found["ratio"] is not None and found["ratio"] > worst:
+        cell.ratio, cell.case = found["ratio"], result["case"]
 
 
 def training_rows(

@@ -4,7 +4,6 @@ Its format is published as verdict.schema.json (JSON Schema, draft 7). It names 
 it was made from with their digests, so that a report never shows a verdict on other files.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,43 +12,12 @@ import fastjsonschema
 
 from common.errors import BadInput
 from common.files import read_json, write_json
-from conformance.judge import judge
-from conformance.judge_training import judge_training
+from conformance.judging import inputs, judge_all
 from conformance.progress import Progress
-from conformance.training import FOLDER
-from conformance.verdict import Verdict
 
 NAME = "verdict.json"
 SCHEMA = Path(__file__).with_name("verdict.schema.json")
 LONGEST_VALUE = 80
-
-
-def inputs(results: Path) -> dict[str, str]:
-    """The SHA-256 of every record.json and run.json in a results folder, by its path there."""
-    paths = [*results.glob("*/record.json"), *results.glob(f"{FOLDER}/*/*/run.json")]
-    whole = [p for p in sorted(paths) if not any(part.startswith(".") for part in p.parts[-3:])]
-    return {
-        path.relative_to(results).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in whole
-    }
-
-
-def judge_all(
-    results: Path,
-    progress: Progress,
-    expect: tuple[str, ...] = (),
-    cases: tuple[str, ...] = (),
-    training: bool = False,
-) -> Verdict:
-    """Judge records and training runs.
-
-    training: whether the expected backends must also have trained with the quick recipe
-    """
-    read = inputs(results)
-    verdict = judge(results, progress, expect, cases)
-    verdict.training = judge_training(results, expect if training else ())
-    verdict.expected, verdict.training_expected, verdict.inputs = [*expect], training, read
-    return verdict
 
 
 def current(results: Path, progress: Progress) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
-from conformance.__main__ import EXAMPLES, main, make_parser, update_readme
+from conformance.__main__ import main, update_readme
+from conformance.parser import EXAMPLES, make_parser
 from conformance.cases import TEXT_CASES
 from conformance.progress import WIDTH_OF_A_PIPE
 from tests.conformance.helpers import (
@@ -214,3 +215,50 @@ def test_a_readme_that_cannot_be_used_is_one_line(content, out, tmp_path, capsys
     assert judge(out, "--quiet", "--readme", str(path)) == EXIT_BAD_INPUT
     assert str(path) in assert_one_line(capsys.readouterr().err)
     assert (path.read_bytes() if path.exists() else None) == content
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example(
+    command: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    examples = capsys.readouterr().out.partition("examples:")[2]
+    assert f"python -m conformance {command}" in examples
+
+
+def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    """As argcomplete's hook in bash and zsh asks, which finds the mark in the file's beginning."""
+    source = Path(sys.modules["conformance.__main__"].__file__)
+    assert "PYTHON_ARGCOMPLETE_OK" in source.read_text(encoding="utf-8")[:1024]
+    for line, wanted in (
+        ("conformance rep", {"report"}),
+        ("conformance judge results --re", {"--readme"}),
+        ("conformance train --cell l", {"lstm"}),
+    ):
+        told = tmp_path / "told"
+        asked = {
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_STDOUT_FILENAME": str(told),
+            "_ARGCOMPLETE_IFS": "\n",
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+        }
+        run = [sys.executable, "-m", "conformance"]
+        subprocess.run(run, env=os.environ | asked, cwd=ROOT, check=False, timeout=60)
+        assert {word.strip() for word in told.read_text().splitlines()} == wanted
+
+
+@pytest.mark.parametrize(("setting", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_no_color_is_respected(setting: dict[str, str], coloured: bool, sample: object) -> None:
+    """On a terminal, which FORCE_COLOR stands for, a table has colours or at least bold headings."""
+    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | setting
+    command = [sys.executable, "-m", "conformance", "cases", "--cases", "lstm-L2"]
+    done = subprocess.run(
+        command, env=environment | {"FORCE_COLOR": "1"}, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    colours = re.findall("\x1b\\[[0-9;]*3[0-7]m", done.stdout)
+    assert "lstm-L2" in done.stdout
+    assert bool(colours) == False or coloured

@@ -14,7 +14,7 @@ from common.recipe import RECIPES, Recipe
 from common.spec import ModelSpec
 from common.weights import load_weights
 from conformance import train as command
-from conformance.__main__ import make_parser
+from conformance.parser import make_parser
 from conformance.child import Child
 from conformance.given import load_given
 from conformance.training import perplexity
