@@ -21,6 +21,9 @@ FRAMEWORKS = {
 }
 """What each backend may import beside NumPy, and nothing else may."""
 
+REPORT = {"fastjsonschema", "jinja2", "markupsafe", "playwright", "vl_convert"}
+"""What conformance/report/ alone imports."""
+
 ALL_FRAMEWORKS = {"torch", "mxnet", "tensorflow", "keras", "jax", "flax"}
 COMPARATORS = re.compile(r"(assert_)?(all_?close|is_?close|array_(almost_)?equal\w*)|approx")
 COMPARED = ("equations", "layers", "training")
@@ -161,7 +164,23 @@ def test_conformance_imports_a_backend_only_through_the_registry():
     allowed = ("backends.registry", "backends.protocol")
     assert found - {"backends"} == {name for name in found if name.startswith(allowed)}
     others = {name.split(".")[0] for name in imported} - sys.stdlib_module_names
-    assert others == {"backends", "common", "conformance", "numpy", "rich", "threadpoolctl"}
+    own = {"backends", "common", "conformance"}
+    assert others == own | {"numpy", "rich", "threadpoolctl", "argcomplete"} | REPORT
+
+
+def test_what_the_report_is_made_with_is_imported_by_it_alone():
+    """And only when it is asked for: not every environment has these packages."""
+    for path in sources("conformance", "common"):
+        if path.parent.name != "report":
+            assert not roots(tree_of(path)) & REPORT, path
+    for path in ("command", "bench", "changes", "formats", "rows"):
+        module = tree_of(ROOT / "conformance" / "report" / f"{path}.py")
+        assert not {name for node in module.body for name in roots_of_line(node)} & REPORT, path
+
+
+def roots_of_line(node: ast.stmt) -> set[str]:
+    """What a statement at the top of a module imports; functions import later."""
+    return roots(node) if isinstance(node, (ast.Import, ast.ImportFrom)) else set()
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -15,7 +15,7 @@ function element(name, text = "", attributes = {}) {
 // Charts -----------------------------------------------------------------------------------------
 
 const drawn = {};
-const LONGEST = 40; // of a choice, in characters: a phone is no broader
+const LONGEST = 30; // of a choice, in characters: a phone is no broader
 
 async function draw(name, which) {
   const spec = data.charts[name][which];

@@ -9,8 +9,8 @@ import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
 from conformance.__main__ import main, update_readme
-from conformance.parser import EXAMPLES, make_parser
 from conformance.cases import TEXT_CASES
+from conformance.parser import EXAMPLES, make_parser
 from conformance.progress import WIDTH_OF_A_PIPE
 from tests.conformance.helpers import (
     CASES,
@@ -25,7 +25,7 @@ from tests.conformance.helpers import (
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     *("cases", "record", "train", "judge", "witness", "ensemble", "certify", "diagnose"),
-    *("compare", "bench"),
+    *("compare", "report", "bench"),
 )
 
 
@@ -250,15 +250,17 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
         assert {word.strip() for word in told.read_text().splitlines()} == wanted
 
 
-@pytest.mark.parametrize(("setting", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_no_color_is_respected(setting: dict[str, str], coloured: bool, sample: object) -> None:
-    """On a terminal, which FORCE_COLOR stands for, a table has colours or at least bold headings."""
-    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | setting
-    command = [sys.executable, "-m", "conformance", "cases", "--cases", "lstm-L2"]
-    done = subprocess.run(
-        command, env=environment | {"FORCE_COLOR": "1"}, cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0
-    colours = re.findall("\x1b\\[[0-9;]*3[0-7]m", done.stdout)
-    assert "lstm-L2" in done.stdout
-    assert bool(colours) == False or coloured
+def test_no_color_is_respected(tmp_path: Path) -> None:
+    """FORCE_COLOR stands for a terminal; the verdict's sentence is green there."""
+    assert record(tmp_path / "results", cases=("lstm-L2",)) == EXIT_PASS
+    known = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    command = [sys.executable, "-m", "conformance", "judge", str(tmp_path / "results")]
+    coloured = []
+    for setting in ({}, {"NO_COLOR": "1"}):
+        environment = known | {"FORCE_COLOR": "1"} | setting
+        done = subprocess.run(
+            command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert "PASS: 1 implementation" in done.stdout
+        coloured.append("\x1b[1;32m" in done.stdout or "\x1b[32m" in done.stdout)
+    assert coloured == [True, False]

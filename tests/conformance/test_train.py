@@ -14,9 +14,9 @@ from common.recipe import RECIPES, Recipe
 from common.spec import ModelSpec
 from common.weights import load_weights
 from conformance import train as command
-from conformance.parser import make_parser
 from conformance.child import Child
 from conformance.given import load_given
+from conformance.parser import make_parser
 from conformance.training import perplexity
 from tests.conformance.training_helpers import EPOCHS, content, folder_of, run_in, train
 

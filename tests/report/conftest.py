@@ -12,8 +12,6 @@ from conformance.__main__ import main
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytest.importorskip("vl_convert", reason="needs the packages of requirements/report.txt")
-
 CASES = ("lstm-L2", "gru-before-L1")
 
 

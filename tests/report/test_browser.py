@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+pytest.importorskip("vl_convert", reason="needs the packages of requirements/report.txt")
+
 from conformance.report.page import render
 from conformance.report.verdict_file import read_verdict
 from tests.report.helpers import failing, hostile, result, run, verdict

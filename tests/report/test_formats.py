@@ -119,6 +119,7 @@ def test_versions_that_changed_are_told() -> None:
 def test_the_command_compares_two_folders(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
+    pytest.importorskip("vl_convert", reason="needs the packages of requirements/report.txt")
     old = tmp_path / "old.json"
     text = (results / "verdict.json").read_text(encoding="utf-8")
     old.write_text(text, encoding="utf-8")
