@@ -10,6 +10,7 @@ MODULES = {
     "pytorch": "backends.pytorch",
     "mxnet": "backends.mxnet",
     "tensorflow": "backends.tensorflow",
+    "jax": "backends.jax",
 }
 
 

@@ -1,0 +1,83 @@
+"""The JAX backend, and the tiers of a GPU: what the float32 nets and models do otherwise."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from backends.jax import layers
+from backends.jax.bare import bare, bare_loop, d2l_loop
+from backends.jax.equations import Equations
+from backends.jax.layers import Layers
+from backends.jax.runtime import DTYPES, TIERS, find_device, passport, read_as_factor, tf32
+from backends.jax.training import Model, Trainer
+from common.parameters import Arrays
+from common.recipe import Recipe
+from common.spec import ModelSpec
+
+__all__ = ["IMPLEMENTATIONS", "bare", "bare_loop", "d2l_loop", "implementation", "passport"]
+
+IMPLEMENTATIONS = ("equations", "layers")
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """``jax:equations`` or ``jax:layers`` on one device in one dtype.
+
+    tier: "tf32" or "mixed", whose arrays are float32; None if dtype says it all
+    """
+
+    net: type[Equations] | type[Layers]
+    device: jax.Device
+    dtype: jnp.dtype
+    tier: str | None = None
+
+    def unsupported(self, spec: ModelSpec) -> str | None:
+        return layers.unsupported(spec) if self.net is Layers else None
+
+    def model(self, spec: ModelSpec, params: Arrays) -> Model:
+        placed = {
+            name: jax.device_put(array.astype(self.dtype), self.device)
+            for name, array in params.items()
+        }
+        net = MIXED[self.net] if self.tier == "mixed" else self.net
+        model = Tf32Model if self.tier == "tf32" else Model
+        return model(net(spec, placed), self.device, self.dtype)
+
+
+def implementation(name: str, device: str, dtype: str) -> Implementation:
+    net = {"equations": Equations, "layers": Layers}[name]
+    found = find_device(device, dtype)
+    if dtype in TIERS:
+        return Implementation(net, found, DTYPES["float32"], dtype)
+    return Implementation(net, found, DTYPES[dtype])
+
+
+class Tf32Trainer(Trainer):
+    step = tf32()(Trainer.step)
+
+
+class Tf32Model(Model):
+    """A model for which TF32 is on while it is compiled and computes, forward and backward."""
+
+    outputs = tf32()(Model.outputs)
+    forward = tf32()(Model.forward)
+    loss_and_gradients = tf32()(Model.loss_and_gradients)
+
+    def trainer(self, recipe: Recipe, state: Arrays) -> Trainer:
+        return Tf32Trainer(self, recipe, state)
+
+
+class MixedEquations(Equations):
+    """The equations with bfloat16 products; sums, gates, state, O and loss are float32."""
+
+    read = staticmethod(read_as_factor)
+
+
+class MixedLayers(Layers):
+    """Flax's layers in bfloat16 over float32 weights; what they return is cast back to float32."""
+
+    policy = jnp.bfloat16
+
+
+MIXED = {Equations: MixedEquations, Layers: MixedLayers}

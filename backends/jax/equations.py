@@ -1,0 +1,158 @@
+"""The equations of common/EQUATIONS.md in JAX, op by op, differentiated by jax.grad.
+
+A layer's loop over time is ``lax.scan``, which XLA compiles as one loop. The products with the
+inputs need no state, so they are made before the loop, for all steps at once:
+A_g = X W_xg + b_g for every gate g.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.nn import relu, sigmoid
+from jax.numpy import tanh
+
+from backends.jax.runtime import to_array
+from common.parameters import GATES, layer_parameters, parameter_shapes
+from common.spec import ModelSpec
+
+State = dict[str, Array]
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "tanh": tanh,
+    "relu": relu,
+    "sigmoid": sigmoid,
+    "identity": lambda a: a,
+}
+
+
+def input_products(spec: ModelSpec, p: State, X: Array) -> State:
+    """A_g = X W_xg + b_g, of all steps and by gate; the reset-after GRU's candidate takes b_xh.
+
+    X: (T, n, d or h)   returns A_g: (T, n, h) each
+    """
+    biases = {gate: f"b_{gate}" for gate in GATES[spec.cell]}
+    if spec.reset == "after":
+        biases["h"] = "b_xh"
+    return {gate: X @ p[f"W_x{gate}"] + p[bias] for gate, bias in biases.items()}
+
+
+def rnn_step(p: State, phi: str, A: State, H: Array) -> Array:
+    """H' = φ(X W_xh + H W_hh + b_h)   (RNN-1)
+
+    A: X W_xh + b_h, (n, h)   H: (n, h)   returns H': (n, h)
+    """
+    return ACTIVATIONS[phi](A["h"] + H @ p["W_hh"])
+
+
+def gru_step(p: State, reset: str, A: State, H: Array) -> Array:
+    """z  = σ(X W_xz + H W_hz + b_z)                 (GRU-1)
+    r  = σ(X W_xr + H W_hr + b_r)                    (GRU-2)
+    H̃  = tanh(X W_xh + b_xh + r ⊙ (H W_hh + b_hh))  (GRU-3a, reset after)
+    H̃  = tanh(X W_xh + (r ⊙ H) W_hh + b_h)          (GRU-3b, reset before)
+    H' = z ⊙ H + (1 − z) ⊙ H̃                        (GRU-4)
+
+    A: X W_xg and the bias beside it, (n, h) for each gate   H: (n, h)   returns H': (n, h)
+    """
+    z = sigmoid(A["z"] + H @ p["W_hz"])
+    r = sigmoid(A["r"] + H @ p["W_hr"])
+    if reset == "after":
+        candidate = tanh(A["h"] + r * (H @ p["W_hh"] + p["b_hh"]))
+    else:
+        candidate = tanh(A["h"] + (r * H) @ p["W_hh"])
+    return z * H + (1 - z) * candidate
+
+
+def lstm_step(p: State, A: State, H: Array, C: Array) -> tuple[Array, Array]:
+    """i  = σ(X W_xi + H W_hi + b_i)      (LSTM-1)
+    f  = σ(X W_xf + H W_hf + b_f)         (LSTM-2)
+    o  = σ(X W_xo + H W_ho + b_o)         (LSTM-3)
+    C̃  = tanh(X W_xc + H W_hc + b_c)     (LSTM-4)
+    C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
+    H' = o ⊙ tanh(C')                     (LSTM-6)
+
+    A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h)
+    """
+    i = sigmoid(A["i"] + H @ p["W_hi"])
+    f = sigmoid(A["f"] + H @ p["W_hf"])
+    o = sigmoid(A["o"] + H @ p["W_ho"])
+    candidate = tanh(A["c"] + H @ p["W_hc"])
+    C = f * C + i * candidate
+    return o * tanh(C), C
+
+
+def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) -> State:
+    """One step of layer 1 … L, whichever cell it is; each part of the state is (n, h)."""
+    if spec.cell == "rnn":
+        return {"H": rnn_step(p, spec.activations[layer - 1], A, state["H"])}
+    if spec.cell == "gru":
+        return {"H": gru_step(p, spec.reset, A, state["H"])}
+    H, C = lstm_step(p, A, state["H"], state["C"])
+    return {"H": H, "C": C}
+
+
+def cross_entropy(O: Array, Y: Array) -> Array:
+    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
+    shifted = O - lax.stop_gradient(O.max(axis=-1, keepdims=True))
+    chosen = jnp.take_along_axis(shifted, Y[..., None], axis=-1)[..., 0]
+    return (jnp.log(jnp.exp(shifted).sum(axis=-1)) - chosen).mean()
+
+
+class Equations:
+    """The stack of layers, and the parameters that it starts with, under their canonical names.
+
+    H^(0) = X;  H_t^(l) = step of layer l;  O_t = H_t^(L) W_hq + b_q   (STACK-1, OUT-1)
+    """
+
+    read = staticmethod(lambda value: value)
+    """How a parameter is read; in mixed precision, otherwise."""
+
+    def __init__(self, spec: ModelSpec, params: State) -> None:
+        self.spec, self.params = spec, params
+
+    def __call__(self, params: State, X: Array, state: State) -> tuple[Array, State]:
+        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
+        last, trace = self.steps(params, X, state)
+        return trace["H"][-1] @ self.read(params["output.W_hq"]) + params["output.b_q"], last
+
+    def steps(self, params: State, X: Array, state: State) -> tuple[State, dict[str, list[Array]]]:
+        """The last state, and the state of every layer, (T, n, h) for each part, after every step.
+
+        What is not used of it, XLA does not compute.
+        """
+        last, trace, H = [], {part: [] for part in state}, X
+        for layer in range(1, self.spec.L + 1):
+            p = {name: self.read(w) for name, w in layer_parameters(params, layer).items()}
+
+            def step(now: State, A: State, layer: int = layer, p: State = p) -> tuple[State, State]:
+                now = layer_step(self.spec, layer, p, A, now)
+                return now, now
+
+            start = {part: array[layer - 1] for part, array in state.items()}
+            after, steps = lax.scan(step, start, input_products(self.spec, p, H))
+            last.append(after)
+            for part, array in steps.items():
+                trace[part].append(array)
+            H = steps["H"]
+        return {part: jnp.stack([after[part] for after in last]) for part in state}, trace
+
+    def trace(self, params: State, X: Array, state: State) -> State:
+        """The state of all layers after every step, (T, L, n, h) for each part."""
+        _, trace = self.steps(params, X, state)
+        return {part: jnp.stack(layers, axis=1) for part, layers in trace.items()}
+
+    def freeze(self, grads: State) -> State:
+        """Every parameter is trained."""
+        return grads
+
+    def canonical(self, arrays: State) -> dict[str, np.ndarray]:
+        """Parameters, or their gradients, by canonical name."""
+        # A dict that went through jax.jit comes back in the order of its names.
+        return {name: to_array(arrays[name]) for name in parameter_shapes(self.spec)}
+
+
+def one_hot(X: Array, d: int, dtype: jnp.dtype) -> Array:
+    """Class numbers (T, n) as rows of the identity, (T, n, d)."""
+    return jax.nn.one_hot(X, d, dtype=dtype)

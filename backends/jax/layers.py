@@ -1,0 +1,159 @@
+"""Flax's own nnx.RNN over its cells, and how their weights map to the canonical ones.
+
+Flax stacks the gates along the columns, (in, G·h), and has one bias per layer: in the input's
+``dense_i`` for the SimpleCell and the GRUCell, in the recurrent ``dense_h`` for the LSTM's. A carry
+of the LSTM is (C, H). Source: Flax 0.12, ``nnx.nn.recurrent``.
+
+Flax's GRUCell resets after the product but has no b_hh, so as it stands it computes GRU-3a with
+b_hh = 0 only. Its ``dense_h`` is an nnx.Linear like any other; here it is one with a bias.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array, lax
+
+from backends.jax.equations import ACTIVATIONS, State
+from backends.jax.runtime import to_array
+from common.parameters import layer_parameters, parameter_shapes
+from common.spec import ModelSpec
+
+GATE_ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
+"""Flax's order of the gates, in canonical letters: r, z, n and i, f, g, o."""
+
+Native = dict[str, dict[str, np.ndarray]]
+"""Of a cell's two nnx.Linear, ``dense_i`` and ``dense_h``, the ``kernel`` and the ``bias``."""
+
+
+def unsupported(spec: ModelSpec) -> str | None:
+    """What Flax's layers cannot express."""
+    if spec.reset == "before":
+        return "nnx.GRUCell resets after the matrix product only"
+    return None
+
+
+def to_native(spec: ModelSpec, p: dict[str, np.ndarray]) -> Native:
+    """One layer, canonical → Flax: stacked; b in the one bias there is. The GRU's second bias is
+    0 but for the candidate, which has a b_hh of its own."""
+    gates = GATE_ORDER[spec.cell]
+    native = {
+        "dense_i": {"kernel": np.concatenate([p[f"W_x{gate}"] for gate in gates], axis=1)},
+        "dense_h": {"kernel": np.concatenate([p[f"W_h{gate}"] for gate in gates], axis=1)},
+    }
+    bias = np.concatenate([p.get(f"b_{gate}", p.get("b_xh")) for gate in gates])
+    native["dense_h" if spec.cell == "lstm" else "dense_i"]["bias"] = bias
+    if spec.reset == "after":
+        zeros = np.zeros_like(p["b_hh"])
+        native["dense_h"]["bias"] = np.concatenate([p.get(f"b_h{gate}", zeros) for gate in gates])
+    return native
+
+
+def to_canonical(spec: ModelSpec, native: Native) -> dict[str, np.ndarray]:
+    """One layer, Flax → canonical. Holds for gradients too: the bias that carries b has b's."""
+    gates = GATE_ORDER[spec.cell]
+    blocks = {
+        (dense, kind): dict(zip(gates, np.split(a, len(gates), axis=-1), strict=True))
+        for dense, arrays in native.items()
+        for kind, a in arrays.items()
+    }
+    p = {}
+    for gate in gates:
+        p[f"W_x{gate}"] = blocks["dense_i", "kernel"][gate]
+        p[f"W_h{gate}"] = blocks["dense_h", "kernel"][gate]
+        p[f"b_{gate}"] = blocks["dense_h" if spec.cell == "lstm" else "dense_i", "bias"][gate]
+    if spec.reset == "after":
+        p["b_xh"], p["b_hh"] = p.pop("b_h"), blocks["dense_h", "bias"]["h"]
+    return p
+
+
+def make_layer(spec: ModelSpec, layer: int, dtype: jnp.dtype, computed: jnp.dtype) -> nnx.RNN:
+    """Layer 1 … L as an nnx.RNN over its cell, time-major, which returns the last carry too."""
+    options = {"param_dtype": dtype, "dtype": computed, "rngs": nnx.Rngs(0)}
+    sizes = (spec.inputs_of(layer), spec.h)
+    if spec.cell == "rnn":
+        activation = ACTIVATIONS[spec.activations[layer - 1]]
+        cell = nnx.SimpleCell(*sizes, activation_fn=activation, **options)
+    elif spec.cell == "gru":
+        cell = nnx.GRUCell(*sizes, **options)
+        cell.dense_h = nnx.Linear(spec.h, 3 * spec.h, **options)
+    else:
+        cell = nnx.OptimizedLSTMCell(*sizes, **options)
+    return nnx.RNN(cell, time_major=True, return_carry=True, rngs=False)
+
+
+class Layers:
+    """An nnx.RNN for each layer with an nnx.Linear on top, loaded with canonical parameters."""
+
+    policy: jnp.dtype | None = None
+    """What the layers compute in, if it is not the dtype of their weights."""
+
+    def __init__(self, spec: ModelSpec, params: State) -> None:
+        self.spec, dtype = spec, params["output.b_q"].dtype
+        self.dtype = self.policy or dtype
+        # Shapes only: Flax's own draw would take longer than a small case.
+        made = nnx.eval_shape(
+            lambda: nnx.List(
+                [
+                    *(make_layer(spec, layer + 1, dtype, self.dtype) for layer in range(spec.L)),
+                    nnx.Linear(
+                        spec.h, spec.q, param_dtype=dtype, dtype=self.dtype, rngs=nnx.Rngs(0)
+                    ),
+                ]
+            )
+        )
+        self.graph, _ = nnx.split(made)
+        arrays = {name: to_array(array) for name, array in params.items()}
+        native = [
+            {"cell": to_native(spec, layer_parameters(arrays, layer + 1))}
+            for layer in range(spec.L)
+        ]
+        native.append({"kernel": arrays["output.W_hq"], "bias": arrays["output.b_q"]})
+        device = params["output.b_q"].device
+        self.params = jax.tree.map(lambda a: jax.device_put(a, device), dict(enumerate(native)))
+
+    def modules(self, params: dict) -> nnx.List:
+        """Flax's modules with these weights."""
+        return nnx.merge(self.graph, nnx.State(jax.tree.map(nnx.Param, params)))
+
+    def __call__(self, params: dict, X: Array, state: State) -> tuple[Array, State]:
+        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
+        *layers, output = self.modules(params)
+        H, last = X.astype(self.dtype), {part: [] for part in state}
+        for number, layer in enumerate(layers):
+            # Flax's LSTM carries (C, H); its other cells carry H alone.
+            carry = [state[part][number].astype(self.dtype) for part in sorted(state)]
+            carry, H = layer(H, initial_carry=tuple(carry) if "C" in state else carry[0])
+            for part, array in zip(sorted(state), carry if "C" in state else [carry], strict=True):
+                last[part].append(array.astype(X.dtype))
+        return output(H).astype(X.dtype), {part: jnp.stack(a) for part, a in last.items()}
+
+    def trace(self, params: dict, X: Array, state: State) -> State:
+        """The state of all layers after every step, (T, L, n, h) for each part. Flax shows a carry
+        only at the end of a call, so each step is a call."""
+
+        def step(now: State, x: Array) -> tuple[State, State]:
+            _, now = self(params, x[None], now)
+            return now, now
+
+        return lax.scan(step, state, X)[1]
+
+    def freeze(self, grads: dict) -> dict:
+        """The GRU's second bias stays 0, but for the candidate's b_hh. Two trainable biases would
+        move twice as fast as the equations' one, and count twice in the norm."""
+        if self.spec.reset == "after":
+            h = self.spec.h
+            for layer in range(self.spec.L):
+                dense = grads[layer]["cell"]["dense_h"]
+                dense["bias"] = dense["bias"].at[: 2 * h].set(0)
+        return grads
+
+    def canonical(self, arrays: dict) -> dict[str, np.ndarray]:
+        """Parameters, or their gradients, by canonical name."""
+        native = jax.tree.map(to_array, arrays)
+        output = native[self.spec.L]
+        found = {"output.W_hq": output["kernel"], "output.b_q": output["bias"]}
+        for layer in range(self.spec.L):
+            for name, array in to_canonical(self.spec, native[layer]["cell"]).items():
+                found[f"layer{layer + 1}.{name}"] = array
+        return {name: found[name] for name in parameter_shapes(self.spec)}

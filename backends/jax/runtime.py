@@ -1,0 +1,117 @@
+"""Device, arrays in and out, precision, and the passport."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from common.errors import BadInput
+
+# Without it every float64 that is handed in becomes a float32, with no more than a warning. Each
+# array says what it is, and a float32 model stays one.
+jax.config.update("jax_enable_x64", True)
+
+DTYPES = {"float32": jnp.float32, "float64": jnp.float64}
+
+TIERS = {
+    "tf32": "float32 arrays; TF32 in products of such a model",
+    "mixed": "float32 weights; bfloat16 products, and Flax's layers in bfloat16",
+}
+"""What a GPU computes in beside the dtypes; every array that goes in or out is float32."""
+
+FULL, TF32 = "highest", "tensorfloat32"
+"""JAX's names of precisions: all bits of a product's factors, and 10 of them."""
+
+
+def find_device(name: str, dtype: str = "float32") -> jax.Device:
+    """ "cpu" or "gpu" as a JAX device; BadInput if JAX finds no GPU on this machine, or if it takes
+    one to compute in this dtype."""
+    # JAX's default on a GPU is TF32. Part of the key of what is compiled, so it may change.
+    jax.config.update("jax_default_matmul_precision", FULL)
+    if name == "cpu" and dtype in TIERS:
+        raise BadInput("jax", dtype, "device gpu", name)
+    try:
+        return jax.local_devices(backend=name)[0]
+    except RuntimeError:
+        raise BadInput("jax", "device", f"a {name.upper()} that JAX can use", "none") from None
+
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    """TF32 is on within, and as it was before afterwards: no other model can meet it."""
+    with jax.default_matmul_precision(TF32):
+        yield
+
+
+def tf32_is_on() -> bool:
+    return jax.config.jax_default_matmul_precision == TF32
+
+
+class Bfloat16Factor:
+    """A weight matrix W, float32, whose products X W are made in bfloat16: both factors are rounded
+    to it, and what comes out is float32 again.
+
+    bfloat16 has the exponents of float32: small gradients do not underflow, and the loss needs no
+    scaling.
+    """
+
+    def __init__(self, W: jax.Array) -> None:
+        self.W = W.astype(jnp.bfloat16)
+
+    def __rmatmul__(self, X: jax.Array) -> jax.Array:
+        return (X.astype(jnp.bfloat16) @ self.W).astype(X.dtype)
+
+
+def read_as_factor(value: jax.Array) -> jax.Array | Bfloat16Factor:
+    """A parameter of the equations: a matrix is a factor of products, a bias is not."""
+    return Bfloat16Factor(value) if value.ndim == 2 else value
+
+
+def to_array(array: jax.Array) -> np.ndarray:
+    """A copy: on a CPU NumPy would be lent the array's own memory, which a later step is given."""
+    return np.array(array)
+
+
+def kernel_path(device: jax.Device) -> dict[str, str]:
+    """What XLA made of Flax's layers: the loops, products and library calls of the compiled
+    program, per cell and dtype."""
+    paths = {}
+    for cell in (nnx.SimpleCell, nnx.GRUCell, nnx.OptimizedLSTMCell):
+        for name, dtype in DTYPES.items():
+            layer = nnx.RNN(cell(2, 3, param_dtype=dtype, dtype=dtype, rngs=nnx.Rngs(0)))
+            graph, weights = nnx.split(layer)
+            X = jax.device_put(jnp.zeros((1, 2, 2), dtype), device)
+            made = jax.jit(lambda w, X, graph=graph: nnx.merge(graph, w)(X)).lower(weights, X)
+            text = made.compile().as_text()
+            known = ("while", "dot", "custom-call", "fusion")
+            found = [f"{op} × {count}" for op in known if (count := text.count(f" {op}("))]
+            paths[f"{cell.__name__} {name}"] = ", ".join(found) or "no loop and no product"
+    return paths
+
+
+def passport(device: str) -> dict[str, Any]:
+    found = find_device(device)
+    gpu = found.platform == "gpu"
+    return {
+        "framework": "jax",
+        "version": jax.__version__,
+        "jaxlib": jax.lib.__version__,
+        "flax": flax.__version__,
+        "device": found.device_kind if gpu else platform.processor() or "cpu",
+        # XLA takes a thread for every core that it may use.
+        "threads": len(os.sched_getaffinity(0)),
+        "platform version": found.client.platform_version,
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "not set"),
+        "float64": jax.config.jax_enable_x64,
+        "matrix products": jax.config.jax_default_matmul_precision,
+        "NVIDIA_TF32_OVERRIDE": os.environ.get("NVIDIA_TF32_OVERRIDE", "not set"),
+        "tiers": TIERS if gpu else {},
+        "kernel path": kernel_path(found),
+    }

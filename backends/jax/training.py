@@ -1,0 +1,140 @@
+"""Loss, gradients and the training step, the same for the equations and for the layers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from backends.jax.equations import Equations, State, cross_entropy, one_hot
+from backends.jax.layers import Layers
+from backends.jax.runtime import to_array
+from backends.protocol import Forward, Gradients, Step
+from common.lattice import UNITS
+from common.parameters import Arrays
+from common.recipe import Recipe
+
+Tree = dict
+"""Parameters or gradients as a net has them: nested dicts of arrays."""
+
+
+class Model:
+    """An ``Equations`` or ``Layers`` net behind the protocol: NumPy in, NumPy out.
+
+    Whatever computes is compiled, once for every model and shape.
+    """
+
+    def __init__(self, net: Equations | Layers, device: jax.Device, dtype: jnp.dtype) -> None:
+        self.net, self.device, self.dtype = net, device, dtype
+        self.call = jax.jit(lambda *given: net(*given))
+        self.call_with_trace = jax.jit(lambda *given: (*net(*given), net.trace(*given)))
+        self.differentiated = jax.jit(self.differentiate)
+
+    def tensor(self, array: np.ndarray) -> Array:
+        """A copy: on a CPU JAX would keep NumPy's memory, and a step may then write into it."""
+        return jax.device_put(np.array(array, self.dtype), self.device)
+
+    def tensors(self, state: Arrays) -> State:
+        return {part: self.tensor(array) for part, array in state.items()}
+
+    def inputs(self, X: np.ndarray) -> Array:
+        """Floats (T, n, d); class numbers (T, n) become one-hot vectors, rows of the identity."""
+        return one_hot(X, self.net.spec.d, self.dtype) if X.ndim == 2 else self.tensor(X)
+
+    def parameters(self) -> Arrays:
+        return self.net.canonical(self.net.params)
+
+    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
+        O, last = self.call(self.net.params, self.inputs(X), self.tensors(state))
+        return to_array(O), to_arrays(last, state)
+
+    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
+        given = self.net.params, self.inputs(X), self.tensors(state)
+        O, last, trace = self.call_with_trace(*given)
+        return Forward(to_array(O), to_arrays(last, state), to_arrays(trace, state))
+
+    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+        given = self.net.params, self.inputs(X), self.tensors(state)
+        loss, (grads, by_X, by_state) = self.differentiated(*given, Y)
+        found = self.net.canonical(grads) | {"X": to_array(by_X)}
+        found |= {f"{part}0": array for part, array in to_arrays(by_state, state).items()}
+        return Gradients(float(loss), found)
+
+    def differentiate(
+        self, params: Tree, X: Array, state: State, Y: Array
+    ) -> tuple[Array, tuple[Tree, Array, State]]:
+        """The mean loss and its gradients by the parameters, X and the initial state."""
+        (loss, _), grads = backward(self.net, params, X, Y, state, (0, 1, 2))
+        return loss, (self.net.freeze(grads[0]), *grads[1:])
+
+    def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
+        return Trainer(self, recipe, state)
+
+
+def to_arrays(state: State, like: Arrays) -> Arrays:
+    """The parts of a state, in the order of another one: jax.jit sorts them by name."""
+    return {part: to_array(state[part]) for part in like}
+
+
+def backward(
+    net: Equations | Layers, params: Tree, X: Array, Y: Array, state: State, by: tuple[int, ...]
+) -> tuple[tuple[Array, State], tuple]:
+    """The mean loss, the last state, and the gradients by the parameters (0), X (1), state (2)."""
+
+    def loss(params: Tree, X: Array, state: State) -> tuple[Array, State]:
+        O, last = net(params, X, state)
+        return cross_entropy(O, Y), last
+
+    return jax.value_and_grad(loss, by, has_aux=True)(params, X, state)
+
+
+def clip(grads: Tree, theta: float) -> tuple[Array, Tree]:
+    """‖g‖ = √Σ g²  over all parameters (CLIP-1);  g ← g · θ/‖g‖ if ‖g‖ > θ (CLIP-2)
+
+    The scale is min(1, θ/‖g‖), so that no value has to be read from the device to decide.
+    """
+    norm = jnp.sqrt(sum(jnp.square(grad).sum() for grad in jax.tree.leaves(grads)))
+    scale = jnp.minimum(theta / norm, 1)
+    return norm, jax.tree.map(lambda grad: grad * scale, grads)
+
+
+def to_lattice(tensor: Array) -> Array:
+    """rint(w · 2²⁰) / 2²⁰   (LATTICE-1)"""
+    return jnp.rint(tensor * UNITS) / UNITS
+
+
+class Trainer:
+    """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached: it goes into the
+    next step as a number. Each step is given the memory of the last one's parameters and state."""
+
+    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
+        self.model, self.recipe = model, recipe
+        self.compiled = jax.jit(self.update, donate_argnums=(0, 1))
+        self.start(state)
+
+    def start(self, state: Arrays) -> None:
+        self.state = self.model.tensors(state)
+
+    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+        net = self.model.net
+        given = net.params, self.state, self.model.inputs(X), Y
+        net.params, self.state, self.grads, loss, norm = self.compiled(*given)
+        return Step(loss, norm)
+
+    def update(
+        self, params: Tree, state: State, X: Array, Y: Array
+    ) -> tuple[Tree, State, Tree, Array, Array]:
+        """The new parameters, the last state, the clipped gradients, the loss, and the norm before
+        the clip."""
+        net = self.model.net
+        (loss, last), (grads,) = backward(net, params, X, Y, state, (0,))
+        norm, grads = clip(net.freeze(grads), self.recipe.clip)
+        params = jax.tree.map(lambda w, g: w - self.recipe.learning_rate * g, params, grads)
+        if self.recipe.lattice:
+            params, last = jax.tree.map(to_lattice, (params, last))
+        return params, last, grads, loss, norm
+
+    def gradients(self) -> Arrays:
+        return self.model.net.canonical(self.grads)
+
+    def parameters(self) -> Arrays:
+        return self.model.parameters()
