@@ -1,6 +1,11 @@
-"""Backend names. A framework is imported only when its backend is asked for."""
+"""Backend names. A framework is imported only when its backend is asked for.
+
+A backend may live outside this repository: an installed package that has an entry point in the
+group ``deep_rnn.backends``, ``name = "package.module"``, is found under that name.
+"""
 
 import importlib
+from importlib.metadata import entry_points
 
 from backends.protocol import Backend
 from common.errors import BadInput
@@ -13,20 +18,39 @@ MODULES = {
     "jax": "backends.jax",
 }
 
+GROUP = "deep_rnn.backends"
+
+
+def modules() -> dict[str, str]:
+    """Every backend that can be named here, and its module; the suite's own come first.
+
+    Raises BadInput if two have the same name, or if a name could not be a folder's.
+    """
+    found = dict(MODULES)
+    for entry in entry_points(group=GROUP):
+        where = f"entry point {GROUP}"
+        if not entry.name.replace("_", "").isalnum():
+            raise BadInput(where, entry.name, "letters, digits and _", repr(entry.name))
+        if found.setdefault(entry.name, entry.value) != entry.value:
+            raise BadInput(where, entry.name, f"no other than {found[entry.name]}", entry.value)
+    return found
+
 
 def check_name(name: str) -> str:
     """The name, if a backend has it; BadInput if none has."""
-    if name not in MODULES:
-        raise BadInput("--backend", "", f"one of {', '.join(MODULES)}", repr(name))
+    known = modules()
+    if name not in known:
+        raise BadInput("--backend", "", f"one of {', '.join(known)}", repr(name))
     return name
 
 
 def load(name: str) -> Backend:
     """Import a backend; BadInput if there is none of that name or its framework is not here."""
+    module = modules()[check_name(name)]
     try:
-        return importlib.import_module(MODULES[check_name(name)])
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith(("backends", "common")):
+        if error.name is None or error.name.startswith(("backends", "common", module)):
             raise
         found = f"no module {error.name!r} in this environment"
         raise BadInput(f"backend {name}", "", "its framework installed", found) from None

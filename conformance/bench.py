@@ -196,7 +196,7 @@ def bench(options: argparse.Namespace) -> int:
     if options.report:
         results_console().print(bench_report(progress))
         return EXIT_PASS
-    names = [registry.check_name(options.backend)] if options.backend else list(registry.MODULES)
+    names = [registry.check_name(options.backend)] if options.backend else list(registry.modules())
     rows = Table(title="Time as a ratio within one run, at the seed's sizes, float32")
     for column in ("measured", "against", "ratio", "range", "wanted", "tokens/s"):
         rows.add_column(column)

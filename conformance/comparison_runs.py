@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from backends.registry import MODULES
+from backends.registry import modules
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
 from common.files import read_json
 from conformance import train
@@ -90,8 +90,8 @@ def named_pythons(options: argparse.Namespace) -> dict[str, Path]:
     found = {}
     for value in options.python:
         backend, _, path = value.partition("=")
-        if backend not in MODULES or not path:
-            raise BadInput("--python", "", f"BACKEND=PATH, one of {', '.join(MODULES)}", value)
+        if backend not in modules() or not path:
+            raise BadInput("--python", "", f"BACKEND=PATH, one of {', '.join(modules())}", value)
         found[backend] = Path(path)
     return found
 

@@ -12,7 +12,7 @@ from conformance.given import Given
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--backend", choices=sorted(registry.MODULES), help="the backend under test")
+    parser.addoption("--backend", choices=sorted(registry.modules()), help="the backend under test")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.frameworks import OTHERS
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -67,11 +69,7 @@ def test_the_results_table_is_there_and_passes() -> None:
     table = README.partition("<!-- results -->")[2].partition("<!-- /results -->")[0]
     for implementation in (
         "numpy:equations",
-        *(
-            f"{name}:{kind}"
-            for name in ("pytorch", "mxnet", "tensorflow")
-            for kind in ("equations", "layers")
-        ),
+        *(f"{name}:{kind}" for name in OTHERS for kind in ("equations", "layers")),
     ):
         for dtype in ("float64", "float32"):
             assert f"| {implementation} | {dtype} |" in table

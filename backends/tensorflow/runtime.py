@@ -65,6 +65,10 @@ def tf32() -> Iterator[None]:
         tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
+def tf32_is_on() -> bool:
+    return tf.config.experimental.tensor_float_32_execution_enabled()
+
+
 class Bfloat16Factor:
     """A weight matrix W, float32, whose products X W are made in bfloat16: both factors are rounded
     to it, and what comes out is float32 again.

@@ -17,10 +17,9 @@ Change = Callable[[Arrays], Arrays]
 SIGMOID = {
     "numpy": ("backends.numpy.equations", "sigmoid", "numpy", "tanh"),
     "pytorch": ("torch", "sigmoid", "torch", "tanh"),
-    "mxnet": ("backends.mxnet.equations", "sigmoid", "backends.mxnet.equations", "tanh"),
     "tensorflow": ("tensorflow", "sigmoid", "tensorflow", "tanh"),
 }
-"""By backend, where its equations find σ (module, name), and where tanh."""
+"""By backend, where its equations find σ (module, name), and where tanh, if not in themselves."""
 
 LOSS = {"numpy": "backends.numpy.backward"}
 """Where the loss is looked up; elsewhere in ``training``."""
@@ -151,14 +150,19 @@ def loss_summed(backend: str) -> list[tuple[str, str, Callable]]:
     return [(module, "cross_entropy", total)]
 
 
+def activations_of(backend: str) -> tuple[str, str, str, str]:
+    own = f"backends.{backend}.equations"
+    return SIGMOID.get(backend, (own, "sigmoid", own, "tanh"))
+
+
 def sigmoid_of_half(backend: str) -> list[tuple[str, str, Callable]]:
-    module, name, *_ = SIGMOID[backend]
+    module, name, *_ = activations_of(backend)
     right = getattr(importlib.import_module(module), name)
     return [(module, name, lambda a: right(0.5 * a))]
 
 
 def tanh_of_half(backend: str) -> list[tuple[str, str, Callable]]:
-    *_, module, name = SIGMOID[backend]
+    *_, module, name = activations_of(backend)
     right = getattr(importlib.import_module(module), name)
     return [(module, name, lambda a: right(0.5 * a))]
 

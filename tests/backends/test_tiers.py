@@ -149,8 +149,7 @@ def tf32_is_on(backend_name: str) -> bool:
         found = {flags.cuda.matmul.fp32_precision, flags.cudnn.rnn.fp32_precision}
         assert found == {"tf32"} or "tf32" not in found, "the switches differ"
         return found == {"tf32"}
-    tf = importlib.import_module("tensorflow")
-    return tf.config.experimental.tensor_float_32_execution_enabled()
+    return importlib.import_module(f"backends.{backend_name}.runtime").tf32_is_on()
 
 
 @pytest.fixture
@@ -158,7 +157,7 @@ def tf32_is_off(backend, backend_name):
     """As on a GPU, where finding the device turns it off; torch's default for RNNs is on."""
     if backend_name == "pytorch":
         importlib.import_module("backends.pytorch.runtime").set_precision("ieee", "ieee")
-    if backend_name in ("pytorch", "tensorflow"):
+    if backend_name not in ("numpy", "mxnet"):
         assert not tf32_is_on(backend_name)
 
 
@@ -263,6 +262,9 @@ def has_tf32(backend_name: str) -> bool:
     """Whether the GPU is an Ampere or later."""
     if backend_name == "pytorch":
         return importlib.import_module("torch").cuda.get_device_capability() >= (8, 0)
+    if backend_name == "jax":
+        gpu = importlib.import_module("jax").local_devices(backend="gpu")[0]
+        return float(gpu.compute_capability) >= 8
     config = importlib.import_module("tensorflow").config
     details = config.experimental.get_device_details(config.list_physical_devices("GPU")[0])
     return details["compute_capability"] >= (8, 0)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.frameworks import OTHERS
+
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "common" / "EQUATIONS.md"
 
@@ -67,7 +69,7 @@ def test_the_reference_implements_every_equation_that_is_not_the_same_for_all_ba
     assert shared <= labels_in(code_in("common") + code_in("conformance"))
 
 
-@pytest.mark.parametrize("backend", ["pytorch", "mxnet", "tensorflow"])
+@pytest.mark.parametrize("backend", OTHERS)
 def test_every_backend_writes_out_every_forward_equation(backend):
     training = ("BPTT", "CLIP", "SGD", "LATTICE", "PPL")
     forward = {label for label in DEFINED if not label.startswith(training)}
@@ -75,7 +77,7 @@ def test_every_backend_writes_out_every_forward_equation(backend):
     assert forward - labels_in(equations.read_text(encoding="utf-8")) == set()
 
 
-@pytest.mark.parametrize("backend", ["pytorch", "mxnet", "tensorflow"])
+@pytest.mark.parametrize("backend", OTHERS)
 def test_every_backend_writes_out_the_step(backend):
     step = (ROOT / "backends" / backend / "training.py").read_text(encoding="utf-8")
     assert {"CLIP-1", "CLIP-2", "SGD-1", "LATTICE-1"} <= labels_in(step)

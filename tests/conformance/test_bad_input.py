@@ -14,9 +14,10 @@ from common.spec import ModelSpec
 from common.weights import FORMAT, write_arrays
 from conformance.__main__ import main
 from tests.conformance.helpers import assert_one_line, fingerprint, record
+from tests.frameworks import FRAMEWORKS as ALL
 
 SPEC = ModelSpec("lstm", 5, 6, 3, 2)
-FRAMEWORKS = {"pytorch": "torch", "mxnet": "mxnet", "tensorflow": "tensorflow"}
+FRAMEWORKS = {name: packages[0] for name, packages in ALL.items() if packages}
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ from conformance.__main__ import main
 from conformance.child import Child
 from tests.conformance.helpers import assert_one_line, fingerprint
 from tests.conformance.training_helpers import content, folder_of, train
+from tests.frameworks import FRAMEWORKS as ALL
 
 WHOLE = "expected a whole number of at least 1, found"
 ABOVE_0 = "expected a finite number above 0, found"
 SEED = "expected a whole number from 0 to 4294967295, found"
-FRAMEWORKS = {"pytorch": "torch", "mxnet": "mxnet", "tensorflow": "tensorflow"}
+FRAMEWORKS = {name: packages[0] for name, packages in ALL.items() if packages}
 
 
 @pytest.fixture(scope="module")

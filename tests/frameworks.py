@@ -1,0 +1,13 @@
+"""What belongs to which backend: the one place in the tests to name a new one."""
+
+FRAMEWORKS = {
+    "numpy": (),
+    "pytorch": ("torch",),
+    "mxnet": ("mxnet",),
+    "tensorflow": ("tensorflow", "keras"),
+    "jax": ("jax", "flax", "optax"),
+}
+"""What each backend may import beside NumPy, and nothing else may; the framework comes first."""
+
+OTHERS = [name for name, packages in FRAMEWORKS.items() if packages]
+"""Every backend but the reference."""
