@@ -121,6 +121,10 @@ class Backend(Protocol):
         """What a user would write over the framework's layers without this suite, for the
         benchmark: from X and Y to the gradients as NumPy arrays in the framework's layout."""
 
+    LOOPS: dict[str, Callable[[ModelSpec, Recipe, str], Callable]]
+    """Further training loops of the LSTM to measure ``equations`` against, by what they are; may be
+    left out."""
+
     def passport(self, device: str) -> dict[str, Any]:
         """What a record must say about where it was made: versions, device, threads, flags, kernel
         path; JSON values."""

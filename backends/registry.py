@@ -50,7 +50,7 @@ def load(name: str) -> Backend:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith(("backends", "common", module)):
+        if error.name is None or error.name.startswith(("backends", "common")):
             raise
         found = f"no module {error.name!r} in this environment"
         raise BadInput(f"backend {name}", "", "its framework installed", found) from None

@@ -13,7 +13,16 @@ from rich.table import Table
 from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.files import write_json, write_text
-from conformance import certify, comparison, diagnose, ensemble, table, train, witness
+from conformance import (
+    certify,
+    check_backend,
+    comparison,
+    diagnose,
+    ensemble,
+    table,
+    train,
+    witness,
+)
 from conformance.bench import bench
 from conformance.cases import find_case, material, select
 from conformance.given import gather
@@ -138,6 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
         "diagnose": diagnose.run_diagnose,
         "report": report.run_report,
         "bench": bench,
+        "check-backend": check_backend.run_check,
     }
     try:
         return commands[options.command](options)

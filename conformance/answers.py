@@ -1,5 +1,7 @@
 """What an implementation answers to a case, under the names of the oracle's own answers."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from backends.protocol import Implementation
@@ -10,7 +12,15 @@ from conformance.invariances import Ask, invariances
 
 
 def answer(implementation: Implementation, case: Case, given: Material) -> Arrays:
-    """Rungs 1 to 6 of the ladder, under the names of ``oracle.expected``.
+    """Rungs 1 to 6 of the ladder, under the names of ``oracle.expected``."""
+    answers: Arrays = {}
+    for rung in rungs(implementation, case, given):
+        answers |= rung
+    return answers
+
+
+def rungs(implementation: Implementation, case: Case, given: Material) -> Iterator[Arrays]:
+    """The same one by one, so that those below an error are known.
 
     weights/…    canonical → native → canonical
     forward/…    O and the last state; trace/…: the state after every step
@@ -20,15 +30,17 @@ def answer(implementation: Implementation, case: Case, given: Material) -> Array
     step-1/…, step-K/…  the parameters after one and after K steps, and the K losses
     """
     model = implementation.model(case.spec, given.params)
-    answers = {f"weights/{name}": array for name, array in model.parameters().items()}
+    yield {f"weights/{name}": array for name, array in model.parameters().items()}
     forward = model.forward(given.X[0], given.state)
-    answers["forward/O"] = forward.outputs
-    answers |= {f"forward/{part}": array for part, array in forward.state.items()}
-    answers |= {f"trace/{part}": array for part, array in forward.trace.items()}
+    yield {
+        "forward/O": forward.outputs,
+        **{f"forward/{part}": array for part, array in forward.state.items()},
+        **{f"trace/{part}": array for part, array in forward.trace.items()},
+    }
     back = model.loss_and_gradients(given.X[0], given.Y[0], given.state)
     dtype = forward.outputs.dtype
-    answers["loss/loss"] = np.asarray(back.loss, dtype)
-    answers |= {f"gradients/{name}": array for name, array in back.gradients.items()}
+    yield {"loss/loss": np.asarray(back.loss, dtype)}
+    yield {f"gradients/{name}": array for name, array in back.gradients.items()}
 
     trainer = model.trainer(case.recipe, given.state)
     losses = []
@@ -36,12 +48,11 @@ def answer(implementation: Implementation, case: Case, given: Material) -> Array
         step = trainer.step(given.X[k], given.Y[k])
         losses.append(float(step.loss))
         if k == 0:
-            answers["clip/norm"] = np.asarray(float(step.norm), dtype)
-            answers |= {f"clip/{name}": a.copy() for name, a in trainer.gradients().items()}
-            answers |= {f"step-1/{name}": a.copy() for name, a in trainer.parameters().items()}
-    answers |= {f"step-K/{name}": array for name, array in trainer.parameters().items()}
-    answers["step-K/losses"] = np.asarray(losses, dtype)
-    return answers
+            clipped = {f"clip/{name}": a.copy() for name, a in trainer.gradients().items()}
+            yield {"clip/norm": np.asarray(float(step.norm), dtype), **clipped}
+            yield {f"step-1/{name}": a.copy() for name, a in trainer.parameters().items()}
+    last = {f"step-K/{name}": array for name, array in trainer.parameters().items()}
+    yield last | {"step-K/losses": np.asarray(losses, dtype)}
 
 
 def answer_invariances(

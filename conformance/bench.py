@@ -123,7 +123,11 @@ def training(backend: str, implementation: str, numerics: str) -> Work:
 
 def loop(backend: str, name: str) -> Work:
     """An epoch of a loop without this suite, ``bare_loop`` or ``d2l_loop`` of the backend."""
-    step = getattr(registry.load(backend), name)(SPECS["lstm"], RECIPE, "float32")
+    return work_of(getattr(registry.load(backend), name)(SPECS["lstm"], RECIPE, "float32"))
+
+
+def work_of(step: Callable[[np.ndarray, np.ndarray], object]) -> Work:
+    """An epoch of such a loop; its last loss is read."""
     batches = epoch_of_minibatches()
 
     def work() -> None:
@@ -179,6 +183,10 @@ def races(backend: str, progress: Progress) -> list[Race]:
         found.append(race(name, ours, f"bare {backend} loop", plain, "≤ 1.05", 1, STEPS))
         chapter, wanted = loop(backend, "d2l_loop"), WANTED_OF_D2L.get(backend, "")
         found.append(race(f"D2L's {backend} loop", chapter, name, ours, wanted, 1, STEPS))
+        for what, make in getattr(registry.load(backend), "LOOPS", {}).items():
+            ours, name = training(backend, "equations", "float32"), f"{backend}:equations training"
+            plain = work_of(make(SPECS["lstm"], RECIPE, "float32"))
+            found.append(race(name, ours, what, plain, "≤ 1.05", 1, STEPS))
         found.append(lattice_race(backend, "layers"))
     return found
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.registry import MODULES
-from conformance import certify, comparison, diagnose, ensemble, train, witness
+from conformance import certify, check_backend, comparison, diagnose, ensemble, train, witness
 from conformance.record import CASE_LIMIT, DTYPES
 from conformance.report import command as report
 
@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   python -m conformance compare --cells rnn gru lstm --backends numpy --plot results/compare.svg
   python -m conformance bench --backend pytorch
   python -m conformance bench --report
+  python -m conformance check-backend numpy
 """
 LONGEST_LIMIT = 86_400.0
 
@@ -126,6 +127,9 @@ def make_parser() -> argparse.ArgumentParser:
     bencher = add("bench", parents=[quiet], help="measure speed as ratios")
     bencher.add_argument("--backend", metavar="NAME", help="default: all in this environment")
     bencher.add_argument("--report", action="store_true", help="the report's page instead")
+
+    about = "what a backend that is being written still lacks"
+    check_backend.add_options(add("check-backend", parents=[quiet], help=about))
     return parser
 
 

@@ -70,6 +70,17 @@ DIFFERENCES = {
 """Where two folders cannot be read side by side, and why. An entry that is not needed fails."""
 
 
+NAMED = {
+    "common/parameters.py": "how each framework draws its weights is a scheme of that name",
+    "common/recipe.py": "one of these schemes is the default",
+    "conformance/bench.py": "NumPy is measured against PyTorch, and three figures were promised",
+    "conformance/layouts.py": "other people's files are laid out as these frameworks do it",
+    "conformance/mutants/function.py": "whose hard sigmoid has which slope",
+    "conformance/parser.py": "the examples in the help",
+}
+"""Where code outside of its folder and the registry names a framework, and why."""
+
+
 def sources(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
@@ -100,6 +111,14 @@ def names(tree: ast.AST) -> set[str]:
     found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     found |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return found | {name.split(".")[-1] for name in imports(tree)}
+
+
+def words(tree: ast.AST) -> set[str]:
+    """The words of all names and texts, but for those of docstrings."""
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    texts = {n.value for n in constants if isinstance(n.value, str) and id(n) not in prose}
+    return {word for text in texts | names(tree) for word in re.findall("[a-z0-9]+", text.lower())}
 
 
 def compares(tree: ast.AST) -> bool:
@@ -146,6 +165,12 @@ def test_the_detectors_detect():
     for line in ("import pickle", "torch.load(p)", "np.load(p, allow_pickle=True)"):
         assert unpickles(ast.parse(line)), line
     assert not unpickles(ast.parse("json.load(file)"))
+    assert words(ast.parse("def f():\n    'Torch here'\n    return x_mxnet['a keras']")) == {
+        "x",
+        "mxnet",
+        "a",
+        "keras",
+    }
     text = "def a(): pass\nclass B:\n    def c(self): pass\nd = 1"
     assert definitions(ast.parse(text)) == ["a", "B", "B.c"]
 
@@ -202,6 +227,22 @@ def test_a_backend_imports_its_own_framework_and_nothing_of_its_neighbours_or_it
         inner = {module for module in imports(tree) if module.startswith("backends.")}
         own = (f"backends.{name}", "backends.protocol")
         assert all(module.startswith(own) for module in inner), path
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_framework_is_named_in_its_folder_and_the_registry_only(name):
+    found = set()
+    for path in sources("common", "conformance", "backends"):
+        place = path.relative_to(ROOT).as_posix()
+        if not place.startswith(f"backends/{name}/"):
+            found |= {place for word in words(tree_of(path)) if word in {name, *FRAMEWORKS[name]}}
+    assert "backends/registry.py" in found
+    assert found - {"backends/registry.py"} <= set(NAMED)
+
+
+def test_every_exception_from_that_rule_is_needed():
+    known = {word for name in OTHERS for word in (name, *FRAMEWORKS[name])}
+    assert {place for place in NAMED if words(tree_of(ROOT / place)) & known} == set(NAMED)
 
 
 def test_only_the_registry_imports_by_name():

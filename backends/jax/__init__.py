@@ -1,12 +1,13 @@
 """The JAX backend, and the tiers of a GPU: what the float32 nets and models do otherwise."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from backends.jax import layers
-from backends.jax.bare import bare, bare_loop, d2l_loop
+from backends.jax.bare import bare, bare_loop, d2l_loop, scan_loop
 from backends.jax.equations import Equations
 from backends.jax.layers import Layers
 from backends.jax.runtime import DTYPES, TIERS, find_device, passport, read_as_factor, tf32
@@ -18,6 +19,7 @@ from common.spec import ModelSpec
 __all__ = ["IMPLEMENTATIONS", "bare", "bare_loop", "d2l_loop", "implementation", "passport"]
 
 IMPLEMENTATIONS = ("equations", "layers")
+LOOPS = {f"lax.scan, unroll {k}": partial(scan_loop, unroll=k) for k in (1, 5, 7, 35)}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""The equations of common/EQUATIONS.md in your framework, op by op, differentiated by it.
+
+For each function: the equation, the shapes. Write what the docstring says.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from common.spec import ModelSpec
+
+Tensor = Any
+"""Your framework's own."""
+State = dict[str, Tensor]
+
+
+def rnn_step(p: State, phi: str, X: Tensor, H: Tensor) -> Tensor:
+    """H' = φ(X W_xh + H W_hh + b_h)   (RNN-1)
+
+    X: (n, d or h)   H: (n, h)   returns H': (n, h)
+    """
+    raise NotImplementedError("equations.py: rnn_step is not written yet")
+
+
+def gru_step(p: State, reset: str, X: Tensor, H: Tensor) -> Tensor:
+    """z  = σ(X W_xz + H W_hz + b_z)                 (GRU-1)
+    r  = σ(X W_xr + H W_hr + b_r)                    (GRU-2)
+    H̃  = tanh(X W_xh + b_xh + r ⊙ (H W_hh + b_hh))  (GRU-3a, reset after)
+    H̃  = tanh(X W_xh + (r ⊙ H) W_hh + b_h)          (GRU-3b, reset before)
+    H' = z ⊙ H + (1 − z) ⊙ H̃                        (GRU-4)
+
+    X: (n, d or h)   H: (n, h)   returns H': (n, h)
+    """
+    raise NotImplementedError("equations.py: gru_step is not written yet")
+
+
+def lstm_step(p: State, X: Tensor, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
+    """i  = σ(X W_xi + H W_hi + b_i)      (LSTM-1)
+    f  = σ(X W_xf + H W_hf + b_f)         (LSTM-2)
+    o  = σ(X W_xo + H W_ho + b_o)         (LSTM-3)
+    C̃  = tanh(X W_xc + H W_hc + b_c)     (LSTM-4)
+    C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
+    H' = o ⊙ tanh(C')                     (LSTM-6)
+
+    X: (n, d or h)   H, C: (n, h)   returns H', C': (n, h)
+    """
+    raise NotImplementedError("equations.py: lstm_step is not written yet")
+
+
+def layer_step(spec: ModelSpec, layer: int, p: State, X: Tensor, state: State) -> State:
+    """One step of layer 1 … L, whichever cell it is; each part of the state is (n, h)."""
+    raise NotImplementedError("equations.py: layer_step is not written yet")
+
+
+def cross_entropy(O: Tensor, Y: Tensor) -> Tensor:
+    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
+    raise NotImplementedError("equations.py: cross_entropy is not written yet")
+
+
+class Equations:
+    """The stack of layers and its parameters, under their canonical names.
+
+    H^(0) = X;  H_t^(l) = step of layer l;  O_t = H_t^(L) W_hq + b_q   (STACK-1, OUT-1)
+    """
+
+    def __init__(self, spec: ModelSpec, params: State) -> None:
+        raise NotImplementedError("equations.py: Equations.__init__ is not written yet")
+
+    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
+        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
+        raise NotImplementedError("equations.py: Equations.__call__ is not written yet")
+
+    def steps(self, X: Tensor, state: State) -> list[State]:
+        """The state of all layers, (L, n, h) for each part, after every step."""
+        raise NotImplementedError("equations.py: Equations.steps is not written yet")
+
+    def trace(self, X: Tensor, state: State) -> list[State]:
+        raise NotImplementedError("equations.py: Equations.trace is not written yet")
+
+    def canonical(self, read: Callable[[Tensor], Tensor]) -> dict[str, np.ndarray]:
+        """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""
+        raise NotImplementedError("equations.py: Equations.canonical is not written yet")
