@@ -125,6 +125,10 @@ class Backend(Protocol):
     """Further training loops of the LSTM to measure ``equations`` against, by what they are; may be
     left out."""
 
+    def product_rate(self, device: str, dtype: str, n: int, times: int) -> float:
+        """Operations per second of the framework's own product of two (n, n) matrices; may be left
+        out. What a GPU could do at most, in ``conformance.one_gpu``."""
+
     def passport(self, device: str) -> dict[str, Any]:
         """What a record must say about where it was made: versions, device, threads, flags, kernel
         path; JSON values."""

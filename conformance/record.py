@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,9 @@ from common import SUITE_VERSION
 from common.files import write_json, write_text
 from conformance.child import Child, Died, cores
 from conformance.given import Given, save_given
-from conformance.progress import Progress
+
+if TYPE_CHECKING:
+    from conformance.progress import Progress
 
 DTYPES = ("float64", "float32")
 CASE_LIMIT = 120.0
@@ -81,7 +83,7 @@ class Journal:
             file.write(json.dumps([key, entry]) + "\n")
 
 
-def record(request: Request, progress: Progress) -> dict[str, Any]:
+def record(request: Request, progress: "Progress") -> dict[str, Any]:
     """Run every case in a worker and write the record; returns what is in record.json.
 
     A case that raises, ends the worker or outlasts its limit is ``crashed``, and the rest goes on.
@@ -169,7 +171,11 @@ def _open_journal(partial: Path, settings: dict[str, Any]) -> Journal:
 
 
 def _run_cases(
-    request: Request, child: Child, implementations: list[str], journal: Journal, progress: Progress
+    request: Request,
+    child: Child,
+    implementations: list[str],
+    journal: Journal,
+    progress: "Progress",
 ) -> dict[tuple[str, str, str], dict[str, Any]]:
     entries = journal.read()
     for name in implementations:

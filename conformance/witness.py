@@ -15,7 +15,6 @@ from common.errors import EXIT_PASS, BadInput
 from common.files import read_json, write_json
 from common.recipe import Recipe
 from common.spec import ModelSpec
-from conformance.progress import Progress
 from conformance.runs import TrainingRun, load_runs
 
 WITNESSES = Path(__file__).with_name("witness")
@@ -132,6 +131,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_witness(options: argparse.Namespace) -> int:
     """Store a witness for every question that the runs in the results folders answer alike."""
+    from conformance.progress import Progress  # reading witnesses needs no rich: one_gpu.py
+
     runs = [run for folder in options.results for run in load_runs(folder)]
     made = make_witnesses(runs)
     if not made:

@@ -49,6 +49,13 @@ def handle(request: dict[str, Any], given: Given, implementations: dict) -> dict
     return entry | {"status": "recorded"}
 
 
+def product_rate(backend: registry.Backend, request: dict[str, Any]) -> dict[str, Any]:
+    """How fast the framework multiplies matrices, if its backend can tell."""
+    if not hasattr(backend, "product_rate"):
+        return {}
+    return {"rate": backend.product_rate(*(request[k] for k in ("device", "dtype", "n", "times")))}
+
+
 def peak_memory() -> int:
     """The most memory this process has held, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -105,7 +112,9 @@ def main() -> None:
     training = Locating(implementations)
     for line in sys.stdin:
         request = json.loads(line)
-        if "do" in request:
+        if request.get("do") == "product_rate":
+            entry = product_rate(backend, request)
+        elif "do" in request:
             entry = training.handle(request)
         else:
             entry = handle(request, given, implementations)

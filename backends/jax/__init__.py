@@ -10,15 +10,32 @@ from backends.jax import layers
 from backends.jax.bare import bare, bare_loop, d2l_loop, scan_loop
 from backends.jax.equations import Equations
 from backends.jax.layers import Layers
-from backends.jax.runtime import DTYPES, TIERS, find_device, passport, read_as_factor, tf32
+from backends.jax.runtime import (
+    DTYPES,
+    TIERS,
+    find_device,
+    nnx,
+    passport,
+    product_rate,
+    read_as_factor,
+    tf32,
+)
 from backends.jax.training import Model, Trainer
 from common.parameters import Arrays
 from common.recipe import Recipe
 from common.spec import ModelSpec
 
-__all__ = ["IMPLEMENTATIONS", "bare", "bare_loop", "d2l_loop", "implementation", "passport"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "bare",
+    "bare_loop",
+    "d2l_loop",
+    "implementation",
+    "passport",
+    "product_rate",
+]
 
-IMPLEMENTATIONS = ("equations", "layers")
+IMPLEMENTATIONS = ("equations", "layers") if nnx else ("equations",)
 LOOPS = {f"lax.scan, unroll {k}": partial(scan_loop, unroll=k) for k in (1, 5, 7, 35)}
 
 

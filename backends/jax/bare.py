@@ -1,37 +1,37 @@
 """What a user would write without this suite: the benchmark's baselines, and nothing else."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import nnx
 from jax import Array, lax
 
+from backends.jax.runtime import nnx, optax
 from common.recipe import Recipe
 from common.spec import ModelSpec
 
 
-class Net(nnx.Module):
-    """The recurrent layers and the output layer, as Flax initialises them."""
+def make(spec: ModelSpec, dtype: str) -> nnx.List:
+    """The recurrent layers and then the output layer, as Flax initialises them."""
+    kind = {"rnn": nnx.SimpleCell, "gru": nnx.GRUCell, "lstm": nnx.OptimizedLSTMCell}[spec.cell]
+    options = {"param_dtype": dtype, "rngs": nnx.Rngs(0)}
+    cells = [kind(spec.h if k else spec.d, spec.h, **options) for k in range(spec.L)]
+    layers = [nnx.RNN(cell, time_major=True, return_carry=True, rngs=False) for cell in cells]
+    return nnx.List([*layers, nnx.Linear(spec.h, spec.q, **options)])
 
-    def __init__(self, spec: ModelSpec, dtype: str) -> None:
-        kind = {"rnn": nnx.SimpleCell, "gru": nnx.GRUCell, "lstm": nnx.OptimizedLSTMCell}
-        options = {"param_dtype": dtype, "rngs": nnx.Rngs(0)}
-        cells = [kind[spec.cell](spec.h if k else spec.d, spec.h, **options) for k in range(spec.L)]
-        self.layers = nnx.List(
-            [nnx.RNN(cell, time_major=True, return_carry=True, rngs=False) for cell in cells]
-        )
-        self.output = nnx.Linear(spec.h, spec.q, **options)
 
-    def __call__(self, X: Array, state: list) -> tuple[Array, list]:
-        H, last = X, []
-        for layer, carry in zip(self.layers, state, strict=True):
-            carry, H = layer(H, initial_carry=carry)
-            last.append(carry)
-        return self.output(H), last
+def run(graph: nnx.GraphDef, weights: nnx.State, X: Array, state: list) -> tuple[Array, list]:
+    """O and the last carries."""
+    *layers, output = nnx.merge(graph, weights)
+    H, last = X, []
+    for layer, carry in zip(layers, state, strict=True):
+        carry, H = layer(H, initial_carry=carry)
+        last.append(carry)
+    return output(H), last
 
 
 def zero_carry(spec: ModelSpec, n: int, dtype: str) -> list:
@@ -47,12 +47,12 @@ def cross_entropy(O: Array, Y: Array) -> Array:
 
 def bare(spec: ModelSpec, dtype: str) -> Callable[[np.ndarray, np.ndarray], list[np.ndarray]]:
     """A function from X (T, n, d) and Y (T, n) to the gradients by all weights, X and the state."""
-    graph, weights = nnx.split(Net(spec, dtype))
+    graph, weights = nnx.split(make(spec, dtype))
 
     @jax.jit
     def differentiate(weights, X, state, Y):
         def loss(weights, X, state):
-            O, _ = nnx.merge(graph, weights)(X, state)
+            O, _ = run(graph, weights, X, state)
             return cross_entropy(O, Y)
 
         return jax.grad(loss, (0, 1, 2))(weights, X, state)
@@ -70,7 +70,7 @@ def bare_loop(
 ) -> Callable[[np.ndarray, np.ndarray], Array]:
     """A training step as one writes it who knows Flax: from class numbers X and Y (T, n) to the
     loss, which is not read; one jitted step with donated buffers, and optax' own clip and SGD."""
-    graph, weights = nnx.split(Net(spec, dtype))
+    graph, weights = nnx.split(make(spec, dtype))
     sgd = optax.sgd(recipe.learning_rate)
     optimiser = optax.chain(optax.clip_by_global_norm(recipe.clip), sgd)
     moments, state = optimiser.init(weights), zero_carry(spec, recipe.n, dtype)
@@ -79,7 +79,7 @@ def bare_loop(
     def update(weights, moments, state, X, Y):
         def loss(weights):
             X_hot = jax.nn.one_hot(X, spec.d, dtype=dtype)
-            O, last = nnx.merge(graph, weights)(X_hot, state)
+            O, last = run(graph, weights, X_hot, state)
             return cross_entropy(O, Y), last
 
         (value, last), grads = jax.value_and_grad(loss, has_aux=True)(weights)
@@ -101,13 +101,13 @@ def d2l_loop(
     backward are compiled, but the clip reads the norm to decide, the update is eager, and the loss
     is read into a metric at every step. Source: D2L 0.17, ``train_epoch_ch8``, ``grad_clipping``.
     """
-    graph, weights = nnx.split(Net(spec, dtype))
+    graph, weights = nnx.split(make(spec, dtype))
     state, metric = zero_carry(spec, recipe.n, dtype), [0.0, 0.0]
 
     @jax.jit
     def differentiate(weights, X, Y, state):
         def loss(weights):
-            O, last = nnx.merge(graph, weights)(X, state)
+            O, last = run(graph, weights, X, state)
             return cross_entropy(O, Y), last
 
         return jax.value_and_grad(loss, has_aux=True)(weights)

@@ -97,7 +97,8 @@ def cross_entropy(O: Array, Y: Array) -> Array:
     """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
     shifted = O - lax.stop_gradient(O.max(axis=-1, keepdims=True))
     chosen = jnp.take_along_axis(shifted, Y[..., None], axis=-1)[..., 0]
-    return (jnp.log(jnp.exp(shifted).sum(axis=-1)) - chosen).mean()
+    # XLA's sum adds one by one: step by step and then over the steps, it rounds far less.
+    return (jnp.log(jnp.exp(shifted).sum(axis=-1)) - chosen).mean(axis=-1).mean()
 
 
 class Equations:

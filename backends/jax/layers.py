@@ -8,14 +8,15 @@ Flax's GRUCell resets after the product but has no b_hh, so as it stands it comp
 b_hh = 0 only. Its ``dense_h`` is an nnx.Linear like any other; here it is one with a bias.
 """
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import Array, lax
 
 from backends.jax.equations import ACTIVATIONS, State
-from backends.jax.runtime import to_array
+from backends.jax.runtime import nnx, to_array
 from common.parameters import layer_parameters, parameter_shapes
 from common.spec import ModelSpec
 

@@ -2,17 +2,23 @@
 
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from common.errors import BadInput
+
+try:
+    import flax
+    import optax
+    from flax import nnx
+except ModuleNotFoundError:  # JAX alone computes the equations
+    flax = nnx = optax = None
 
 # Without it every float64 that is handed in becomes a float32, with no more than a warning. Each
 # array says what it is, and a float32 model stays one.
@@ -82,6 +88,8 @@ def to_array(array: jax.Array) -> np.ndarray:
 def kernel_path(device: jax.Device) -> dict[str, str]:
     """What XLA made of Flax's layers: the loops, products and library calls of the compiled
     program, per cell and dtype."""
+    if nnx is None:
+        return {"equations": "Flax is not installed: the equations only"}
     paths = {}
     for cell in (nnx.SimpleCell, nnx.GRUCell, nnx.OptimizedLSTMCell):
         for name, dtype in DTYPES.items():
@@ -96,6 +104,21 @@ def kernel_path(device: jax.Device) -> dict[str, str]:
     return paths
 
 
+def product_rate(device: str, dtype: str, n: int = 4096, times: int = 20) -> float:
+    """Multiplications and additions per second in products of two (n, n) matrices; dtype may be
+    "tf32"."""
+    place = find_device(device, dtype)
+    A = jax.device_put(jnp.ones((n, n), DTYPES.get(dtype, jnp.float32)), place)
+    precision = TF32 if dtype == "tf32" else FULL
+    multiply = jax.jit(lambda A, B: jnp.matmul(A, B, precision=precision))
+    multiply(A, A).block_until_ready()
+    began = time.perf_counter()
+    for _ in range(times):
+        B = multiply(A, A)
+    B.block_until_ready()
+    return 2 * n**3 * times / (time.perf_counter() - began)
+
+
 def passport(device: str) -> dict[str, Any]:
     found = find_device(device)
     gpu = found.platform == "gpu"
@@ -103,7 +126,7 @@ def passport(device: str) -> dict[str, Any]:
         "framework": "jax",
         "version": jax.__version__,
         "jaxlib": jax.lib.__version__,
-        "flax": flax.__version__,
+        "flax": flax.__version__ if flax else "not installed",
         "device": found.device_kind if gpu else platform.processor() or "cpu",
         # XLA takes a thread for every core that it may use.
         "threads": len(os.sched_getaffinity(0)),

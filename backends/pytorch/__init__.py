@@ -15,6 +15,7 @@ from backends.pytorch.runtime import (
     call_in_bfloat16,
     find_device,
     passport,
+    product_rate,
     tf32,
 )
 from backends.pytorch.training import Model, Trainer
@@ -22,7 +23,15 @@ from common.parameters import Arrays
 from common.recipe import Recipe
 from common.spec import ModelSpec
 
-__all__ = ["IMPLEMENTATIONS", "bare", "bare_loop", "d2l_loop", "implementation", "passport"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "bare",
+    "bare_loop",
+    "d2l_loop",
+    "implementation",
+    "passport",
+    "product_rate",
+]
 
 IMPLEMENTATIONS = ("equations", "layers")
 

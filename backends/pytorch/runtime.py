@@ -2,8 +2,9 @@
 
 import os
 import platform
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,20 @@ def kernel_path(device: torch.device) -> dict[str, str]:
             found = [kernel for kernel in known if kernel in ran]
             paths[f"{layer.__name__} {name}"] = ", ".join(found) or "native, op by op"
     return paths
+
+
+def product_rate(device: str, dtype: str, n: int = 4096, times: int = 20) -> float:
+    """Multiplications and additions per second in products of two (n, n) matrices; dtype may be
+    "tf32"."""
+    kept = DTYPES.get(dtype, torch.float32)
+    A = torch.ones((n, n), device=find_device(device, dtype), dtype=kept)
+    with tf32() if dtype == "tf32" else nullcontext():
+        (A @ A).sum().item()
+        began = time.perf_counter()
+        for _ in range(times):
+            B = A @ A
+        B[0, 0].item()  # waits for the device
+        return 2 * n**3 * times / (time.perf_counter() - began)
 
 
 def passport(device: str) -> dict[str, Any]:

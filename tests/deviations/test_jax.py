@@ -1,5 +1,6 @@
 """One small reproduction for each of JAX's entries in conformance/deviations.toml."""
 
+import numpy as np
 import pytest
 
 from tests.deviations.reproduction import still
@@ -12,3 +13,15 @@ def test_a_gru_has_no_recurrent_bias_though_documented():
     assert "b_{hn}" in cell.__doc__
     assert cell.dense_i.bias is not None
     still(cell.dense_h.bias is None, "gru-without-the-documented-recurrent-bias")
+
+
+def test_tanh_of_float32_is_too_small_near_0():
+    import jax
+
+    x = np.random.RandomState(0).uniform(0.01, 0.4, 100_000).astype("float32")
+    right = np.tanh(x.astype("float64"))
+    found = np.asarray(jax.jit(jax.numpy.tanh)(x)).astype("float64")
+    units = (found - right) / np.spacing(right.astype("float32"))
+    rounded = (right.astype("float32") - right) / np.spacing(right.astype("float32"))
+    assert abs(rounded.mean()) < 0.05
+    still(units.mean() < -0.5, "tanh-of-float32-too-small")
