@@ -76,6 +76,7 @@ NAMED = {
     "conformance/bench.py": "NumPy is measured against PyTorch, and three figures were promised",
     "conformance/layouts.py": "other people's files are laid out as these frameworks do it",
     "conformance/mutants/function.py": "whose hard sigmoid has which slope",
+    "conformance/one_gpu.py": "the two frameworks that are found on lent machines are its default",
     "conformance/parser.py": "the examples in the help",
 }
 """Where code outside of its folder and the registry names a framework, and why."""
