@@ -119,7 +119,8 @@ class Backend(Protocol):
 
     def bare(self, spec: ModelSpec, dtype: str) -> Callable[[np.ndarray, np.ndarray], Arrays]:
         """What a user would write over the framework's layers without this suite, for the
-        benchmark: from X and Y to the gradients as NumPy arrays in the framework's layout."""
+        benchmark: from X and Y to the gradients as NumPy arrays in the framework's layout. A
+        backend without ``layers`` has none."""
 
     LOOPS: dict[str, Callable[[ModelSpec, Recipe, str], Callable]]
     """Further training loops of the LSTM to measure ``equations`` against, by what they are; may be

@@ -94,8 +94,14 @@ def check(name: str, cases: list[str], progress: Progress) -> Iterator[Finding]:
 def check_module(backend: Backend) -> Iterator[Finding]:
     """The names that the protocol wants, and the passport."""
     for name in MODULE:
-        there = hasattr(backend, name)
-        yield Finding("module", name, DONE if there else MISSING, "" if there else "no such name")
+        if hasattr(backend, name):
+            yield Finding("module", name, DONE)
+        elif name == "bare" and "layers" not in getattr(backend, "IMPLEMENTATIONS", ("layers",)):
+            yield Finding(
+                "module", name, UNSUPPORTED, "no layers of a framework to be compared with"
+            )
+        else:
+            yield Finding("module", name, MISSING, "no such name")
     try:
         passport = backend.passport("cpu")
         json.dumps(passport, allow_nan=False)

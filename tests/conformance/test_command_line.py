@@ -25,7 +25,7 @@ from tests.conformance.helpers import (
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     *("cases", "record", "train", "judge", "witness", "ensemble", "certify", "diagnose"),
-    *("compare", "report", "bench"),
+    *("compare", "report", "bench", "check-backend"),
 )
 
 

@@ -286,8 +286,8 @@ def test_a_matrix_says_which_model_there_is_none_of(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "start"),
     [
-        (["--backends", "jax"], "--backend: expected one of"),
-        (["--python", "jax=python"], "--python: expected BACKEND=PATH"),
+        (["--backends", "theano"], "--backend: expected one of"),
+        (["--python", "theano=python"], "--python: expected BACKEND=PATH"),
         (["--python", "numpy"], "--python: expected BACKEND=PATH"),
         (["--target", "1"], "--target: expected a perplexity above 1"),
         (["--target", "nan"], "--target: expected a perplexity above 1"),
