@@ -1,0 +1,1 @@
+"""The teaching chapters: a Sphinx site (conf.py), and the experiments whose results it shows."""

@@ -1,0 +1,92 @@
+"""Equations by their labels, out of common/EQUATIONS.md: ``{equation}`` shows some of them, and
+``{eqn}`` is a link to one; in the page that includes the whole document each has an anchor.
+
+    ```{equation} LSTM-1 LSTM-2
+    ```
+    as {eqn}`LSTM-5` says
+"""
+
+import re
+from functools import cache
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.domains.std import StandardDomain
+from sphinx.transforms import SphinxTransform
+from sphinx.util.docutils import SphinxDirective
+
+from docs._ext.sources import ROOT
+
+DOCUMENT = ROOT / "common" / "EQUATIONS.md"
+PAGE = "equations"
+LABEL = re.compile(r"^[A-Z]+-\d[ab]?\b")
+COLUMN = re.compile(r"(?P<left>.*?\S) {2,}(?P<right>\([^()]*\)|a number)")
+
+
+def pieces(block: str) -> list[str]:
+    """A block of equations, cut before every label; what stands before the first one is a piece."""
+    found: list[list[str]] = [[]]
+    for line in block.splitlines():
+        if LABEL.match(line):
+            found.append([])
+        found[-1].append(line)
+    return [text for lines in found if (text := "\n".join(lines).strip("\n"))]
+
+
+@cache
+def defined() -> dict[str, str]:
+    """Every equation of the document, by its label."""
+    blocks = DOCUMENT.read_text(encoding="utf-8").split("```")[1::2]
+    texts = [text for block in blocks for text in pieces(block.strip("\n"))]
+    return {match.group(): text for text in texts if (match := LABEL.match(text))}
+
+
+def narrow(text: str) -> str:
+    """The column of shapes moved to the left, as far as the longest equation allows."""
+    parts = [COLUMN.fullmatch(line) for line in text.splitlines()]
+    width = max((len(part["left"]) for part in parts if part), default=0)
+    lines = zip(text.splitlines(), parts, strict=True)
+    return "\n".join(f"{p['left']:{width}}  {p['right']}" if p else line for line, p in lines)
+
+
+class Equation(SphinxDirective):
+    """Some of the equations, as the document writes them, in the order asked for."""
+
+    required_arguments = 1
+    optional_arguments = 20
+    final_argument_whitespace = False
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(DOCUMENT))
+        missing = [label for label in self.arguments if label not in defined()]
+        if missing:
+            raise self.error(f"common/EQUATIONS.md has no equation {', '.join(missing)}")
+        text = narrow("\n".join(defined()[label] for label in self.arguments))
+        return [nodes.literal_block(text, text, language="text", classes=["equations"])]
+
+
+class Anchors(SphinxTransform):
+    """On the page of all equations, every block is cut so that each label can be linked to."""
+
+    default_priority = 400
+
+    def apply(self) -> None:
+        if self.env.current_document.docname != PAGE:
+            return
+        domain: StandardDomain = self.env.domains.standard_domain
+        for block in list(self.document.findall(nodes.literal_block)):
+            cut = []
+            for text in pieces(block.astext()):
+                piece = nodes.literal_block(text, text, language="text", classes=["equations"])
+                if match := LABEL.match(text):
+                    piece["ids"] = [nodes.make_id(match.group())]
+                    domain.note_object("equation label", match.group(), piece["ids"][0], piece)
+                cut.append(piece)
+            block.replace_self(cut)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_crossref_type("equation label", "eqn")
+    app.add_directive("equation", Equation)
+    app.add_transform(Anchors)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

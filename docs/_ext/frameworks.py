@@ -1,0 +1,121 @@
+"""Code out of the tested files: ``{frameworks}`` has a synced tab for each backend, ``{source}`` is
+one file.
+
+```{frameworks} equations lstm_step
+```
+```{source} conformance/curves.py Ensemble
+```
+"""
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from docs._ext.sources import Missing, extract
+
+TITLES = {
+    "numpy": "NumPy",
+    "pytorch": "PyTorch",
+    "mxnet": "MXNet",
+    "tensorflow": "TensorFlow",
+    "jax": "JAX",
+}
+"""The tabs, in their order, by the backend's name, by which they are also synced."""
+
+ELSEWHERE = {
+    ("numpy", "equations", "rnn_step"): ("equations", "rnn_layer"),
+    ("numpy", "equations", "gru_step"): ("equations", "gru_layer"),
+    ("numpy", "equations", "lstm_step"): ("equations", "lstm_layer"),
+    ("numpy", "equations", "layer_step"): ("equations", "forward"),
+    ("numpy", "equations", "Equations"): ("equations", "forward"),
+    ("numpy", "training", "backward"): ("backward", "loss_and_gradients"),
+    ("tensorflow", "layers", "make_blocks"): ("layers", "make_layer"),
+    ("jax", "layers", "make_blocks"): ("layers", "make_layer"),
+}
+"""Where a backend has the same thing under another name."""
+
+NO_LAYERS = "NumPy has no recurrent layers of its own: here the reference is the equations."
+
+
+def places(backend: str, module: str, names: list[str]) -> list[tuple[str, str]] | None:
+    """Path and name of each piece in one backend; None if it can have none."""
+    if (backend, module) == ("numpy", "layers"):
+        return None
+    found = [ELSEWHERE.get((backend, module, name), (module, name)) for name in names]
+    return [(f"backends/{backend}/{module}.py", name) for module, name in dict.fromkeys(found)]
+
+
+def code_block(path: str, *names: str) -> nodes.container:
+    """The pieces under the path of the file that they come from."""
+    text = extract(path, *names)
+    code = nodes.literal_block(text, text, language="python")
+    caption = nodes.caption(path, "", nodes.literal(path, path))
+    wrapper = nodes.container("", caption, code, literal_block=True)
+    wrapper["classes"] = ["literal-block-wrapper"]
+    return wrapper
+
+
+class Source(SphinxDirective):
+    """Pieces of one file of the suite."""
+
+    required_arguments = 1
+    optional_arguments = 20
+    final_argument_whitespace = False
+
+    def run(self) -> list[nodes.Node]:
+        try:
+            return [code_block(*self.arguments)]
+        except Missing as reason:
+            raise self.error(str(reason)) from None
+
+
+class Frameworks(SphinxDirective):
+    """The same pieces of every backend: a file's name without .py, and names in it. An option
+    ``:mxnet: Layers.freeze`` names what a single backend has instead."""
+
+    required_arguments = 2
+    optional_arguments = 20
+    option_spec = dict.fromkeys(TITLES, directives.unchanged_required)
+
+    def run(self) -> list[nodes.Node]:
+        module, *names = self.arguments
+        tabs = {}
+        for backend in TITLES:
+            wanted = self.options.get(backend, "").split() or names
+            found = places(backend, module, wanted)
+            try:
+                tabs[backend] = self.tab(found)
+            except Missing as reason:
+                raise self.error(str(reason)) from None
+        return [tab_set(tabs)]
+
+    def tab(self, found: list[tuple[str, str]] | None) -> list[nodes.Node]:
+        if found is None:
+            said = nodes.paragraph(NO_LAYERS, NO_LAYERS)
+            self.set_source_info(said)  # what has a source is translated
+            return [said]
+        files = dict.fromkeys(path for path, _ in found)
+        return [code_block(file, *(name for path, name in found if path == file)) for file in files]
+
+
+def tab_set(tabs: dict[str, list[nodes.Node]]) -> nodes.container:
+    """sphinx-design's tabs, made of nodes; its own directives make the same."""
+    items = []
+    for backend, content in tabs.items():
+        label = nodes.rubric(TITLES[backend], TITLES[backend], classes=["sd-tab-label"])
+        label["sync_id"], label["sync_group"] = backend, "framework"
+        inner = nodes.container("", *content, design_component="tab-content")
+        inner["classes"] = ["sd-tab-content"]
+        item = nodes.container("", label, inner, design_component="tab-item", backend=backend)
+        item["classes"] = ["sd-tab-item"]
+        items.append(item)
+    made = nodes.container("", *items, design_component="tab-set", type="framework-tabs")
+    made["classes"] = ["sd-tab-set"]
+    return made
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("frameworks", Frameworks)
+    app.add_directive("source", Source)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

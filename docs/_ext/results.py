@@ -1,0 +1,125 @@
+"""What stored runs gave, out of ``docs/results/<chapter>.json``: nothing is computed here.
+
+{value}`training/numpy/perplexity .2f`     a number in the text; the format may be left out
+```{result-table} training/curves          records as a table; ``:columns:`` picks and orders
+:columns: backend epoch perplexity
+```
+```{printed} training/prediction           what an example printed, in a tab for each backend
+```                                        if the backends printed different things
+"""
+
+import json
+from functools import cache
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from docs._ext.frameworks import TITLES, tab_set
+from docs._ext.sources import ROOT, Missing
+
+RESULTS = ROOT / "docs" / "results"
+
+
+@cache
+def runs(chapter: str) -> dict[str, dict[str, Any]]:
+    """What is stored for a chapter, by backend, in the order of the tabs."""
+    path = RESULTS / f"{chapter}.json"
+    if not path.is_file():
+        raise Missing(f"docs/results/{chapter}.json: no such file")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return {backend: found[backend] for backend in TITLES if backend in found}
+
+
+def value(name: str) -> Any:
+    """``chapter/backend/name``: one number or word."""
+    chapter, backend, key = name.split("/")
+    found = runs(chapter).get(backend, {}).get("values", {})
+    if key not in found:
+        raise Missing(f"docs/results/{chapter}.json: no value {key} of {backend}")
+    return found[key]
+
+
+def records(name: str) -> list[dict[str, Any]]:
+    """``chapter/table``: its records, of all backends that have some."""
+    chapter, table = name.split("/")
+    tables = [run.get("tables", {}).get(table, []) for run in runs(chapter).values()]
+    found = [record for rows in tables for record in rows]
+    if not found:
+        raise Missing(f"docs/results/{chapter}.json: no table {table}")
+    return found
+
+
+def printed(name: str) -> dict[str, str]:
+    """``chapter/example``: what it printed, by backend."""
+    chapter, example = name.split("/")
+    lines = {backend: run.get("printed", {}).get(example) for backend, run in runs(chapter).items()}
+    found = {backend: "\n".join(text) for backend, text in lines.items() if text is not None}
+    if not found:
+        raise Missing(f"docs/results/{chapter}.json: nothing printed by {example}")
+    return found
+
+
+def shown(cell: Any) -> str:
+    return f"{cell:.4g}" if isinstance(cell, float) else "" if cell is None else str(cell)
+
+
+class Value(SphinxRole):
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        name, _, how = self.text.partition(" ")
+        try:
+            text = format(value(name), how) if how else shown(value(name))
+        except (Missing, ValueError) as reason:
+            message = self.inliner.reporter.error(f"{self.text}: {reason}", line=self.lineno)
+            return [], [message]
+        return [nodes.inline(text, text, classes=["value"])], []
+
+
+class ResultTable(SphinxDirective):
+    """Records of a stored run as a table."""
+
+    required_arguments = 1
+    option_spec = {"columns": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        try:
+            found = records(self.arguments[0])
+            columns = self.options.get("columns", "").split() or list(found[0])
+            rows = [[shown(record[column]) for column in columns] for record in found]
+        except (Missing, KeyError) as reason:
+            raise self.error(f"{self.arguments[0]}: {reason}") from None
+        text = "\n".join(
+            f"| {' | '.join(row)} |" for row in [columns, ["---"] * len(columns), *rows]
+        )
+        return self.parse_text_to_nodes(text)
+
+
+class Printed(SphinxDirective):
+    """What an example printed when it was run."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        try:
+            return printed_blocks(self.arguments[0])
+        except Missing as reason:
+            raise self.error(str(reason)) from None
+
+
+def printed_blocks(name: str) -> list[nodes.Node]:
+    """One block if all backends printed the same, otherwise a tab for each."""
+    found = printed(name)
+    blocks: dict[str, list[nodes.Node]] = {
+        backend: [nodes.literal_block(text, text, language="text", classes=["printed"])]
+        for backend, text in found.items()
+    }
+    return [tab_set(blocks)] if len(set(found.values())) > 1 else next(iter(blocks.values()))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_role("value", Value())
+    app.add_directive("result-table", ResultTable)
+    app.add_directive("printed", Printed)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,46 @@
+"""The site's settings: ``tox -e docs`` builds it, and AUTHORS.md says how its pages are written."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+project = "Deep RNN Reference Suite"
+author = "the suite's authors"
+language = "en"
+
+extensions = [
+    "myst_parser",
+    "sphinx_design",
+    "docs._ext.mathml",
+    "docs._ext.frameworks",
+    "docs._ext.equations",
+    "docs._ext.links",
+    "docs._ext.results",
+    "docs._ext.examples",
+    "docs._ext.charts",
+]
+root_doc = "index"
+exclude_patterns = ["_build", "AUTHORS.md", "template-backend", "locale", "results"]
+nitpicky = True
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "attrs_block"]
+myst_heading_anchors = 4
+
+# Catalogues of translations: one for each page, without line numbers, which change all the time.
+locale_dirs = ["locale"]
+gettext_compact = False
+gettext_location = False
+gettext_uuid = False
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+templates_path = ["_templates"]
+html_show_sourcelink = False
+html_copy_source = False
+html_show_sphinx = False
+html_show_copyright = False
+html_math_renderer = "mathml"
