@@ -23,6 +23,8 @@ from tests.conformance.helpers import (
     verdict_of,
 )
 
+pytestmark = pytest.mark.usefixtures("few_suspects")
+
 CASE = "lstm-L2"
 
 

@@ -11,6 +11,8 @@ from conformance.table import summary
 from conformance.verdict import CaseResult, Verdict
 from tests.conformance.helpers import spoil
 
+pytestmark = pytest.mark.usefixtures("few_suspects")
+
 CASE = "lstm-L2"
 TENSOR = "gradients/layer1.W_xi"
 LADDER = {

@@ -2,6 +2,8 @@
 
 import shutil
 
+import pytest
+
 from common.errors import EXIT_FAIL, EXIT_PASS
 from conformance.records import load_records
 from conformance.verdict import Verdict
@@ -14,6 +16,8 @@ from tests.conformance.helpers import (
     spoil,
     verdict_of,
 )
+
+pytestmark = pytest.mark.usefixtures("few_suspects")
 
 CASE = "lstm-L2"
 
