@@ -26,7 +26,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
 
-from docs._ext.results import Missing, records
+from docs._ext.sources import Missing
+from docs._ext.stored import records
 
 Spec = dict[str, Any]
 

@@ -6,47 +6,15 @@
     as {eqn}`LSTM-5` says
 """
 
-import re
-from functools import cache
-
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 
-from docs._ext.sources import ROOT
+from docs._ext.labels import DOCUMENT, LABEL, defined, narrow, pieces
 
-DOCUMENT = ROOT / "common" / "EQUATIONS.md"
 PAGE = "equations"
-LABEL = re.compile(r"^[A-Z]+-\d[ab]?\b")
-COLUMN = re.compile(r"(?P<left>.*?\S) {2,}(?P<right>\([^()]*\)|a number)")
-
-
-def pieces(block: str) -> list[str]:
-    """A block of equations, cut before every label; what stands before the first one is a piece."""
-    found: list[list[str]] = [[]]
-    for line in block.splitlines():
-        if LABEL.match(line):
-            found.append([])
-        found[-1].append(line)
-    return [text for lines in found if (text := "\n".join(lines).strip("\n"))]
-
-
-@cache
-def defined() -> dict[str, str]:
-    """Every equation of the document, by its label."""
-    blocks = DOCUMENT.read_text(encoding="utf-8").split("```")[1::2]
-    texts = [text for block in blocks for text in pieces(block.strip("\n"))]
-    return {match.group(): text for text in texts if (match := LABEL.match(text))}
-
-
-def narrow(text: str) -> str:
-    """The column of shapes moved to the left, as far as the longest equation allows."""
-    parts = [COLUMN.fullmatch(line) for line in text.splitlines()]
-    width = max((len(part["left"]) for part in parts if part), default=0)
-    lines = zip(text.splitlines(), parts, strict=True)
-    return "\n".join(f"{p['left']:{width}}  {p['right']}" if p else line for line, p in lines)
 
 
 class Equation(SphinxDirective):

@@ -6,7 +6,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from docs._ext.frameworks import code_block
-from docs._ext.results import Missing, printed_blocks, runs
+from docs._ext.results import printed_blocks
+from docs._ext.sources import Missing
+from docs._ext.stored import runs
 
 
 def module_of(docname: str) -> tuple[str, str]:

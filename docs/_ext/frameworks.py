@@ -12,38 +12,8 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from docs._ext.backends import NO_LAYERS, TITLES, places
 from docs._ext.sources import Missing, extract
-
-TITLES = {
-    "numpy": "NumPy",
-    "pytorch": "PyTorch",
-    "mxnet": "MXNet",
-    "tensorflow": "TensorFlow",
-    "jax": "JAX",
-}
-"""The tabs, in their order, by the backend's name, by which they are also synced."""
-
-ELSEWHERE = {
-    ("numpy", "equations", "rnn_step"): ("equations", "rnn_layer"),
-    ("numpy", "equations", "gru_step"): ("equations", "gru_layer"),
-    ("numpy", "equations", "lstm_step"): ("equations", "lstm_layer"),
-    ("numpy", "equations", "layer_step"): ("equations", "forward"),
-    ("numpy", "equations", "Equations"): ("equations", "forward"),
-    ("numpy", "training", "backward"): ("backward", "loss_and_gradients"),
-    ("tensorflow", "layers", "make_blocks"): ("layers", "make_layer"),
-    ("jax", "layers", "make_blocks"): ("layers", "make_layer"),
-}
-"""Where a backend has the same thing under another name."""
-
-NO_LAYERS = "NumPy has no recurrent layers of its own: here the reference is the equations."
-
-
-def places(backend: str, module: str, names: list[str]) -> list[tuple[str, str]] | None:
-    """Path and name of each piece in one backend; None if it can have none."""
-    if (backend, module) == ("numpy", "layers"):
-        return None
-    found = [ELSEWHERE.get((backend, module, name), (module, name)) for name in names]
-    return [(f"backends/{backend}/{module}.py", name) for module, name in dict.fromkeys(found)]
 
 
 def code_block(path: str, *names: str) -> nodes.container:
@@ -105,6 +75,7 @@ def tab_set(tabs: dict[str, list[nodes.Node]]) -> nodes.container:
     for backend, content in tabs.items():
         label = nodes.rubric(TITLES[backend], TITLES[backend], classes=["sd-tab-label"])
         label["sync_id"], label["sync_group"] = backend, "framework"
+        label["translatable"] = False
         inner = nodes.container("", *content, design_component="tab-content")
         inner["classes"] = ["sd-tab-content"]
         item = nodes.container("", label, inner, design_component="tab-item", backend=backend)

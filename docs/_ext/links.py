@@ -11,7 +11,8 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
-from docs._ext.equations import DOCUMENT, PAGE
+from docs._ext.equations import PAGE
+from docs._ext.labels import DOCUMENT
 from docs._ext.sources import ROOT
 
 

@@ -4,6 +4,7 @@ from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
@@ -31,6 +32,17 @@ def visit_block(self: HTML5Translator, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+class NotForTranslators(SphinxTransform):
+    """Formulas are the same in every language."""
+
+    default_priority = 5  # before texts are looked up in the catalogues
+
+    def apply(self) -> None:
+        for block in self.document.findall(nodes.math_block):
+            block["translatable"] = False
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_transform(NotForTranslators)
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

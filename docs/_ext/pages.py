@@ -1,0 +1,52 @@
+"""What stands above every page: the same page in the other language, and a chapter's notebooks,
+which are written into the site when it is built. English is at its root, Portuguese in pt-br.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from docs._ext.backends import TITLES
+from docs.notebooks import chapters, notebook
+
+OTHER = {
+    "en": {"code": "pt-BR", "title": "Em português", "folder": "pt-br/"},
+    "pt_BR": {"code": "en", "title": "In English", "folder": "../"},
+}
+NOTEBOOKS = {"en": "As a notebook: ", "pt_BR": "Como notebook: "}
+
+
+def write(app: Sphinx, error: Exception | None) -> None:
+    """Only a site has downloads: not the catalogues of translations, nor a build that failed."""
+    if error is not None or app.builder.format != "html":
+        return
+    folder = Path(app.outdir) / "notebooks"
+    folder.mkdir(exist_ok=True)
+    for chapter in chapters():
+        for backend in TITLES:
+            text = json.dumps(notebook(chapter, backend), ensure_ascii=False, indent=1)
+            (folder / f"{chapter}-{backend}.ipynb").write_text(text, encoding="utf-8")
+
+
+def link(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Names and addresses for _templates/page.html."""
+    folder, _, name = page.rpartition("/")
+    root = "../" * page.count("/")
+    other = OTHER[app.config.language]
+    context["other"] = other | {"address": f"{root}{other['folder']}{page}.html"}
+    context["notebooks_title"] = NOTEBOOKS[app.config.language]
+    context["notebooks"] = {
+        title: f"{root}notebooks/{name}-{backend}.ipynb"
+        for backend, title in TITLES.items()
+        if folder == "chapters"
+    }
+    # What is too wide scrolls within itself, and can be scrolled by keyboard as well.
+    context["body"] = context.get("body", "").replace("<pre>", '<pre tabindex="0">')
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("build-finished", write)
+    app.connect("html-page-context", link)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
