@@ -1,14 +1,19 @@
 """Which backend the tests of this environment are about: ``pytest --backend NAME``."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from backends import registry
 from common.corpus import load_corpus
 from conformance.given import Given
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,3 +66,18 @@ def there_is_a_gpu(backend: registry.Backend) -> Iterator[None]:
     except BadInput as reason:
         pytest.skip(f"needs a GPU: {reason}")
     yield
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    reason = "needs the packages of requirements/browser.txt"
+    api = pytest.importorskip("playwright.sync_api", reason=reason)
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("needs Chromium, such as Debian's package chromium")
+    with api.sync_playwright() as playwright:
+        # Chromium's own sandbox does not start for root, as in a container; the pages are ours.
+        options = ["--no-sandbox"]
+        made = playwright.chromium.launch(executable_path=found, args=options)
+        yield made
+        made.close()

@@ -17,17 +17,37 @@ OTHER = {
 }
 NOTEBOOKS = {"en": "As a notebook: ", "pt_BR": "Como notebook: "}
 
+MENDED = {
+    # What is too wide scrolls within itself; so it can be scrolled by keyboard, too.
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Site">',
+}
+
 
 def write(app: Sphinx, error: Exception | None) -> None:
     """Only a site has downloads: not the catalogues of translations, nor a build that failed."""
     if error is not None or app.builder.format != "html":
         return
+    for page in Path(app.outdir).rglob("*.html"):
+        mend(page)
     folder = Path(app.outdir) / "notebooks"
     folder.mkdir(exist_ok=True)
     for chapter in chapters():
         for backend in TITLES:
             text = json.dumps(notebook(chapter, backend), ensure_ascii=False, indent=1)
             (folder / f"{chapter}-{backend}.ipynb").write_text(text, encoding="utf-8")
+
+
+def mend(page: Path) -> None:
+    """Make accessible what the theme's and Sphinx' own HTML leaves out."""
+    text = page.read_text(encoding="utf-8")
+    mended = text
+    for found, better in MENDED.items():
+        mended = mended.replace(found, better)
+    if mended != text:
+        page.write_text(mended, encoding="utf-8")
 
 
 def link(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -42,8 +62,6 @@ def link(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
         for backend, title in TITLES.items()
         if folder == "chapters"
     }
-    # What is too wide scrolls within itself, and can be scrolled by keyboard as well.
-    context["body"] = context.get("body", "").replace("<pre>", '<pre tabindex="0">')
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -1,16 +1,11 @@
-"""The report's packages, a real results folder, and a browser; without them, tests skip."""
+"""A real results folder."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from conformance.__main__ import main
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 CASES = ("lstm-L2", "gru-before-L1")
 
@@ -30,18 +25,3 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def results(recorded: Path, tmp_path: Path) -> Path:
     """The same in a folder of its own."""
     return Path(shutil.copytree(recorded, tmp_path / "results"))
-
-
-@pytest.fixture(scope="session")
-def browser() -> "Iterator[Browser]":
-    reason = "needs the packages of requirements/browser.txt"
-    api = pytest.importorskip("playwright.sync_api", reason=reason)
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.skip("needs Chromium, such as Debian's package chromium")
-    with api.sync_playwright() as playwright:
-        # Chromium's own sandbox does not start for root, as in a container; the pages are ours.
-        options = ["--no-sandbox"]
-        made = playwright.chromium.launch(executable_path=found, args=options)
-        yield made
-        made.close()

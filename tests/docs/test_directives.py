@@ -1,0 +1,95 @@
+"""The site's own directives: what they show, and that what is missing fails the build."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sphinx", reason="needs the packages of requirements/docs.txt")
+
+from docs._ext import stored
+from docs._ext.labels import defined, narrow
+from docs._ext.sources import Missing, extract
+from docs.notebooks import ROOT
+
+CONF = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from docs.conf import *
+exclude_patterns, locale_dirs, templates_path, html_static_path, html_css_files = [], [], [], [], []
+extensions.remove("docs._ext.pages")
+"""
+
+
+def build(folder: Path, text: str) -> subprocess.CompletedProcess:
+    """A site of one page."""
+    (folder / "conf.py").write_text(CONF, encoding="utf-8")
+    (folder / "index.md").write_text(f"# Title\n\n{text}", encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q"]
+    words = [*command, str(folder), str(folder / "out")]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+FAULTS = {
+    "{frameworks} equations lstm_stride": "backends/numpy/equations.py: lstm_stride is not defined",
+    "{frameworks} equasions lstm_step": "backends/numpy/equasions.py: no such file",
+    "{source} common/spec.py Nothing": "common/spec.py: Nothing is not defined",
+    "{equation} LSTM-9": "common/EQUATIONS.md has no equation LSTM-9",
+    "{result-table} nowhere/curve": "docs/results/nowhere.json: no such file",
+    "{printed} nowhere/example": "docs/results/nowhere.json: no such file",
+    "{example} nothing": "docs/experiments/index.py: no such file",
+    "{chart} nowhere/curve": "a chart needs :alt:",
+    "{reproduce}": "docs/results/index.json: no such file",
+}
+
+
+def test_everything_that_is_missing_fails_the_build_and_is_named(tmp_path: Path) -> None:
+    blocks = "\n\n".join(f"```{directive}\n```" for directive in FAULTS)
+    roles = "{eqn}`LSTM-9` {value}`nowhere/numpy/x` $\\nosuchmacro$"
+    done = build(tmp_path, f"{blocks}\n\n{roles}\n")
+    assert done.returncode == 1
+    for said in (*FAULTS.values(), "nowhere/numpy/x", "nosuchmacro", "LSTM-9"):
+        assert said in done.stderr, said
+
+
+def test_a_page_shows_what_it_asks_for(tmp_path: Path) -> None:
+    frameworks = "```{frameworks} training clip\n:jax: Trainer.step clip\n```"
+    source = "```{source} common/spec.py CELLS\n```"
+    done = build(tmp_path, f"{frameworks}\n\n{source}\n\n$a^2$\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    html = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    for path in ("numpy", "pytorch", "mxnet", "tensorflow", "jax"):
+        assert f"backends/{path}/training.py" in html
+        assert f'data-sync-id="{path}"' in html
+    assert html.count('data-sync-group="framework"') == 5
+    assert "<math" in html and "<msup>" in html
+
+
+def test_a_piece_comes_with_its_decorators_and_without_indentation() -> None:
+    assert extract("common/spec.py", "ModelSpec.states").startswith("@property\ndef states")
+    assert extract("backends/pytorch/layers.py", "GATE_ORDER").endswith('i, f, g, o."""')
+    with pytest.raises(Missing, match=r"common/spec\.py: ModelSpec\.none is not defined there"):
+        extract("common/spec.py", "ModelSpec.none")
+
+
+def test_equations_are_found_whole_and_made_narrow() -> None:
+    assert len(defined()) == 27
+    assert len(defined()["BPTT-1"].splitlines()) == 3
+    text = narrow("A-1  x = y          (n, h)\nA-2  C̃ = longer      (n,)\n     more")
+    assert text == "A-1  x = y       (n, h)\nA-2  C̃ = longer  (n,)\n     more"
+
+
+def test_stored_results_are_read_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "RESULTS", tmp_path)
+    row = {"epoch": 1, "perplexity": 2.0}
+    run = {"values": {"p": 1.5}, "tables": {"curve": [row]}, "printed": {"say": ["a", "b"]}}
+    (tmp_path / "once.json").write_text(json.dumps({"jax": run, "numpy": run}), encoding="utf-8")
+    assert list(stored.runs("once")) == ["numpy", "jax"]
+    assert stored.value("once/jax/p") == 1.5
+    assert stored.records("once/curve") == [row, row]
+    assert stored.printed("once/say") == {"numpy": "a\nb", "jax": "a\nb"}
+    for ask, name in ((stored.value, "once/jax/q"), (stored.records, "once/q")):
+        with pytest.raises(Missing, match=r"docs/results/once\.json: no"):
+            ask(name)

@@ -1,0 +1,60 @@
+"""Every chapter's commands run, at short settings, and leave results of the form that is stored."""
+
+import importlib
+import json
+import shlex
+import warnings
+
+import pytest
+
+from docs.experiments import SHORT
+from docs.notebooks import CHAPTERS, ROOT, TITLES, chapters
+
+RESULTS = ROOT / "docs" / "results"
+STORED = sorted(path.stem for path in RESULTS.glob("*.json"))
+
+
+def stored(chapter: str) -> dict:
+    return json.loads((RESULTS / f"{chapter}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("chapter", STORED)
+def test_a_chapter_s_command_runs(chapter, backend_name, backend, tmp_path, monkeypatch) -> None:
+    wanted = stored(chapter).get(backend_name)
+    if wanted is None:
+        pytest.skip(f"the chapter has no results of {backend_name}")
+    monkeypatch.setenv(SHORT, "0")  # --short sets it; afterwards it is as it was
+    monkeypatch.chdir(ROOT)
+    python, m, module, *words = shlex.split(wanted["command"])
+    assert (python, m) == ("python", "-m")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        main = importlib.import_module(module).main
+        assert main([*words, "--short", "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / f"{chapter}.json").read_text(encoding="utf-8"))[backend_name]
+    assert set(found) == set(wanted)
+    for part in ("values", "tables", "printed"):
+        assert set(found.get(part, {})) == set(wanted.get(part, {})), part
+    for name, rows in wanted.get("tables", {}).items():
+        assert found["tables"][name], name
+        assert {key for row in found["tables"][name] for key in row} == {k for r in rows for k in r}
+
+
+@pytest.mark.parametrize("chapter", STORED)
+def test_stored_results_are_small_and_in_full(chapter: str) -> None:
+    assert chapter in chapters()
+    assert (RESULTS / f"{chapter}.json").stat().st_size < 400_000
+    for backend, run in stored(chapter).items():
+        assert backend in TITLES
+        assert "--short" not in run["command"]
+        assert run["versions"]["python"].startswith("3.")
+
+
+@pytest.mark.parametrize("chapter", STORED)
+def test_a_chapter_with_results_names_its_commands(chapter: str) -> None:
+    assert "```{reproduce}" in (CHAPTERS / f"{chapter}.md").read_text(encoding="utf-8")
+
+
+def test_every_experiment_has_stored_results() -> None:
+    modules = {path.stem for path in (ROOT / "docs" / "experiments").glob("[a-z]*.py")}
+    assert {chapter.replace("-", "_") for chapter in STORED} <= modules

@@ -1,0 +1,86 @@
+"""Every page of the site in a real browser, from its file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from docs.notebooks import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SOURCES = ROOT / "docs"
+PAGES = [
+    *(path.relative_to(SOURCES).with_suffix("").as_posix() for path in SOURCES.glob("[a-z]*.md")),
+    *(f"chapters/{path.stem}" for path in (SOURCES / "chapters").glob("*.md")),
+    "search",
+]
+EDITIONS = ["", "pt-br/"]
+
+OVERFLOWING = """[...document.querySelectorAll("article *")].filter(e => {
+  const scrolls = a => ["auto", "scroll", "hidden"].includes(getComputedStyle(a).overflowX);
+  for (let a = e.parentElement; a && a.tagName != "BODY"; a = a.parentElement)
+    if (scrolls(a)) return false;
+  return e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1;
+}).map(e => `${e.tagName} ${e.className} ${Math.round(e.getBoundingClientRect().right)}`)"""
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path, browser: "Browser") -> Iterator[dict[str, "Page"]]:
+    """A page for each colour scheme, the dark one as narrow as a phone; afterwards there must have
+    been no error, and no request to anywhere but the site."""
+    errors, requests, made = [], [], {}
+    for scheme, width in (("light", 1280), ("dark", 360)):
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        page = made[scheme] = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+    yield made
+    for page in made.values():
+        page.context.close()
+    assert errors == []
+    assert {url.partition(":")[0] for url in requests} <= {"file", "data"}
+
+
+def open_in(page: "Page", site: Path, name: str) -> None:
+    page.goto(f"file://{site}/{name}.html", wait_until="load")
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible_and_fits_a_phone(pages, site: Path, name: str, edition: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    for scheme, page in pages.items():
+        open_in(page, site, edition + name)
+        found = Axe().run(page).response
+        assert len(found["passes"]) > 10, "it looked"
+        shown = [(v["id"], node["html"]) for v in found["violations"] for node in v["nodes"]]
+        assert shown == [], scheme
+    width = page.evaluate("innerWidth")
+    assert width == 360
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(OVERFLOWING) == []
+
+
+def test_tabs_stay_in_step_within_a_page_and_across_pages(pages, site: Path) -> None:
+    page = pages["light"]
+    open_in(page, site, "chapters/from-scratch")
+    page.locator(".sd-tab-set > label", has_text="TensorFlow").first.click()
+    chosen = "[...document.querySelectorAll('input:checked + label')].map(e => e.innerText)"
+    assert set(page.evaluate(chosen)) == {"TensorFlow"}
+    assert len(page.evaluate(chosen)) > 1
+    open_in(page, site, "pt-br/chapters/from-scratch")
+    assert set(page.evaluate(chosen)) == {"TensorFlow"}
+
+
+def test_the_language_can_be_changed_there_and_back(pages, site: Path) -> None:
+    page = pages["light"]
+    open_in(page, site, "chapters/from-scratch")
+    assert page.locator("html").get_attribute("lang") == "en"
+    page.get_by_role("link", name="Em português").click()
+    assert page.locator("html").get_attribute("lang") == "pt-BR"
+    page.get_by_role("link", name="In English").click()
+    assert page.url.endswith("html/chapters/from-scratch.html")
