@@ -32,6 +32,8 @@ from backends.numpy import *
 from backends.numpy import implementation, passport
 import backends.numpy.training as training
 
+pytestmark = pytest.mark.once
+
 IMPLEMENTATIONS = ("equations",)
 bare = None
 right = training.clip

@@ -13,6 +13,8 @@ import pytest
 from backends.registry import MODULES
 from tests.frameworks import FRAMEWORKS, OTHERS
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 REPORT = {"fastjsonschema", "jinja2", "markupsafe", "playwright", "vl_convert"}
 """What conformance/report/ alone imports."""

@@ -12,6 +12,8 @@ import pytest
 
 from tests.frameworks import OTHERS
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [

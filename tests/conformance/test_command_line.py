@@ -22,6 +22,8 @@ from tests.conformance.helpers import (
     spoil,
 )
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     *("cases", "record", "train", "judge", "witness", "ensemble", "certify", "diagnose"),

@@ -17,6 +17,8 @@ from conformance.comparison_texts import parse_texts
 from conformance.progress import Progress
 from tests.conformance.helpers import assert_one_line, fingerprint
 
+pytestmark = pytest.mark.once
+
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<b>&\x1b[31m"
 SMALL = ("--epochs", "2", "--hidden", "8", "--batch", "4", "--steps", "8", "--threads", "1")

@@ -27,6 +27,7 @@ def evidence(answer, conventions, dtype="float64", change=None) -> Evidence:
     return Evidence(answer.case, answer.numbers, got, answer.noise, BOUNDS[dtype], dtype)
 
 
+@pytest.mark.once  # a share of the catalogue; each kind of explanation is tested below
 @pytest.mark.parametrize("name", ["rnn-tanh-relu", "gru-before-L2", "gru-after-L2", "lstm-L2"])
 def test_nearly_every_single_fault_is_named_first(name):
     answer = right_answer(name, GIVEN)
@@ -40,6 +41,7 @@ def test_nearly_every_single_fault_is_named_first(name):
     assert first >= 0.95 * seen
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["rnn-tanh-L2", "gru-after-L2", "lstm-L2"])
 def test_most_pairs_of_faults_are_named(name):
     """A pair may come to the same as another, or as a single convention: any that explains it."""

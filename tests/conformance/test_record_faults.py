@@ -23,6 +23,8 @@ from tests.conformance.helpers import (
     verdict_of,
 )
 
+pytestmark = pytest.mark.once
+
 CASES = ("lstm-L1", "gru-after-L1", "rnn-tanh-L1")
 """In the order of the table: rnn-tanh-L1, gru-after-L1, lstm-L1."""
 

@@ -35,6 +35,8 @@ DRIVER = """
 import sys
 from tests.conformance.helpers import use_faulty_worker
 from conformance.__main__ import main
+
+pytestmark = pytest.mark.once
 use_faulty_worker()
 sys.exit(main())
 """

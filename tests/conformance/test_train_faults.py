@@ -27,6 +27,8 @@ from tests.conformance.training_helpers import (
     use_faulty_trainee,
 )
 
+pytestmark = pytest.mark.once
+
 LIMIT = 3.0
 TITLE = "numpy:equations-lstm-quick"
 BOTH = ("--numerics", "float32", "lattice")
