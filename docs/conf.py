@@ -20,6 +20,7 @@ extensions = [
     "docs._ext.results",
     "docs._ext.examples",
     "docs._ext.charts",
+    "docs._ext.field_guide",
     "docs._ext.pages",
 ]
 root_doc = "index"

@@ -23,7 +23,7 @@ LOCALE = "pt_BR"
 CATALOGUES = DOCS / "locale" / LOCALE / "LC_MESSAGES"
 FINISHED = DOCS / "locale" / "finished.txt"
 
-EDITION = ("index", "chapters/", "field-guide")
+EDITION = ("index", "chapters/")
 """How the names of the pages begin that are translated; the others stay English."""
 
 

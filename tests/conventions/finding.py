@@ -1,0 +1,67 @@
+"""Which convention a framework's own layer follows, found by trying them all on what it computes.
+
+Every weight but those that are tried is zero, so that a step is a formula of a few lines.
+"""
+
+from collections.abc import Callable
+from itertools import permutations
+
+import numpy as np
+
+H = 3
+
+LstmStep = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From the bias of each gate, (4, h) as stacked, and H and C, (1, h), to H′ and C′."""
+
+GruStep = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""From the input and recurrent bias of each gate, (3, h) as stacked, the recurrent weights of each
+gate, (3, h, h), of which a row belongs to an old unit, and H, (1, h), to H′."""
+
+
+def sigmoid(a: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-a))
+
+
+def numbers(seed: int, *shape: int) -> np.ndarray:
+    return np.random.RandomState(seed).uniform(-2, 2, shape).astype("float32")
+
+
+def same(found: np.ndarray, wanted: np.ndarray) -> bool:
+    assert found.shape == wanted.shape
+    return bool(np.abs(found - wanted).max() < 1e-5)
+
+
+def lstm_orders(step: LstmStep) -> list[str]:
+    """Every order of the gates that gives what the layer gives: i, f, o, and the candidate g."""
+    a, H_0, C_0 = numbers(1, 4, H), numbers(2, 1, H), numbers(3, 1, H)
+    H_1, C_1 = step(a, H_0, C_0)
+    found = []
+    for order in permutations("ifgo"):
+        gate = dict(zip(order, a, strict=True))
+        C = sigmoid(gate["f"]) * C_0 + sigmoid(gate["i"]) * np.tanh(gate["g"])
+        if same(C_1, C) and same(H_1, sigmoid(gate["o"]) * np.tanh(C)):
+            found.append(", ".join(order))
+    return found
+
+
+def gru_conventions(step: GruStep, two_biases: bool = True) -> list[tuple[str, str, str]]:
+    """Every order of the gates (r, z, and the candidate n), place of the reset ("after" the matrix
+    product or "before") and meaning of z (what it "keeps" or "takes") that give the same."""
+    a, b, U, H_0 = numbers(1, 3, H), numbers(2, 3, H), numbers(3, 3, H, H), numbers(4, 1, H)
+    b *= two_biases
+    H_1 = step(a, b, U, H_0)
+    found = []
+    for order in permutations("rzn"):
+        i = {gate: order.index(gate) for gate in order}
+        r, z = (sigmoid(a[i[g]] + b[i[g]] + H_0 @ U[i[g]]) for g in "rz")
+        products = {
+            "after": r * (H_0 @ U[i["n"]] + b[i["n"]]),
+            "before": (r * H_0) @ U[i["n"]] + b[i["n"]],
+        }
+        for reset, product in products.items():
+            n = np.tanh(a[i["n"]] + product)
+            updates = {"keeps": z * H_0 + (1 - z) * n, "takes": (1 - z) * H_0 + z * n}
+            for meaning, H_t in updates.items():
+                if same(H_1, H_t):
+                    found.append((", ".join(order), reset, meaning))
+    return found

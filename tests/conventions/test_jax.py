@@ -1,0 +1,118 @@
+"""The conventions of JAX with Flax' NNX and Optax, as docs/field_guide.toml states them."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from tests.conventions.finding import H, gru_conventions, lstm_orders
+
+nnx = pytest.importorskip("flax.nnx", reason="needs Flax")
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def made(kind, d, h, **options):
+    return kind(d, h, rngs=nnx.Rngs(0), **options)
+
+
+def lstm(a, H_0, C_0):
+    cell = made(nnx.OptimizedLSTMCell, 1, H)
+    cell.dense_i.kernel[...] = jnp.zeros((1, 4 * H))
+    cell.dense_h.kernel[...] = jnp.zeros((H, 4 * H))
+    cell.dense_h.bias[...] = jnp.asarray(a.ravel())
+    (C_1, H_1), _ = cell((jnp.asarray(C_0), jnp.asarray(H_0)), jnp.zeros((1, 1)))
+    return np.asarray(H_1), np.asarray(C_1)
+
+
+def gru(a, b, U, H_0):
+    cell = made(nnx.GRUCell, 1, H)
+    cell.dense_i.kernel[...] = jnp.zeros((1, 3 * H))
+    cell.dense_i.bias[...] = jnp.asarray(a.ravel())
+    cell.dense_h.kernel[...] = jnp.asarray(np.concatenate(list(U), axis=1))
+    return np.asarray(cell(jnp.asarray(H_0), jnp.zeros((1, 1)))[0])
+
+
+@cache
+def of_the_gru():
+    return gru_conventions(gru, two_biases=False)
+
+
+def test_shape_of_the_input_weights():
+    assert made(nnx.OptimizedLSTMCell, 2, 3).dense_i.kernel.shape == (2, 4 * 3)
+
+
+def test_order_of_the_lstm_s_gates():
+    assert lstm_orders(lstm) == ["i, f, g, o"]
+
+
+def test_order_of_the_gru_s_gates():
+    assert [order for order, _, _ in of_the_gru()] == ["r, z, n"]
+
+
+def test_where_the_gru_resets():
+    assert [reset for _, reset, _ in of_the_gru()] == ["after"]
+
+
+def test_what_the_update_gate_keeps():
+    assert [meaning for _, _, meaning in of_the_gru()] == ["keeps"]
+
+
+def test_biases_of_an_lstm_layer():
+    cell = made(nnx.OptimizedLSTMCell, 2, 3)
+    assert cell.dense_i.bias is None
+    assert cell.dense_h.bias.shape == (4 * 3,)
+
+
+def test_biases_of_a_gru_layer():
+    cell = made(nnx.GRUCell, 2, 3)
+    assert cell.dense_i.bias.shape == (3 * 3,)
+    assert cell.dense_h.bias is None
+
+
+def test_activation_of_a_vanilla_rnn():
+    cell = made(nnx.SimpleCell, 1, 1)
+    cell.dense_i.bias[...] = jnp.array([5.0])
+    assert 0.999 < float(cell(jnp.zeros((1, 1)), jnp.zeros((1, 1)))[0][0, 0]) < 1
+
+
+def test_forget_bias_at_the_start():
+    assert not np.asarray(made(nnx.OptimizedLSTMCell, 2, 3).dense_h.bias[...]).any()
+
+
+def test_layout_of_a_sequence():
+    assert nnx.RNN(made(nnx.SimpleCell, 2, 3)).time_major is False
+    assert nnx.RNN(made(nnx.SimpleCell, 2, 3))(jnp.zeros((4, 5, 2))).shape == (4, 5, 3)
+
+
+def test_order_of_the_lstm_s_states():
+    carry = 9 * jnp.ones((1, 3)), jnp.zeros((1, 3))
+    (first, second), _ = made(nnx.OptimizedLSTMCell, 2, 3)(carry, jnp.zeros((1, 2)))
+    assert np.abs(second).max() < 1 < np.abs(first).max()
+
+
+def test_what_a_call_returns():
+    layer = nnx.RNN(made(nnx.GRUCell, 2, 3))
+    assert layer(jnp.zeros((4, 5, 2))).shape == (4, 5, 3)
+    last, O = layer(jnp.zeros((4, 5, 2)), return_carry=True)
+    assert last.shape == (4, 3)
+    assert O.shape == (4, 5, 3)
+
+
+def test_what_the_clip_adds_to_the_norm():
+    clip = optax.clip_by_global_norm(1e-4)
+    gradient = jnp.full(4, 2e-4)
+    clipped, _ = clip.update(gradient, clip.init(gradient))
+    assert abs(float(clipped[0]) / 2e-4 - 0.25) < 1e-6
+
+
+def test_hard_sigmoid():
+    assert abs(float(jax.nn.hard_sigmoid(1.0)) - (1 / 6 + 1 / 2)) < 1e-6
+
+
+def test_float64_stays_float64():
+    with jax.enable_x64(False), pytest.warns(UserWarning, match="float64"):
+        assert jnp.zeros(1, "float64").dtype == jnp.float32
+    with jax.enable_x64(True):
+        assert jnp.zeros(1, "float64").dtype == jnp.float64

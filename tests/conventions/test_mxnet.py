@@ -1,0 +1,117 @@
+"""MXNet's conventions, as docs/field_guide.toml states them."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from tests.conventions.finding import H, gru_conventions, lstm_orders
+
+mx = pytest.importorskip("mxnet", reason="needs MXNet")
+from mxnet import nd
+from mxnet.gluon import rnn, utils
+
+
+def made(kind, d, h, **options):
+    layer = kind(h, input_size=d, **options)
+    layer.initialize(mx.init.Zero())
+    return layer
+
+
+def lstm(a, H_0, C_0):
+    layer = made(rnn.LSTM, 1, H)
+    layer.l0_i2h_bias.set_data(nd.array(a.ravel()))
+    _, (H_1, C_1) = layer(nd.zeros((1, 1, 1)), [nd.array(H_0[None]), nd.array(C_0[None])])
+    return H_1[0].asnumpy(), C_1[0].asnumpy()
+
+
+def gru(a, b, U, H_0):
+    layer = made(rnn.GRU, 1, H)
+    layer.l0_h2h_weight.set_data(nd.array(np.concatenate([u.T for u in U])))
+    layer.l0_i2h_bias.set_data(nd.array(a.ravel()))
+    layer.l0_h2h_bias.set_data(nd.array(b.ravel()))
+    return layer(nd.zeros((1, 1, 1)), [nd.array(H_0[None])])[1][0][0].asnumpy()
+
+
+@cache
+def of_the_gru():
+    return gru_conventions(gru)
+
+
+def test_shape_of_the_input_weights():
+    assert made(rnn.LSTM, 2, 3).l0_i2h_weight.shape == (4 * 3, 2)
+
+
+def test_order_of_the_lstm_s_gates():
+    assert lstm_orders(lstm) == ["i, f, g, o"]
+
+
+def test_order_of_the_gru_s_gates():
+    assert [order for order, _, _ in of_the_gru()] == ["r, z, n"]
+
+
+def test_where_the_gru_resets():
+    assert [reset for _, reset, _ in of_the_gru()] == ["after"]
+
+
+def test_what_the_update_gate_keeps():
+    assert [meaning for _, _, meaning in of_the_gru()] == ["keeps"]
+
+
+def test_biases_of_an_lstm_layer():
+    layer = made(rnn.LSTM, 2, 3)
+    assert layer.l0_i2h_bias.shape == layer.l0_h2h_bias.shape == (4 * 3,)
+
+
+def test_biases_of_a_gru_layer():
+    layer = made(rnn.GRU, 2, 3)
+    assert layer.l0_i2h_bias.shape == layer.l0_h2h_bias.shape == (3 * 3,)
+
+
+def test_activation_of_a_vanilla_rnn():
+    layer = made(rnn.RNN, 1, 1)
+    layer.l0_i2h_bias.set_data(nd.array([5.0]))
+    assert float(layer(nd.zeros((1, 1, 1))).asnumpy()) == 5.0  # relu; tanh is below 1
+
+
+def test_forget_bias_at_the_start():
+    layer = rnn.LSTM(3, input_size=2)
+    layer.initialize()
+    assert not layer.l0_i2h_bias.data().asnumpy().any()
+    assert not layer.l0_h2h_bias.data().asnumpy().any()
+
+
+def test_layout_of_a_sequence():
+    layer = made(rnn.LSTM, 2, 3)
+    assert layer(nd.zeros((5, 4, 2))).shape == (5, 4, 3)
+    assert layer.begin_state(4)[0].shape == (1, 4, 3)
+
+
+def test_order_of_the_lstm_s_states():
+    state = [nd.zeros((1, 1, 3)), 9 * nd.ones((1, 1, 3))]
+    _, (first, second) = made(rnn.LSTM, 2, 3)(nd.zeros((1, 1, 2)), state)
+    assert first.asnumpy().max() < 1 < second.asnumpy().max()
+
+
+def test_what_a_call_returns():
+    layer = made(rnn.GRU, 2, 3)
+    assert layer(nd.zeros((5, 4, 2))).shape == (5, 4, 3)
+    O, (last,) = layer(nd.zeros((5, 4, 2)), layer.begin_state(4))
+    assert O.shape == (5, 4, 3)
+    assert last.shape == (1, 4, 3)
+
+
+def test_what_the_clip_adds_to_the_norm():
+    gradient = nd.ones((4,)) * 2e-4  # small, or float32 would not show it
+    assert abs(utils.clip_global_norm([gradient], 1e-4) - 4e-4) < 1e-9
+    ratio = float(gradient[0].asscalar()) / 2e-4
+    assert abs(ratio - 1e-4 / (4e-4 + 1e-8)) < 1e-6 < abs(ratio - 1e-4 / 4e-4)
+
+
+def test_hard_sigmoid():
+    assert abs(float(nd.hard_sigmoid(nd.array([1.0])).asscalar()) - (0.2 + 0.5)) < 1e-6
+
+
+def test_float64_stays_float64():
+    layer = made(rnn.LSTM, 2, 3, dtype="float64")
+    assert layer(nd.zeros((5, 4, 2), dtype="float64")).dtype == np.float64

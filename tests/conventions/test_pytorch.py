@@ -1,0 +1,120 @@
+"""PyTorch's conventions, as docs/field_guide.toml states them."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from tests.conventions.finding import H, gru_conventions, lstm_orders
+
+torch = pytest.importorskip("torch", reason="needs PyTorch")
+from torch import nn
+
+
+def tensor(array):
+    return torch.from_numpy(np.ascontiguousarray(array, "float32"))
+
+
+@torch.no_grad()
+def lstm(a, H_0, C_0):
+    layer = nn.LSTM(1, H)
+    for weight in layer.parameters():
+        weight.zero_()
+    layer.bias_ih_l0.copy_(tensor(a.ravel()))
+    _, (H_1, C_1) = layer(torch.zeros(1, 1, 1), (tensor(H_0[None]), tensor(C_0[None])))
+    return H_1[0].numpy(), C_1[0].numpy()
+
+
+@torch.no_grad()
+def gru(a, b, U, H_0):
+    layer = nn.GRU(1, H)
+    layer.weight_ih_l0.zero_()
+    layer.weight_hh_l0.copy_(tensor(np.concatenate([u.T for u in U])))
+    layer.bias_ih_l0.copy_(tensor(a.ravel()))
+    layer.bias_hh_l0.copy_(tensor(b.ravel()))
+    return layer(torch.zeros(1, 1, 1), tensor(H_0[None]))[1][0].numpy()
+
+
+@cache
+def of_the_gru():
+    return gru_conventions(gru)
+
+
+def test_shape_of_the_input_weights():
+    assert nn.LSTM(2, 3).weight_ih_l0.shape == (4 * 3, 2)
+
+
+def test_order_of_the_lstm_s_gates():
+    assert lstm_orders(lstm) == ["i, f, g, o"]
+
+
+def test_order_of_the_gru_s_gates():
+    assert [order for order, _, _ in of_the_gru()] == ["r, z, n"]
+
+
+def test_where_the_gru_resets():
+    assert [reset for _, reset, _ in of_the_gru()] == ["after"]
+
+
+def test_what_the_update_gate_keeps():
+    assert [meaning for _, _, meaning in of_the_gru()] == ["keeps"]
+
+
+def test_biases_of_an_lstm_layer():
+    layer = nn.LSTM(2, 3)
+    assert layer.bias_ih_l0.shape == layer.bias_hh_l0.shape == (4 * 3,)
+
+
+def test_biases_of_a_gru_layer():
+    layer = nn.GRU(2, 3)
+    assert layer.bias_ih_l0.shape == layer.bias_hh_l0.shape == (3 * 3,)
+
+
+def test_activation_of_a_vanilla_rnn():
+    assert nn.RNN(2, 3).nonlinearity == "tanh"
+
+
+def test_forget_bias_at_the_start():
+    torch.manual_seed(1)
+    layer = nn.LSTM(2, 400)
+    for bias in (layer.bias_ih_l0, layer.bias_hh_l0):
+        forget = bias[400:800]
+        assert forget.abs().max() <= 400**-0.5
+        assert 0.5 * 400**-0.5 < forget.std() < 0.65 * 400**-0.5  # uniform: 1/√3 of the limit
+
+
+def test_layout_of_a_sequence():
+    O, _ = nn.LSTM(2, 3)(torch.zeros(5, 4, 2))
+    assert O.shape == (5, 4, 3)
+    assert nn.LSTM(2, 3)(torch.zeros(5, 4, 2))[1][0].shape == (1, 4, 3)
+
+
+def test_order_of_the_lstm_s_states():
+    layer = nn.LSTM(2, 3)
+    _, (first, second) = layer(
+        torch.zeros(1, 1, 2), (torch.zeros(1, 1, 3), 9 * torch.ones(1, 1, 3))
+    )
+    assert first.abs().max() < 1 < second.abs().max()
+
+
+def test_what_a_call_returns():
+    O, last = nn.GRU(2, 3)(torch.zeros(5, 4, 2))
+    assert O.shape == (5, 4, 3)
+    assert last.shape == (1, 4, 3)
+
+
+def test_what_the_clip_adds_to_the_norm():
+    weight = nn.Parameter(torch.zeros(4, dtype=torch.float64))
+    weight.grad = torch.ones(4, dtype=torch.float64)
+    norm = nn.utils.clip_grad_norm_([weight], 1.0)
+    assert norm == 2
+    assert abs(float(weight.grad[0]) - 1 / (2 + 1e-6)) < 1e-12
+
+
+def test_hard_sigmoid():
+    assert abs(float(nn.functional.hardsigmoid(torch.tensor(1.0))) - (1 / 6 + 1 / 2)) < 1e-6
+
+
+def test_float64_stays_float64():
+    O, _ = nn.LSTM(2, 3, dtype=torch.float64)(torch.zeros(5, 4, 2, dtype=torch.float64))
+    assert O.dtype == torch.float64

@@ -1,0 +1,122 @@
+"""Keras' conventions, on TensorFlow, as docs/field_guide.toml states them."""
+
+import os
+from functools import cache
+
+import numpy as np
+import pytest
+
+from tests.conventions.finding import H, gru_conventions, lstm_orders
+
+tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+from keras import activations, layers
+
+
+def zeros(*shape):
+    return np.zeros(shape, "float32")
+
+
+def lstm(a, H_0, C_0):
+    layer = layers.LSTM(H, return_state=True)
+    layer.build((1, 1, 1))
+    layer.set_weights([zeros(1, 4 * H), zeros(H, 4 * H), a.ravel()])
+    _, H_1, C_1 = layer(zeros(1, 1, 1), initial_state=[tf.constant(H_0), tf.constant(C_0)])
+    return H_1.numpy(), C_1.numpy()
+
+
+def gru(a, b, U, H_0, **options):
+    layer = layers.GRU(H, **options)
+    layer.build((1, 1, 1))
+    biases = np.stack([a.ravel(), b.ravel()])
+    layer.set_weights([zeros(1, 3 * H), np.concatenate(list(U), axis=1), biases])
+    return layer(zeros(1, 1, 1), initial_state=tf.constant(H_0)).numpy()
+
+
+@cache
+def of_the_gru():
+    return gru_conventions(gru)
+
+
+def test_shape_of_the_input_weights():
+    layer = layers.LSTM(3)
+    layer.build((None, None, 2))
+    assert layer.cell.kernel.shape == (2, 4 * 3)
+
+
+def test_order_of_the_lstm_s_gates():
+    assert lstm_orders(lstm) == ["i, f, g, o"]
+
+
+def test_order_of_the_gru_s_gates():
+    assert [order for order, _, _ in of_the_gru()] == ["z, r, n"]
+
+
+def test_where_the_gru_resets():
+    assert [reset for _, reset, _ in of_the_gru()] == ["after"]
+    assert layers.GRU(3, reset_after=False).reset_after is False
+
+
+def test_what_the_update_gate_keeps():
+    assert [meaning for _, _, meaning in of_the_gru()] == ["keeps"]
+
+
+def test_biases_of_an_lstm_layer():
+    layer = layers.LSTM(3)
+    layer.build((None, None, 2))
+    assert layer.cell.bias.shape == (4 * 3,)
+
+
+def test_biases_of_a_gru_layer():
+    for reset_after, shape in ((True, (2, 3 * 3)), (False, (3 * 3,))):
+        layer = layers.GRU(3, reset_after=reset_after)
+        layer.build((None, None, 2))
+        assert layer.cell.bias.shape == shape
+
+
+def test_activation_of_a_vanilla_rnn():
+    assert layers.SimpleRNN(3).activation is activations.tanh
+
+
+def test_forget_bias_at_the_start():
+    layer = layers.LSTM(3)
+    layer.build((None, None, 2))
+    bias = layer.cell.bias.numpy().reshape(4, 3)
+    assert (bias[1] == 1).all()
+    assert (bias[[0, 2, 3]] == 0).all()
+
+
+def test_layout_of_a_sequence():
+    O = layers.LSTM(3, return_sequences=True)(zeros(4, 5, 2))
+    assert O.shape == (4, 5, 3)
+    with pytest.raises(ValueError, match="time_major"):
+        layers.LSTM(3, time_major=True)
+
+
+def test_order_of_the_lstm_s_states():
+    layer = layers.LSTM(3, return_state=True)
+    state = [tf.zeros((1, 3)), tf.fill((1, 3), 9.0)]
+    _, first, second = layer(zeros(1, 1, 2), initial_state=state)
+    assert np.abs(first).max() < 1 < np.abs(second).max()
+
+
+def test_what_a_call_returns():
+    assert layers.GRU(3)(zeros(4, 5, 2)).shape == (4, 3)
+    O, last = layers.GRU(3, return_sequences=True, return_state=True)(zeros(4, 5, 2))
+    assert O.shape == (4, 5, 3)
+    assert last.shape == (4, 3)
+
+
+def test_what_the_clip_adds_to_the_norm():
+    (clipped,), norm = tf.clip_by_global_norm([tf.ones(4, tf.float64)], 1.0)
+    assert norm == 2
+    assert abs(float(clipped[0]) - 0.5) < 1e-15
+
+
+def test_hard_sigmoid():
+    assert abs(float(activations.hard_sigmoid(tf.constant(1.0))) - (1 / 6 + 1 / 2)) < 1e-6
+
+
+def test_float64_stays_float64():
+    O = layers.LSTM(3, dtype="float64")(np.zeros((4, 5, 2)))
+    assert O.dtype == tf.float64
