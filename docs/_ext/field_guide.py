@@ -74,9 +74,13 @@ class Deviations(SphinxDirective):
         return made
 
     def entry(self, entry: dict[str, Any]) -> list[nodes.Node]:
-        """A title, what happens, where, and the test behind a summary that opens."""
+        """A title, what happens, where, and the test that reproduces it."""
         title = f"{TITLES[entry['framework']]} {entry['versions']}: {entry['title']}"
-        said = {"What": entry["what"], "Where": entry["where"], "Worked around": entry["worked_around"]}
+        said = {
+            "What": entry["what"],
+            "Where": entry["where"],
+            "Worked around": entry["worked_around"],
+        }
         path, _, test = entry["evidence"].partition("::")
         code = proof(self, path, test, entry["id"])
         texts = [nodes.paragraph("", f"{name}: {' '.join(t.split())}") for name, t in said.items()]

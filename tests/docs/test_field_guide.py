@@ -13,7 +13,7 @@ GUIDE = tomllib.loads((ROOT / "docs" / "field_guide.toml").read_text(encoding="u
 ROWS = GUIDE["convention"]
 
 
-def tests_of(backend: str) -> list[str]:
+def named_in(backend: str) -> list[str]:
     path = ROOT / "tests" / "conventions" / f"test_{backend}.py"
     body = ast.parse(path.read_text(encoding="utf-8")).body
     functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
@@ -22,7 +22,7 @@ def tests_of(backend: str) -> list[str]:
 
 @pytest.mark.parametrize("backend", OTHERS)
 def test_every_cell_has_its_test_and_every_test_its_cell(backend: str) -> None:
-    assert tests_of(backend) == [row["test"] for row in ROWS if row[backend]]
+    assert named_in(backend) == [row["test"] for row in ROWS if row[backend]]
 
 
 def test_the_guide_speaks_of_every_framework_in_every_row() -> None:
