@@ -29,6 +29,7 @@ THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
+    "PJRT_NPROC",
 )
 """Libraries read these once, when they are loaded."""
 

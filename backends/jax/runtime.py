@@ -119,6 +119,12 @@ def product_rate(device: str, dtype: str, n: int = 4096, times: int = 20) -> flo
     return 2 * n**3 * times / (time.perf_counter() - began)
 
 
+def threads() -> int:
+    """How many threads XLA computes with on a CPU: what this variable says when the first array is
+    made, else one for every core that the process may use."""
+    return int(os.environ.get("PJRT_NPROC", len(os.sched_getaffinity(0))))
+
+
 def passport(device: str) -> dict[str, Any]:
     found = find_device(device)
     gpu = found.platform == "gpu"
@@ -128,8 +134,7 @@ def passport(device: str) -> dict[str, Any]:
         "jaxlib": jax.lib.__version__,
         "flax": flax.__version__ if flax else "not installed",
         "device": found.device_kind if gpu else platform.processor() or "cpu",
-        # XLA takes a thread for every core that it may use.
-        "threads": len(os.sched_getaffinity(0)),
+        "threads": threads(),
         "platform version": found.client.platform_version,
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", "not set"),
         "float64": jax.config.jax_enable_x64,
