@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   python -m conformance report results
   python -m conformance report results --against results-of-last-year --summary comment.md
   python -m conformance witness results --out witness
+  python -m conformance witness results --confirm
   python -m conformance ensemble --recipe quick --cell lstm --measure
   python -m conformance certify --markdown docs/detecting-power.md
   python -m conformance diagnose --weights mine.safetensors --layout keras --io io.safetensors

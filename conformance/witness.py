@@ -100,6 +100,47 @@ def make_witnesses(runs: list[TrainingRun]) -> dict[str, dict[str, Any]]:
     return made
 
 
+def confirm(runs: list[TrainingRun], folder: Path) -> dict[str, dict[str, Any]]:
+    """Stored witnesses, as JSON values, with those of the runs added that confirm one: a framework
+    that came later, or another version or device. Digests and losses stay as they are.
+
+    Raises BadInput if a run has another digest. A run that nothing is stored about is left alone.
+    """
+    stored, made = load_witnesses(folder), {}
+    for run in runs:
+        if not (run.recipe.lattice and run.data["status"] == "finished"):
+            continue
+        witness = find_witness(run.spec, run.recipe, run.data["text"], stored)
+        if witness is None:
+            continue
+        for epoch, (own, other) in enumerate(zip(run.digests, witness.digests, strict=False), 1):
+            if own != other:
+                raise BadInput(run.folder, f"digest of epoch {epoch}", other[:12], own[:12])
+        new = _confirmation(run)
+        new["epochs"] = min(len(run.digests), len(witness.digests))
+        data = made.setdefault(witness.name, read_json(folder / f"{witness.name}.json"))
+        others = [old for old in data["confirmed"] if _who(old) != _who(new)]
+        data["confirmed"] = sorted([*others, new], key=_who)
+    return made
+
+
+def _who(confirmation: dict[str, Any]) -> tuple[str, str, str]:
+    """A later run of the same implementation, device and version takes the earlier one's place."""
+    version = str(confirmation["passport"].get("version"))
+    return confirmation["implementation"], confirmation["device"], version
+
+
+def _confirmation(run: TrainingRun) -> dict[str, Any]:
+    return {
+        "implementation": run.implementation,
+        "device": run.data["device"],
+        "epochs": len(run.digests),
+        "threads": run.data["threads"],
+        "made": run.data["made"],
+        "passport": run.data["passport"],
+    }
+
+
 def _to_json(longest: TrainingRun, same: list[TrainingRun]) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -107,15 +148,7 @@ def _to_json(longest: TrainingRun, same: list[TrainingRun]) -> dict[str, Any]:
         "recipe": longest.recipe.to_json(),
         "text": {key: longest.data["text"][key] for key in ("sha256", "characters")},
         "confirmed": [
-            {
-                "implementation": run.implementation,
-                "device": run.data["device"],
-                "epochs": len(run.digests),
-                "threads": run.data["threads"],
-                "made": run.data["made"],
-                "passport": run.data["passport"],
-            }
-            for run in sorted(same, key=lambda run: run.implementation)
+            _confirmation(run) for run in sorted(same, key=lambda run: run.implementation)
         ],
         "epochs": [
             {"loss": math.fsum(row["losses"]) / len(row["losses"]), "digest": row["digest"]}
@@ -127,16 +160,21 @@ def _to_json(longest: TrainingRun, same: list[TrainingRun]) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=WITNESSES, metavar="FOLDER")
+    about = "add the runs to the witnesses in --out that they agree with"
+    parser.add_argument("--confirm", action="store_true", help=about)
 
 
 def run_witness(options: argparse.Namespace) -> int:
-    """Store a witness for every question that the runs in the results folders answer alike."""
+    """Store a witness for every question that the runs in the results folders answer alike, or
+    add the runs to the stored ones."""
     from conformance.progress import Progress  # reading witnesses needs no rich: one_gpu.py
 
     runs = [run for folder in options.results for run in load_runs(folder)]
-    made = make_witnesses(runs)
+    made = confirm(runs, options.out) if options.confirm else make_witnesses(runs)
     if not made:
-        raise BadInput(options.results[0], "", "finished runs with --numerics lattice", "none")
+        about = " that a stored witness is about" if options.confirm else ""
+        expected = f"finished runs with --numerics lattice{about}"
+        raise BadInput(options.results[0], "", expected, "none")
     for name, witness in made.items():
         path = options.out / f"{name}.json"
         write_json(path, witness)
