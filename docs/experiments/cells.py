@@ -1,0 +1,89 @@
+"""GRU against LSTM against the vanilla RNN: perplexity and speed (exercise 2)."""
+
+import math
+import statistics
+import sys
+import time
+
+from common.corpus import load_corpus
+from common.parameters import parameter_shapes, zero_state
+from common.recipe import Recipe
+from common.spec import ModelSpec
+from conformance.evaluate import epochs_to, perplexity_of
+from conformance.witness import WITNESSES, load_witness
+from docs.experiments import run
+from docs.experiments.tools import Found, begin, endless, rounded, stack, time_machine
+
+CELLS = {"rnn": "vanilla RNN", "gru": "GRU", "lstm": "LSTM"}
+STORED = {"rnn": "d2l-rnn", "gru": "d2l-gru-after", "lstm": "d2l-lstm"}
+TARGET = 1.5
+ROUNDS, STEPS = 5, 3
+
+
+def measure(backend: str, short: bool) -> Found:
+    """Speed: D2L's sizes, a few steps of each cell in turn, several times, so that whatever else
+    the machine does meets all cells alike. Perplexity: out of the stored witnesses."""
+    h, rounds = (16, 2) if short else (256, ROUNDS)
+    corpus = load_corpus(time_machine(short))
+    trainers, batches, seconds = {}, {}, {cell: [] for cell in CELLS}
+    for cell in CELLS:
+        made = begin(stack(cell, corpus, 2, h), Recipe(1.0, 1.0, epochs=2), backend)
+        zero = zero_state(made.spec, made.recipe.n, made.dtype)
+        trainers[cell] = made.model.trainer(made.recipe, zero)
+        batches[cell] = endless(corpus, made.recipe)
+    for number in range(rounds + 1):
+        for cell, trainer in trainers.items():
+            began = time.perf_counter()
+            for _ in range(STEPS):
+                _, X, Y = next(batches[cell])
+                last = trainer.step(X, Y)
+            float(last.loss)
+            if number:  # a framework compiles in the first round
+                seconds[cell].append((time.perf_counter() - began) / STEPS)
+    ratios = {
+        cell: statistics.median(a / b for a, b in zip(seconds[cell], seconds["lstm"], strict=True))
+        for cell in CELLS
+    }
+    speed = [
+        {"backend": backend, "cell": CELLS[cell], "time": ratio} for cell, ratio in ratios.items()
+    ]
+    values = {f"{cell}_time": ratio for cell, ratio in ratios.items()}
+    tables = {"speed": speed}
+    if backend == "numpy":
+        curves, ends = stored()
+        tables |= {"curves": curves, "ends": ends}
+        values |= {f"{row['name']}_end": row["perplexity"] for row in ends}
+        tables["ends"] = [{k: v for k, v in row.items() if k != "name"} for row in ends]
+    return rounded({"values": values, "tables": tables})
+
+
+def stored() -> tuple[list[Found], list[Found]]:
+    """The curves of the full D2L recipe, 500 epochs, as all frameworks confirmed them."""
+    curves, ends = [], []
+    for cell, name in STORED.items():
+        witness = load_witness(WITNESSES / f"{name}.json")
+        perplexities = [perplexity_of(loss) for loss in witness.losses]
+        curves += [
+            {"cell": CELLS[cell], "epoch": epoch, "perplexity": perplexity}
+            for epoch, perplexity in enumerate(perplexities, start=1)
+            if epoch == 1 or epoch % 5 == 0
+        ]
+        spec, gates = witness.spec, {"rnn": 1, "gru": 3, "lstm": 4}[cell]
+        row = {"name": cell, "cell": CELLS[cell], "gates": gates}
+        row |= {"parameters": parameters(spec), "learning rate": witness.recipe.learning_rate}
+        row |= {"perplexity": perplexities[-1], "epochs to 1.5": epochs_to(TARGET, perplexities)}
+        ends.append(row)
+    return curves, ends
+
+
+def parameters(spec: ModelSpec) -> int:
+    """How many numbers are trained."""
+    return sum(math.prod(shape) for shape in parameter_shapes(spec).values())
+
+
+def main(words: list[str] | None = None) -> int:
+    return run("cells", (), measure, words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

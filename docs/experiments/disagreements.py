@@ -1,0 +1,222 @@
+"""Where frameworks disagree: what each difference does to a trained network, and the case that
+shows it."""
+
+import dataclasses
+import itertools
+import sys
+
+import numpy as np
+
+from common.corpus import Corpus, load_corpus, one_hot
+from common.parameters import GATES, Arrays, zero_state
+from common.recipe import RECIPES, Recipe, initial_parameters
+from common.spec import ModelSpec
+from conformance.certify import examine
+from conformance.conventions import TRUTH, Conventions, forward
+from conformance.curve_mutants import MISTAKES, Mutant, other_reset
+from conformance.evaluate import perplexity_of
+from conformance.given import gather
+from conformance.mutants import CATALOGUE
+from conformance.truth import right_answer
+from conformance.witness import WITNESSES, load_witness
+from docs.experiments import run
+from docs.experiments.tools import Found, Run, begin, reference_only, stack, train
+
+QUICK = RECIPES["quick"].recipes
+STEPS_AN_EPOCH = 19
+"""Of the sample's 10,000 characters in minibatches of 32 × 16."""
+
+READ = {
+    "lstm": (
+        "gates read as i,g,f,o",
+        "W_h transposed",
+        "biases dropped",
+        "forget bias 1 at run time",
+        "hard sigmoid, slope 0.2",
+        "H and C given back exchanged",
+        "T and n exchanged",
+        "last layer ignored",
+    ),
+    "gru": ("reset before", "z is 1 − z", "b_hh folded into b_xh", "gates read as r,z,n"),
+    "rnn": ("relu for tanh",),
+}
+"""Faults that a trained network meets when its weights are carried over: mutants of the suite."""
+
+CASES = {"lstm": "lstm-L2", "gru": "gru-after-L2", "rnn": "rnn-tanh-L2"}
+
+TRAINED = (
+    "lower layers' gradients zero",
+    "two trainable biases",
+    "loss summed",
+    "state not carried",
+    "epsilon in the clip",
+    "forget bias 1 at init",
+)
+"""Faults of training: on which rung, and how clearly, a case tells them."""
+
+
+@reference_only
+def measure(short: bool) -> Found:
+    corpus = load_corpus()
+    steps, h = (4, 8) if short else (15 * STEPS_AN_EPOCH, 32)
+    runs = {
+        cell: train(begin(stack(cell, corpus, 2, h), QUICK[cell]), corpus, steps)
+        for cell in ("rnn", "gru", "lstm")
+    }
+    faults = {cell: names[:1] if short else names for cell, names in READ.items()}
+    read = [asked(runs[cell], name, corpus) for cell, names in faults.items() for name in names]
+    error, variants = resets(runs["gru"], corpus)
+    tables = {
+        "read": read,
+        "orders": gate_orders(runs["lstm"], corpus, short),
+        "reset_error": error,
+        "reset_curves": reset_curves(),
+        "training": mistakes(corpus, h, steps, 2 if short else STEPS_AN_EPOCH),
+        "told": [told(name) for name in TRAINED[: 2 if short else None]],
+    }
+    values = variants | {"steps": steps, "h": h}
+    values |= {f"{cell}_right": spoken(runs[cell], TRUTH, corpus) for cell in runs}
+    tried = sorted(row["perplexity"] for row in tables["orders"])
+    values |= {"orders": len(tried), "order_best": tried[0], "order_next": tried[1]}
+    return {"values": values | {"order_worst": tried[-1]}, "tables": tables}
+
+
+def spoken(trained: Run, conventions: Conventions, corpus: Corpus) -> float:
+    """The perplexity on the beginning of the text, if the weights are read by these conventions."""
+    spec, T, n = trained.spec, 24, 8
+    tokens = corpus.tokens[: T * n + 1].astype(np.int64)
+    X = one_hot(tokens[:-1].reshape(n, T).T, spec.d, "float64")
+    Y = tokens[1:].reshape(n, T).T
+    params = {name: a.astype("float64") for name, a in trained.model.parameters().items()}
+    with np.errstate(all="ignore"):
+        O = forward(conventions, spec, params, X, zero_state(spec, n, "float64"))["forward/O"]
+        O = O - O.max(axis=-1, keepdims=True)
+        chosen = np.take_along_axis(O, Y[..., None], axis=-1)[..., 0]
+        return perplexity_of(float((np.log(np.exp(O).sum(axis=-1)) - chosen).mean()))
+
+
+def mutant(name: str):
+    return next(mutant for mutant in CATALOGUE if mutant.name == name)
+
+
+def asked(trained: Run, name: str, corpus: Corpus) -> Found:
+    """A fault in reading: the perplexity with and without it, and the case that tells it."""
+    cell = trained.spec.cell
+    right = spoken(trained, TRUTH, corpus)
+    wrong = spoken(trained, mutant(name).conventions, corpus)
+    return {"cell": cell, "right": right, "wrong": wrong} | told(name, CASES[cell])
+
+
+def told(name: str, case: str = "lstm-L2") -> Found:
+    """The rung of a case that tells a fault, and by how many of its float64 bounds."""
+    pair = examine(mutant(name), right_answer(case, gather(load_corpus(), None)))
+    multiple = pair.multiple if np.isfinite(pair.multiple) else None
+    return {"fault": name, "case": case, "rung": pair.rung, "bounds": multiple}
+
+
+def gate_orders(trained: Run, corpus: Corpus, short: bool) -> list[Found]:
+    """The perplexity for every order in which the four blocks can be read."""
+    found = [{"read as": GATES["lstm"], "perplexity": spoken(trained, TRUTH, corpus)}]
+    for order in map("".join, itertools.permutations(GATES["lstm"])):
+        if order == GATES["lstm"] or (short and order[0] != "f"):
+            continue
+        [wrong] = [m for m in CATALOGUE if m.order == order]
+        row = {"read as": order, "perplexity": spoken(trained, wrong.conventions, corpus)}
+        found.append(row)
+    return sorted(found, key=lambda row: row["perplexity"])
+
+
+def resets(trained: Run, corpus: Corpus) -> tuple[list[Found], Found]:
+    """A network that was trained with reset after, computed with reset before: how far the second
+    layer's units are off, step by step, for one line of text."""
+    spec, params = other_reset(trained.spec, trained.model.parameters())
+    other = begin(spec, trained.recipe, params=params)
+    X, start = corpus.tokens[:24, None].astype(np.int64), zero_state(spec, 1, "float32")
+    right = trained.model.forward(X, start).trace["H"][:, 1, 0]
+    wrong = other.model.forward(X, start).trace["H"][:, 1, 0]
+    apart = np.abs(right - wrong)
+    error = [
+        {"step": t + 1, "unit": unit + 1, "error": float(apart[t, unit])}
+        for t in range(apart.shape[0])
+        for unit in range(min(16, apart.shape[1]))
+    ]
+    tokens = corpus.tokens[:6_000]
+    values = {"after_read_as_after": trained.on(tokens), "after_read_as_before": other.on(tokens)}
+    values["largest_state"] = float(np.abs(right).max())
+    return error, values | {"largest_error": float(apart.max())}
+
+
+def reset_curves() -> list[Found]:
+    """The stored witnesses of both GRUs: each trains well, and neither curve looks wrong."""
+    found = []
+    for reset in ("after", "before"):
+        witness = load_witness(WITNESSES / f"quick-gru-{reset}.json")
+        for epoch, loss in enumerate(witness.losses, start=1):
+            found.append({"reset": reset, "epoch": epoch, "perplexity": perplexity_of(loss)})
+    return found
+
+
+class Faithful:
+    """The implementation that mistakes are made around."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def model(self, spec: ModelSpec, params: Arrays):
+        return begin(spec, self.recipe, params=params).model
+
+
+def mistakes(corpus: Corpus, h: int, steps: int, epoch_length: int) -> list[Found]:
+    """Training with a fault: the perplexity of every epoch."""
+    recipe, spec, found = QUICK["lstm"], stack("lstm", corpus, 2, h), []
+    chosen = ("nothing wrong", "only the top layer learns", *MISTAKES)
+    for name in chosen:
+        trained = begin(spec, recipe)
+        if name in MISTAKES:
+            if spec.cell not in MISTAKES[name].cells:
+                continue
+            params = initial_parameters(spec, recipe)
+            trained.model = Mutant(Faithful(recipe), MISTAKES[name]).model(spec, params)
+        elif name != "nothing wrong":
+            trained.model = TopOnly(trained.model)
+        with np.errstate(all="ignore"):
+            train(trained, corpus, steps)
+        for epoch in range(1, len(trained.losses) // epoch_length + 1):
+            part = trained.losses[(epoch - 1) * epoch_length : epoch * epoch_length]
+            perplexity = perplexity_of(float(np.mean(part)))
+            found.append({"fault": name, "epoch": epoch, "perplexity": perplexity})
+    return found
+
+
+@dataclasses.dataclass
+class TopOnly:
+    """A model whose first layer gets no gradient, as with MXNet's float64 layers of old."""
+
+    model: object
+
+    def trainer(self, recipe: Recipe, state: Arrays) -> "TopOnly.Trainer":
+        return TopOnly.Trainer(self.model, self.model.trainer(recipe, state))
+
+    @dataclasses.dataclass
+    class Trainer:
+        """Every step leaves the first layer as it was."""
+
+        model: object
+        inner: object
+
+        def start(self, state: Arrays) -> None:
+            self.inner.start(state)
+
+        def step(self, X: np.ndarray, Y: np.ndarray):
+            before = {n: a.copy() for n, a in self.model.params.items() if n.startswith("layer1.")}
+            made = self.inner.step(X, Y)
+            self.model.params.update(before)
+            return made
+
+
+def main(words: list[str] | None = None) -> int:
+    return run("disagreements", (), measure, words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
