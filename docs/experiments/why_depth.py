@@ -1,0 +1,129 @@
+"""Why depth: what each layer of a trained stack holds, and for how long.
+
+Stacks of one, two and three layers are trained alike. In the tallest, three things are measured on
+text that it was not trained on: how fast the state of each layer changes, which characters can be
+read from it by a linear map, and how long the predictions miss it if it is replaced.
+"""
+
+import sys
+
+import numpy as np
+
+from common.corpus import in_rows, load_texts
+from common.parameters import Arrays
+from common.recipe import Recipe
+from docs.experiments import run
+from docs.experiments.tools import Found, Run, begin, reference_only, stack, time_machine, train
+
+ROWS = 32
+LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+BACK = (-1, 0, 1, 2, 3, 4, 6, 8, 12)
+"""Which character is read: −1 is the next one, which the network has not seen, 0 the last one."""
+AFTER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+DEPTHS = (1, 2, 3)
+
+
+@reference_only
+def measure(short: bool) -> Found:
+    h, steps = (16, 6) if short else (64, 600)
+    corpus, held_out = load_texts([time_machine(short)], None, 0.4 if short else 0.1)
+    [test] = held_out.values()
+    depths, trained = [], None
+    for L in DEPTHS:
+        trained = train(begin(stack("gru", corpus, L, h), Recipe(4.0, 1.0)), corpus, steps)
+        parameters = sum(array.size for array in trained.model.parameters().values())
+        row = {"layers": L, "parameters": parameters, "training": trained.lately(steps // 6)}
+        depths.append(row | {"held out": trained.on(test)})
+    X, H = states(trained, test)
+    layers = [f"layer {layer + 1}" for layer in range(len(DEPTHS))]
+    alike, read, harm, values = [], [], [], {"h": h, "steps": steps}
+    for layer, name in enumerate(layers):
+        curve = autocorrelation(H[:, layer])
+        alike += [{"layer": name, "lag": k, "alike": v} for k, v in zip(LAGS, curve, strict=True)]
+        values[f"time_scale_{layer + 1}"] = time_scale(curve)
+        shares = reading(X, H[:, layer], corpus.q)
+        read += [{"layer": name, "back": k, "right": v} for k, v in zip(BACK, shares, strict=True)]
+    for name, which in {**{name: [k] for k, name in enumerate(layers)}, "all": [0, 1, 2]}.items():
+        curve = missed(trained, X, H, which)
+        harm += [{"layer": name, "after": k, "worse": v} for k, v in zip(AFTER, curve, strict=True)]
+    values |= {"commonest": most_common(X)}
+    values |= {f"held_out_{row['layers']}": row["held out"] for row in depths}
+    tables = {"depths": depths, "alike": alike, "read": read, "missed": harm}
+    return {"values": values, "tables": tables}
+
+
+def states(run: Run, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The characters (T, n), and the state of every layer after each of them, (T, L, n, h)."""
+    length = (len(tokens) - 1) // ROWS
+    [(X, _)] = in_rows(tokens, ROWS, length)
+    start = {"H": np.zeros((run.spec.L, ROWS, run.spec.h), "float32")}
+    return X, run.model.forward(X, start).trace["H"]
+
+
+def autocorrelation(H: np.ndarray) -> list[float]:
+    """How alike a unit's values are, so many steps apart: 1 for equal, 0 for unrelated; the mean
+    over the units. H: (T, n, h)"""
+    H = H - H.mean(axis=(0, 1))
+    power = (H * H).mean(axis=(0, 1))
+    return [float(((H[lag:] * H[:-lag]).mean(axis=(0, 1)) / power).mean()) for lag in LAGS]
+
+
+def time_scale(curve: list[float]) -> float:
+    """After how many steps the curve is below 1/e, on straight lines between the lags."""
+    lags, values = (0, *LAGS), (1.0, *curve)
+    for k in range(1, len(lags)):
+        if values[k] < np.exp(-1):
+            share = (values[k - 1] - np.exp(-1)) / (values[k - 1] - values[k])
+            return float(lags[k - 1] + share * (lags[k] - lags[k - 1]))
+    return float("inf")
+
+
+def reading(X: np.ndarray, H: np.ndarray, q: int) -> list[float]:
+    """How often a linear map, fitted on half of the rows, reads the right character from H on the
+    other half. X: (T, n)   H: (T, n, h)"""
+    first, half, shares = max(BACK), X.shape[1] // 2, []
+    for back in BACK:
+        T = np.arange(first, len(X) - 1)
+        states, wanted = H[T], X[T - back]
+        fit, test = states[:, :half].reshape(-1, H.shape[-1]), states[:, half:]
+        A = np.column_stack([fit, np.ones(len(fit))]).astype("float64")
+        ridge = 1e-3 * len(A) * np.eye(A.shape[1])
+        W = np.linalg.solve(A.T @ A + ridge, A.T @ np.eye(q)[wanted[:, :half].ravel()])
+        read = (test @ W[:-1] + W[-1]).argmax(axis=-1)
+        shares.append(float((read == wanted[:, half:]).mean()))
+    return shares
+
+
+def most_common(X: np.ndarray) -> float:
+    """How often guessing the commonest character is right."""
+    return float(np.bincount(X.ravel()).max() / X.size)
+
+
+def missed(run: Run, X: np.ndarray, H: np.ndarray, layers: list[int]) -> list[float]:
+    """By how much the loss is higher, so many characters after the state of some layers has been
+    replaced by that of another place in the text; in nats."""
+    span, worse, count = max(AFTER), np.zeros(max(AFTER)), 0
+    for at in range(span, len(X) - span - 1, span):
+        right = {"H": H[at]}
+        wrong = {"H": H[at].copy()}
+        wrong["H"][layers] = np.roll(H[at][layers], 1, axis=1)
+        window, Y = X[at + 1 : at + 1 + span], X[at + 2 : at + 2 + span]
+        worse += losses(run, window, Y, wrong) - losses(run, window, Y, right)
+        count += 1
+    return [float(worse[step - 1] / count) for step in AFTER]
+
+
+def losses(run: Run, X: np.ndarray, Y: np.ndarray, state: Arrays) -> np.ndarray:
+    """The loss of every step, averaged over the examples, (T,)."""
+    O, _ = run.model.outputs(X, state)
+    O = O.astype("float64") - O.max(axis=-1, keepdims=True)
+    chosen = np.take_along_axis(O, Y[..., None], axis=-1)[..., 0]
+    return (np.log(np.exp(O).sum(axis=-1)) - chosen).mean(axis=1)
+
+
+def main(words: list[str] | None = None) -> int:
+    return run("why-depth", (), measure, words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
