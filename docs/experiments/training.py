@@ -1,0 +1,55 @@
+"""Training and prediction on The Time Machine, with every framework's own layers."""
+
+import sys
+
+from common.corpus import load_corpus
+from common.recipe import Recipe
+from conformance.evaluate import perplexity_of
+from conformance.witness import WITNESSES, load_witness
+from docs.experiments import run
+from docs.experiments.tools import Found, Run, begin, continued, rounded, stack, time_machine, train
+
+RECIPE = Recipe(4.0, 1.0)
+STEPS_AN_EPOCH = 8
+"""D2L's 10,000 characters in minibatches of 32 × 35."""
+
+PREFIX = "time traveller"
+
+
+def measure(backend: str, short: bool) -> Found:
+    """Curve and prediction of a smaller network than D2L's, so that every framework takes minutes;
+    with the reference, also the stored curve of D2L's own run."""
+    epochs, h = (2, 16) if short else (70, 64)
+    corpus = load_corpus(time_machine(short))
+    trained = begin(stack("gru", corpus, 2, h), RECIPE, backend)
+    curve = []
+
+    def seen(now: Run) -> None:
+        epoch = len(now.losses) // STEPS_AN_EPOCH
+        if epoch == 1 or epoch % 2 == 0:
+            row = {"backend": backend, "epoch": epoch}
+            curve.append(row | {"perplexity": now.lately(STEPS_AN_EPOCH)})
+
+    train(trained, corpus, epochs * STEPS_AN_EPOCH, STEPS_AN_EPOCH, seen)
+    line = continued(trained, corpus, PREFIX)
+    end = {"backend": backend, "perplexity": trained.lately(STEPS_AN_EPOCH), "continues": line}
+    tables = {"curves": curve, "ends": [end]}
+    values = {"epochs": epochs, "h": h, "perplexity": end["perplexity"], "prediction": line}
+    if backend == "numpy":
+        witness = load_witness(WITNESSES / "d2l-lstm.json")
+        tables["d2l"] = [
+            {"epoch": epoch, "perplexity": perplexity_of(loss)}
+            for epoch, loss in enumerate(witness.losses, start=1)
+            if epoch == 1 or epoch % 5 == 0
+        ]
+        values |= {"d2l": perplexity_of(witness.losses[-1]), "d2l_epochs": len(witness.losses)}
+        values["d2l_confirmed"] = ", ".join(one["implementation"] for one in witness.confirmed)
+    return rounded({"values": values, "tables": tables})
+
+
+def main(words: list[str] | None = None) -> int:
+    return run("training", (), measure, words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
