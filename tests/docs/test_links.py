@@ -14,6 +14,7 @@ def parsed(path: Path) -> "bs4.BeautifulSoup":
     return bs4.BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
+@cache
 def ids(path: Path) -> list[str]:
     return [tag["id"] for tag in parsed(path).find_all(id=True)]
 
