@@ -7,6 +7,7 @@ forward pass does not tell, and later minibatches if the first does not.
 """
 
 import argparse
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,28 +15,24 @@ from pathlib import Path
 
 import numpy as np
 from rich.table import Table
-from threadpoolctl import threadpool_limits
 
 from common.corpus import load_corpus
 from common.errors import EXIT_FAIL, EXIT_PASS
 from common.files import write_json, write_text
-from common.parameters import Arrays
 from conformance.cases import CURATED, TEXT_CASES
 from conformance.certificate import markdown
-from conformance.compare import FLOAT64_SCALE, RUNGS, load_bounds, multiple_of_bound, rung_of
+from conformance.child import cores
+from conformance.compare import RUNGS
 from conformance.conventions import evaluate
 from conformance.given import gather
 from conformance.mutants import CATALOGUE, Mutant, applicable
+from conformance.pool import spread
 from conformance.progress import Progress, results_console
-from conformance.truth import Answer, right_answer
-
-MARGIN = 100
-"""How many bounds away a mutant must be to count as killed."""
+from conformance.score import measure, page
+from conformance.truth import MARGIN, Answer, distances, right_answer
 
 AT_LEAST = 5
 """How many cases must kill a mutant."""
-
-BOUNDS = load_bounds()["cpu"]
 
 
 @dataclass(frozen=True)
@@ -110,43 +107,36 @@ class Certificate:
         }
 
 
-def distances(got: Arrays, answer: Answer, dtype: str) -> dict[str, float]:
-    """By rung, the largest error of its tensors as a multiple of their bound."""
-    found: dict[str, float] = {}
-    for tensor, wanted in answer.wanted.items():
-        if tensor not in got:
-            continue
-        rung = rung_of(tensor)
-        noise = answer.noise[tensor] * (FLOAT64_SCALE if dtype == "float64" else 1.0)
-        multiple = multiple_of_bound(got[tensor], wanted, BOUNDS[dtype][rung], noise)
-        found[rung] = max(found.get(rung, 0.0), multiple)
-    return found
-
-
 def examine(mutant: Mutant, answer: Answer) -> Pair:
     """How far a mutant is from the right answer to a case."""
-    far, single = {}, {}
-    for K in dict.fromkeys((0, 1, answer.case.K)):
+    # What begins at the loss cannot show in the forward pass.
+    for K in dict.fromkeys((0, 1, answer.case.K) if mutant.forward else (1, answer.case.K)):
         with np.errstate(all="ignore"):  # a wrong function may overflow: that is far, too
             got = evaluate(mutant.conventions, answer.case, answer.numbers, K=K)
-            far, single = (distances(got, answer, dtype) for dtype in ("float64", "float32"))
+            far = distances(got, answer, "float64")
         if max(far.values()) >= MARGIN:
             break
+    with np.errstate(all="ignore"):
+        single = distances(got, answer, "float32")
     rung = next((r for r in RUNGS if far.get(r, 0.0) >= MARGIN), None)
     best = far[rung] if rung else max(far.values())
     told = single[rung] if rung else max(single.values())
     return Pair(mutant.name, answer.case.name, rung, best, told, mutant.silent(answer.case))
 
 
-def certify(names: Iterable[str], progress: Progress, text: str | None = None) -> Certificate:
+def certify(
+    names: Iterable[str], progress: Progress, text: str | None = None, workers: int = 1
+) -> Certificate:
     """Every case against every mutant that can be made with it."""
-    given = gather(load_corpus(text), None)
-    certificate = Certificate()
-    with threadpool_limits(1):
-        for name in progress.over("certify", list(names)):
-            answer = right_answer(name, given)
-            certificate.pairs += [examine(m, answer) for m in applicable(answer.case.spec)]
-    return certificate
+    work = functools.partial(examine_all, text=text)
+    found = spread(work, list(names), "certify", progress, workers)
+    return Certificate([pair for pairs in found for pair in pairs])
+
+
+def examine_all(name: str, text: str | None) -> list[Pair]:
+    """One case against every mutant that can be made with it."""
+    answer = right_answer(name, gather(load_corpus(text), None))
+    return [examine(mutant, answer) for mutant in applicable(answer.case.spec)]
 
 
 def all_cases() -> list[str]:
@@ -158,11 +148,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--markdown", type=Path, metavar="FILE", help="write the table, as in docs/"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every pair")
+    parser.add_argument(
+        "--diagnosis",
+        type=Path,
+        metavar="FILE",
+        help="also measure how often the diagnosis is right, and write the page",
+    )
 
 
 def run_certify(options: argparse.Namespace) -> int:
     progress = Progress(options.quiet)
-    certificate = certify(all_cases(), progress)
+    certificate = certify(all_cases(), progress, workers=cores())
     for pair in certificate.survivors():
         progress.say(f"{pair.case}: {pair.mutant}: only {pair.multiple:.3g} times the bound")
     for name in certificate.weak():
@@ -179,4 +175,10 @@ def run_certify(options: argparse.Namespace) -> int:
     counts = (len(CATALOGUE), len(all_cases()), len(certificate.pairs), killed, silent)
     rows.add_row(*map(str, counts), str(len(certificate.survivors())))
     results_console().print(rows)
-    return EXIT_PASS if certificate.holds else EXIT_FAIL
+    holds = certificate.holds
+    if options.diagnosis:
+        score = measure(all_cases(), progress, workers=cores())
+        write_text(options.diagnosis, page(score))
+        results_console().print(*score.lines(), sep="\n")
+        holds = holds and score.holds
+    return EXIT_PASS if holds else EXIT_FAIL

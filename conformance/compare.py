@@ -104,6 +104,11 @@ def relative_error(got: np.ndarray, wanted: np.ndarray) -> float:
     return 0.0 if worst == 0 else worst / float(np.max(np.abs(wanted)))
 
 
+def identical(got: np.ndarray, wanted: np.ndarray) -> bool:
+    """Whether two arrays hold the same numbers; a NaN is not one."""
+    return np.array_equal(got, wanted)
+
+
 def multiple_of_bound(got: np.ndarray, wanted: np.ndarray, bound: Bound, noise: float) -> float:
     """How many times the bound an error is; infinite if it is not a number, or if the bound is 0 or
     ``wanted`` is zero throughout and ``got`` is something else."""

@@ -7,7 +7,7 @@ wrong conventions change it; what it leaves open is decided by all rungs.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,18 +15,26 @@ from threadpoolctl import threadpool_limits
 
 from common.parameters import Arrays
 from conformance.cases import Case, Material
-from conformance.compare import FLOAT64_SCALE, Bound, agreement, rung_of
-from conformance.conventions import TRUTH, Conventions, evaluate
+from conformance.compare import FLOAT64_SCALE, Bound, agreement, multiple_of_bound, rung_of
+from conformance.conventions import TRUTH, Conventions, evaluate, forward
 from conformance.mutants import Mutant, applicable
 
 Suspects = tuple[Mutant, ...]
+
+EARLY = 2
+"""Steps that a search looks at first, which is cheap."""
+
+OUT_OF_REACH = 100
+"""What is so many bounds away in these is away from the whole as well: the bounds are relative to a
+tensor's largest magnitude, which may be larger in later steps, but not that much."""
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What was recorded for a case, and how close an explanation must come.
 
-    noise: by tensor, as in judge.Answer     bounds: by rung
+    noise: by tensor, as in truth.Answer     bounds: by rung
+    evaluate: conventions.evaluate, or the same with a memory
     """
 
     case: Case
@@ -35,16 +43,41 @@ class Evidence:
     noise: dict[str, float]
     bounds: dict[str, Bound]
     dtype: str
+    evaluate: Callable[..., Arrays] = evaluate
+
+    @property
+    def scale(self) -> float:
+        """From the noise floor, which is of float32, to that of the dtype."""
+        return FLOAT64_SCALE if self.dtype == "float64" else 1.0
+
+    def early(self, conventions: Conventions) -> bool:
+        """Whether the first steps leave room for these conventions."""
+        if conventions.inputs or self.case.T <= EARLY:
+            return True  # what changes the order of the steps cannot be seen from the first ones
+        numbers = self.numbers
+        with np.errstate(all="ignore"):
+            made = forward(
+                conventions, self.case.spec, numbers.params, numbers.X[0, :EARLY], numbers.state
+            )
+        for tensor, wanted in made.items():
+            got = self.got.get(tensor)
+            if tensor != "forward/O" and not tensor.startswith("trace/"):
+                continue  # the state after other steps
+            if got is None or got.shape[0] != self.case.T or not np.any(wanted):
+                continue
+            bound, noise = self.bounds[rung_of(tensor)], self.noise[tensor] * self.scale
+            if multiple_of_bound(got[:EARLY], wanted, bound, noise) > OUT_OF_REACH:
+                return False
+        return True
 
     def error(self, conventions: Conventions, K: int | None = None) -> float | None:
         """The largest relative error of all tensors if these conventions explain them, else None.
         K: how many minibatches, 0 for the forward pass alone"""
         with np.errstate(all="ignore"):
-            wanted = evaluate(conventions, self.case, self.numbers, K=K)
-        scale = FLOAT64_SCALE if self.dtype == "float64" else 1.0
+            wanted = self.evaluate(conventions, self.case, self.numbers, K=K)
         worst = 0.0
         for tensor, array in wanted.items():
-            bound, noise = self.bounds[rung_of(tensor)], self.noise[tensor] * scale
+            bound, noise = self.bounds[rung_of(tensor)], self.noise[tensor] * self.scale
             error = agreement(self.got.get(tensor), array, bound, noise)
             if error is None:
                 return None
@@ -101,11 +134,12 @@ def _singles(evidence: Evidence, suspects: list[Mutant], innocent: bool) -> Iter
 def _pairs(evidence: Evidence, suspects: list[Mutant], innocent: bool) -> Iterator[Explanation]:
     forward = [suspect for suspect in suspects if suspect.forward]
     later = [suspect for suspect in suspects if not suspect.forward]
+    alone = [s for s in forward if _possible(evidence, (s,), innocent)]
     if innocent:
-        pairs = itertools.combinations(later, 2)
+        # Some that change the forward pass do not show in this one: a state of zeros hides them.
+        pairs = itertools.combinations([*alone, *later], 2)
     else:
         # One of the two may be of training: then the forward pass shows the other alone.
-        alone = [s for s in forward if _possible(evidence, (s,), innocent)]
         pairs = itertools.chain(itertools.product(alone, later), itertools.permutations(forward, 2))
     for pair in pairs:
         if _possible(evidence, pair, innocent) and (found := _explanation(evidence, pair)):
@@ -120,12 +154,17 @@ def _possible(evidence: Evidence, group: Suspects, innocent: bool) -> bool:
     conventions = combined(group)
     if len(forward) < len(group):
         return conventions is not None
-    return conventions is not None and evidence.error(conventions, K=0) is not None
+    if conventions is None or (len(group) > 1 and not evidence.early(conventions)):
+        return False
+    return evidence.error(conventions, K=0) is not None
 
 
 def _explanation(evidence: Evidence, group: Suspects) -> Explanation | None:
     conventions = combined(group)
-    error = None if conventions is None else evidence.error(conventions)
+    # There are many pairs, and the first minibatch is enough to tell most of them.
+    if conventions is None or (len(group) > 1 and evidence.error(conventions, K=1) is None):
+        return None
+    error = evidence.error(conventions)
     return None if error is None else Explanation(group, error)
 
 

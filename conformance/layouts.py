@@ -8,11 +8,13 @@ Every layout stacks a layer's gates in its own order; here they are split, and b
     keras    layers.0.kernel (in, G·h), layers.0.recurrent_kernel (h, G·h), layers.0.bias (G·h,), or
              (2, G·h) of a GRU that resets after
     onnx     layers.0.W (1, G·h, in), layers.0.R (1, G·h, h), layers.0.B (1, 2·G·h)
-    flax     layers.0.ii.kernel (in, h), layers.0.hi.kernel (h, h), layers.0.hi.bias (h,) per gate
+    flax     nnx: layers.0.dense_i.kernel (in, G·h), layers.0.dense_h.kernel (h, G·h) and their bias
+             (G·h,), also below a .cell; Linen: layers.0.i.kernel, layers.0.h.kernel, or per gate
+             layers.0.ii.kernel (in, h), layers.0.hi.kernel (h, h), layers.0.hi.bias (h,)
     output   W_hq (h, q) and b_q (q,), if the outputs are behind an output layer
 
 Sources: torch 2.13 ``nn.RNNBase``; MXNet 1.9.1 ``gluon.rnn``; Keras 3.15 ``LSTM``, ``GRU``; ONNX'
-operators LSTM, GRU and RNN; flax 0.10 ``OptimizedLSTMCell``, ``GRUCell``.
+operators LSTM, GRU and RNN; Flax 0.12 ``OptimizedLSTMCell``, ``GRUCell``, ``SimpleCell``.
 """
 
 import re
@@ -56,11 +58,20 @@ LAYOUTS = {
     "onnx": Layout(
         {"W_x": r"layers\.(\d+)\.W", "W_h": r"layers\.(\d+)\.R", "b": r"layers\.(\d+)\.B"},
         {"rnn": "h", "gru": "zrh", "lstm": "iofc"}, rows=True),
-    "flax": Layout({}, {"rnn": "h", "gru": "rzh", "lstm": "ifco"}),
+    "flax": Layout(
+        {"W_x": r"layers\.(\d+)\.dense_i\.kernel",
+         "W_h": r"layers\.(\d+)\.dense_h\.kernel",
+         "b_x": r"layers\.(\d+)\.dense_i\.bias",
+         "b_h": r"layers\.(\d+)\.dense_h\.bias"},
+        {"rnn": "h", "gru": "rzh", "lstm": "ifco"}),
 }  # fmt: skip
 
-FLAX = {"gru": {"r": "r", "z": "z", "n": "h"}, "lstm": {"i": "i", "f": "f", "g": "c", "o": "o"}}
-"""flax' letters of the gates, and ours."""
+LINEN = {"gru": {"r": "r", "z": "z", "n": "h"}, "lstm": {"i": "i", "f": "f", "g": "c", "o": "o"}}
+"""Linen's letters of the gates, each of which has a matrix of its own, and ours."""
+
+LINEN_KEY = re.compile(r"(?:.*[._/])?layers\.(\d+)(?:\.cell)?\.([ih])([a-z])\.(kernel|bias)")
+NNX_KEY = re.compile(r"\.(?:cell\.)?(?:dense_)?([ih])\.(kernel|bias)$")
+"""Of a cell, or of the nnx.RNN around it; Linen's SimpleCell has no dense_."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,10 @@ def read_stack(arrays: Arrays, name: str, path: Path) -> Stack:
             raise BadInput(path, key, "finite values", "NaN or infinity")
     output = {key: a for key, a in arrays.items() if key in ("W_hq", "b_q")}
     rest = {key: a for key, a in arrays.items() if key not in output}
-    found = _read_flax(rest, path) if name == "flax" else _read_stacked(rest, name, path)
+    per_gate = name == "flax" and any(map(LINEN_KEY.fullmatch, rest))
+    if name == "flax":
+        rest = {NNX_KEY.sub(r".dense_\1.\2", key): array for key, array in rest.items()}
+    found = _read_linen(rest, path) if per_gate else _read_stacked(rest, name, path)
     cell, layers, biases = found
     below = layers[0]["W_x" + GATES[cell][0]].shape[0]
     h = layers[0]["W_h" + GATES[cell][0]].shape[0]
@@ -183,21 +197,21 @@ def _split(stacked: Arrays, layout: Layout, cell: str, where: str, path: Path) -
     return found
 
 
-def _read_flax(arrays: Arrays, path: Path) -> tuple[str, list[Arrays], int]:
+def _read_linen(arrays: Arrays, path: Path) -> tuple[str, list[Arrays], int]:
     found: dict[int, dict[tuple[str, str, str], np.ndarray]] = {}
     for key, array in arrays.items():
-        if match := re.fullmatch(r"(?:.*[._/])?layers\.(\d+)\.([ih])([a-z])\.(kernel|bias)", key):
+        if match := LINEN_KEY.fullmatch(key):
             number, side, letter, kind = match.groups()
             found.setdefault(int(number), {})[side, letter, kind] = array
     letters = {letter for side, letter, kind in found.get(0, {})}
-    cell = next((cell for cell, names in FLAX.items() if set(names) == letters), None)
+    cell = next((cell for cell, names in LINEN.items() if set(names) == letters), None)
     if cell is None or sorted(found) != list(range(len(found))):
         expected = "tensors named layers.0.ii.kernel …, or layers.0.ir.kernel …"
         raise BadInput(path, "--layout flax", expected, ", ".join(sorted(arrays)[:4]) or "nothing")
     layers, biases = [], 0
     for number, tensors in sorted(found.items()):
         layer = {}
-        for letter, gate in FLAX[cell].items():
+        for letter, gate in LINEN[cell].items():
             for side, where in (("i", "x"), ("h", "h")):
                 if (side, letter, "kernel") not in tensors:
                     looked = f"a tensor named layers.{number}.{side}{letter}.kernel"

@@ -6,10 +6,21 @@ from threadpoolctl import threadpool_limits
 
 from common.parameters import Arrays
 from conformance.cases import Case, Material, find_case, material
-from conformance.compare import noise_floor
+from conformance.compare import (
+    FLOAT64_SCALE,
+    load_bounds,
+    multiple_of_bound,
+    noise_floor,
+    rung_of,
+)
 from conformance.given import Given
 from conformance.noise import evaluations
 from conformance.oracle import expected
+
+BOUNDS = load_bounds()["cpu"]
+
+MARGIN = 100
+"""How many bounds away a mutant must be to count as killed."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +49,16 @@ def answer_to(case: Case, numbers: Material) -> Answer:
         found = evaluations(case, numbers)
     noise = {t: noise_floor(a, [answers[t] for answers in found]) for t, a in wanted.items()}
     return Answer(case, numbers, numbers.digest(), wanted, noise)
+
+
+def distances(got: Arrays, answer: Answer, dtype: str) -> dict[str, float]:
+    """By rung, the largest error of its tensors as a multiple of their bound."""
+    found: dict[str, float] = {}
+    for tensor, wanted in answer.wanted.items():
+        if tensor not in got:
+            continue
+        rung = rung_of(tensor)
+        noise = answer.noise[tensor] * (FLOAT64_SCALE if dtype == "float64" else 1.0)
+        multiple = multiple_of_bound(got[tensor], wanted, BOUNDS[dtype][rung], noise)
+        found[rung] = max(found.get(rung, 0.0), multiple)
+    return found

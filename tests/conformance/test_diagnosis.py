@@ -1,22 +1,18 @@
 """What a failure is put down to: named, if it reproduces everything; else not."""
 
-import random
-
 import numpy as np
-import pytest
 
 from common.corpus import load_corpus
 from conformance.compare import load_bounds
 from conformance.conventions import TRUTH, evaluate
-from conformance.diagnosis import Evidence, combined, explain, sentence
+from conformance.diagnosis import Evidence, explain, sentence
 from conformance.given import gather
-from conformance.mutants import CATALOGUE, applicable
+from conformance.mutants import CATALOGUE
 from conformance.truth import right_answer
 
 GIVEN = gather(load_corpus(None), None)
 BOUNDS = load_bounds()["cpu"]
 BY_NAME = {mutant.name: mutant for mutant in CATALOGUE}
-PAIRS = 12
 
 
 def evidence(answer, conventions, dtype="float64", change=None) -> Evidence:
@@ -25,38 +21,6 @@ def evidence(answer, conventions, dtype="float64", change=None) -> Evidence:
     if change:
         change(got)
     return Evidence(answer.case, answer.numbers, got, answer.noise, BOUNDS[dtype], dtype)
-
-
-@pytest.mark.once  # a share of the catalogue; each kind of explanation is tested below
-@pytest.mark.parametrize("name", ["rnn-tanh-relu", "gru-before-L2", "gru-after-L2", "lstm-L2"])
-def test_nearly_every_single_fault_is_named_first(name):
-    answer = right_answer(name, GIVEN)
-    first, seen = 0, 0
-    for mutant in applicable(answer.case.spec):
-        found = evidence(answer, mutant.conventions)
-        if found.error(TRUTH) is None:
-            seen += 1
-            first += explain(found)[0].names == (mutant.name,)
-    assert seen > 50
-    assert first >= 0.95 * seen
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("name", ["rnn-tanh-L2", "gru-after-L2", "lstm-L2"])
-def test_most_pairs_of_faults_are_named(name):
-    """A pair may come to the same as another, or as a single convention: any that explains it."""
-    answer, draw = right_answer(name, GIVEN), random.Random(name)
-    suspects, named, seen = applicable(answer.case.spec), 0, 0
-    while seen < PAIRS:
-        pair = tuple(draw.sample(suspects, 2))
-        if (conventions := combined(pair)) is None:
-            continue
-        found = evidence(answer, conventions)
-        if found.error(TRUTH) is None:
-            seen += 1
-            explanations = explain(found)
-            named += any(set(e.names) <= {p.name for p in pair} for e in explanations)
-    assert named >= 0.8 * seen
 
 
 def test_what_no_convention_explains_is_not_put_down_to_one():

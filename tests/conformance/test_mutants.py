@@ -80,7 +80,7 @@ def test_every_mutant_is_killed_by_the_cases_that_cover_the_catalogue():
 
 @pytest.fixture(scope="module")
 def certificate() -> certify.Certificate:
-    return certify.certify(SMALL, Progress(quiet=True))
+    return certify.certify(SMALL, Progress(quiet=True), workers=2)
 
 
 @of_the_catalogue

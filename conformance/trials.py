@@ -1,0 +1,162 @@
+"""How often the diagnosis is right: wrong conventions are put in, and it is asked what they are.
+
+``python -m conformance certify --diagnosis FILE`` puts every wrong convention that a case kills
+into the equations, and two of them at once as often as ``PAIRS`` says, drawn with a seed. What they
+make is moved by up to one unit in the last place, as another implementation's rounding would move
+it, and handed to ``diagnosis.explain``.
+"""
+
+import random
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from common.parameters import Arrays
+from conformance.cases import Case, Material
+from conformance.compare import identical, load_bounds, multiple_of_bound, rung_of
+from conformance.conventions import TRUTH, Conventions, evaluate
+from conformance.diagnosis import Evidence, Explanation, Suspects, combined, explain
+from conformance.mutants import applicable
+from conformance.truth import MARGIN, Answer, distances
+
+PAIRS = 4
+"""How many pairs of wrong conventions are drawn for each case."""
+
+SEED = 4
+"""Of the pairs that are drawn, beside the case's name."""
+
+BOUNDS = load_bounds()["cpu"]["float64"]
+UNIT = 2.0**-52
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Faults that were put in, and the conventions that were named, the first answer first.
+
+    false: how many of the answers do not reproduce everything within the bound
+    """
+
+    case: str
+    faults: tuple[str, ...]
+    named: tuple[tuple[str, ...], ...]
+    false: int
+
+    @property
+    def first(self) -> bool:
+        return bool(self.named) and set(self.named[0]) == set(self.faults)
+
+    @property
+    def outcome(self) -> str:
+        if self.first:
+            return "named first"
+        if any(set(names) == set(self.faults) for names in self.named):
+            return "named, after another that comes to the same here"
+        return "another that comes to the same here" if self.named else "nothing named"
+
+
+class Memory:
+    """``evaluate`` for one case, which remembers what single conventions make of it.
+
+    Of those that show in the forward pass, only that pass is kept: at the seed's sizes the answers
+    to all of them would not fit. Arrays that are equal to the right ones are kept once.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.right = evaluate(TRUTH, answer.case, answer.numbers)
+        self.known: dict[Conventions, Arrays] = {TRUTH: self.right}
+        self.forward: dict[Conventions, Arrays] = {TRUTH: forward_part(self.right)}
+
+    def learn(self, conventions: Conventions, whole: bool) -> Arrays:
+        """All answers; ``whole``: whether they are kept."""
+        answers = self(conventions, self.answer.case, self.answer.numbers)
+        right = self.right
+        kept = {n: right[n] if identical(a, right[n]) else a for n, a in answers.items()}
+        self.forward[conventions] = forward_part(kept)
+        if whole:
+            self.known[conventions] = kept
+        return kept
+
+    def __call__(
+        self, conventions: Conventions, case: Case, numbers: Material, K: int | None = None
+    ) -> Arrays:
+        if K == 0 and conventions in self.forward:
+            return self.forward[conventions]
+        if K is None and conventions in self.known:
+            return self.known[conventions]
+        with np.errstate(all="ignore"):
+            return evaluate(conventions, case, numbers, K=K)
+
+
+def forward_part(answers: Arrays) -> Arrays:
+    return {n: a for n, a in answers.items() if n.startswith(("weights/", "forward/", "trace/"))}
+
+
+def moved(answers: Arrays, seed: int) -> Arrays:
+    """Every number by one unit in the last place, up, down or not at all; the weights, which must
+    come back bit for bit, and the gradients that a convention makes zero, stay."""
+    rng = np.random.RandomState(seed)
+    return {
+        name: array
+        if name.startswith("weights/")
+        else array * (1 + UNIT * rng.randint(-1, 2, np.shape(array)))
+        for name, array in answers.items()
+    }
+
+
+def trials(answer: Answer, pairs: int = PAIRS, singles: float = 1.0) -> Iterator[Trial]:
+    """Every single fault that the case kills (or a share of them), then pairs of these."""
+    some, draw = (random.Random(f"{SEED} {answer.case.name} {n}") for n in (1, 2))
+    with threadpool_limits(1):
+        memory, killed = Memory(answer), []
+        for suspect in applicable(answer.case.spec):
+            made = memory.learn(suspect.conventions, whole=not suspect.forward)
+            with np.errstate(all="ignore"):
+                if max(distances(made, answer, "float64").values()) >= MARGIN:
+                    killed.append(suspect)
+        for suspect in killed:
+            if some.random() < singles:
+                yield attempt(answer, memory, (suspect,))
+        for pair in draw_pairs(draw, killed, pairs):
+            yield attempt(answer, memory, pair)
+
+
+def draw_pairs(draw: random.Random, killed: list, count: int) -> list[Suspects]:
+    """Different pairs that can be put in together."""
+    found: list[Suspects] = []
+    while len(found) < count:
+        pair = tuple(draw.sample(killed, 2))
+        if combined(pair) is not None and pair not in found and pair[::-1] not in found:
+            found.append(pair)
+    return found
+
+
+def attempt(answer: Answer, memory: Memory, faults: Suspects) -> Trial:
+    """Put the faults in, and ask."""
+    case, names = answer.case, tuple(fault.name for fault in faults)
+    made = memory(combined(faults), case, answer.numbers)
+    got = moved(made, zlib.crc32(" ".join((case.name, *names)).encode()))
+    evidence = Evidence(case, answer.numbers, got, answer.noise, BOUNDS, "float64", memory)
+    if evidence.error(TRUTH) is not None:
+        named: list[Explanation] = []  # together they undo one another
+    else:
+        named = explain(evidence) or []
+    false = sum(not reproduces(answer, e.suspects, got) for e in named)
+    return Trial(case.name, names, tuple(e.names for e in named), false)
+
+
+def reproduces(answer: Answer, suspects: Suspects, got: Arrays) -> bool:
+    """Whether these conventions make every one of these numbers, computed anew, without a memory
+    and by no code of the diagnosis."""
+    conventions = TRUTH
+    for suspect in suspects:
+        conventions = conventions.with_also(suspect.conventions)
+    with np.errstate(all="ignore"):
+        made = evaluate(conventions, answer.case, answer.numbers)
+    return set(made) == set(got) and all(
+        multiple_of_bound(got[name], array, BOUNDS[rung_of(name)], np.inf) <= 1
+        for name, array in made.items()
+    )

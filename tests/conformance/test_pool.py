@@ -1,0 +1,34 @@
+"""Work that is spread over processes comes back in order, and so do its errors."""
+
+import os
+
+import pytest
+
+from conformance.pool import spread
+from conformance.progress import Progress
+
+QUIET = Progress(quiet=True)
+
+
+def shouted(word: str) -> tuple[str, int]:
+    if word == "no":
+        raise ValueError("no")
+    return word.upper(), os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_items(workers):
+    words = ["one", "two", "three", "four"]
+    found = list(spread(shouted, words, "shout", QUIET, workers))
+    assert [word for word, _ in found] == ["ONE", "TWO", "THREE", "FOUR"]
+    assert ({process for _, process in found} == {os.getpid()}) == (workers == 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_the_work_is_an_error_here(workers):
+    with pytest.raises(ValueError, match="no"):
+        list(spread(shouted, ["yes", "no", "yes"], "shout", QUIET, workers))
+
+
+def test_nothing_to_do_gives_nothing():
+    assert list(spread(shouted, [], "shout", QUIET, 2)) == []
