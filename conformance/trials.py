@@ -109,7 +109,8 @@ def moved(answers: Arrays, seed: int) -> Arrays:
 
 def trials(answer: Answer, pairs: int = PAIRS, singles: float = 1.0) -> Iterator[Trial]:
     """Every single fault that the case kills (or a share of them), then pairs of these."""
-    some, draw = (random.Random(f"{SEED} {answer.case.name} {n}") for n in (1, 2))
+    some = random.Random(f"{SEED} {answer.case.name} singles")
+    draw = random.Random(f"{SEED} {answer.case.name}")
     with threadpool_limits(1):
         memory, killed = Memory(answer), []
         for suspect in applicable(answer.case.spec):
