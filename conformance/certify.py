@@ -23,7 +23,7 @@ from conformance.cases import CURATED, TEXT_CASES
 from conformance.certificate import markdown
 from conformance.child import cores
 from conformance.compare import RUNGS
-from conformance.conventions import evaluate
+from conformance.conventions import Begun, begin, evaluate
 from conformance.given import gather
 from conformance.mutants import CATALOGUE, Mutant, applicable
 from conformance.pool import spread
@@ -107,12 +107,12 @@ class Certificate:
         }
 
 
-def examine(mutant: Mutant, answer: Answer) -> Pair:
-    """How far a mutant is from the right answer to a case."""
+def examine(mutant: Mutant, answer: Answer, begun: Begun) -> Pair:
+    """How far a mutant is from the right answer to a case. begun: of the case, for all mutants"""
     # What begins at the loss cannot show in the forward pass.
     for K in dict.fromkeys((0, 1, answer.case.K) if mutant.forward else (1, answer.case.K)):
         with np.errstate(all="ignore"):  # a wrong function may overflow: that is far, too
-            got = evaluate(mutant.conventions, answer.case, answer.numbers, K=K)
+            got = evaluate(mutant.conventions, answer.case, answer.numbers, K=K, begun=begun)
             far = distances(got, answer, "float64")
         if max(far.values()) >= MARGIN:
             break
@@ -136,7 +136,8 @@ def certify(
 def examine_all(name: str, text: str | None) -> list[Pair]:
     """One case against every mutant that can be made with it."""
     answer = right_answer(name, gather(load_corpus(text), None))
-    return [examine(mutant, answer) for mutant in applicable(answer.case.spec)]
+    begun = begin(answer.case, answer.numbers)
+    return [examine(mutant, answer, begun) for mutant in applicable(answer.case.spec)]
 
 
 def all_cases() -> list[str]:

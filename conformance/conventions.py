@@ -113,6 +113,13 @@ class Pass:
     trace: list[list[State]]
 
 
+Begun = tuple[Pass, Arrays, np.ndarray]
+"""Of a minibatch: the pass, the gradients and the loss."""
+
+AFTER_THE_GRADIENTS = {"gradients", "carried", "detached", "accumulate", "clip", "descend"}
+"""The choices that do not matter to the first minibatch's gradients."""
+
+
 def cell(c: Conventions, spec: ModelSpec, layer: int, p: Parameters, X: Value, S: State) -> State:
     """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-6."""
     H = S["H"]
@@ -178,10 +185,17 @@ def _outputs(c: Conventions, passed: Pass) -> Arrays:
 
 
 def evaluate(
-    c: Conventions, case: Case, given: Material, dtype: str = "float64", K: int | None = None
+    c: Conventions,
+    case: Case,
+    given: Material,
+    dtype: str = "float64",
+    K: int | None = None,
+    begun: Begun | None = None,
 ) -> Arrays:
     """The answers to a case under the names of ``oracle.expected``; K: how many of its minibatches,
-    all if none is said, 0 for the forward pass alone. What they do not reach is left out."""
+    all if none is said, 0 for the forward pass alone. What they do not reach is left out.
+
+    begun: what ``begin`` made of the case in this dtype, for conventions that may share it"""
     spec, K = case.spec, case.K if K is None else K
     params = {name: array.astype(dtype) for name, array in given.params.items()}
     first = {part: array.astype(dtype) for part, array in given.state.items()}
@@ -193,7 +207,12 @@ def evaluate(
         X = _apply(c.inputs, given.X[k].astype(dtype))
         Y = _apply(c.targets, given.Y[k])
         generations.append((params, X))
-        passed, grads, loss = _gradients(c, spec, generations, Y, state if c.detached else first)
+        if k == 0 and begun and c.changed() <= AFTER_THE_GRADIENTS:
+            passed, grads, loss = begun
+        else:
+            start = state if c.detached else first
+            passed, grads, loss = _gradients(c, spec, generations, Y, start)
+        grads = _apply(c.gradients, grads, spec)
         trainable = {name: grads[name] for name in params}
         norm, clipped = c.clip(c.accumulate(trainable, clipped), case.recipe.clip)
         last = {part: array[-1] for part, array in _states(c, passed).items()}
@@ -210,6 +229,18 @@ def evaluate(
         return answers
     answers |= {f"step-K/{name}": array for name, array in params.items()}
     return answers | {"step-K/losses": np.stack(losses)}
+
+
+def begin(case: Case, given: Material, dtype: str = "float64") -> Begun:
+    """The first minibatch's pass, gradients and loss under the right conventions, which is most of
+    the work, and the same for all that differ in what is done with gradients."""
+    params = {name: array.astype(dtype) for name, array in given.params.items()}
+    state = {part: array.astype(dtype) for part, array in given.state.items()}
+    generations = [(params, given.X[0].astype(dtype))]
+    passed, grads, loss = _gradients(TRUTH, case.spec, generations, given.Y[0], state)
+    outputs = [Value(O.data) for O in passed.outputs]  # without the tape, which is large
+    trace = [[{n: Value(v.data) for n, v in s.items()} for s in now] for now in passed.trace]
+    return Pass(outputs, trace), grads, loss
 
 
 def _gradients(
@@ -238,7 +269,7 @@ def _gradients(
     grads["X"] = np.stack([_grad(value) for value in inputs])
     for part in state:
         grads[f"{part}0"] = np.stack([_grad(layer[part]) for layer in leaves])
-    return passed, _apply(c.gradients, grads, spec), loss.data
+    return passed, grads, loss.data
 
 
 def _grad(value: Value) -> np.ndarray:

@@ -6,6 +6,7 @@ bound of its answer: near is not enough. The forward pass is tried first, since 
 wrong conventions change it; what it leaves open is decided by all rungs.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from common.parameters import Arrays
 from conformance.cases import Case, Material
 from conformance.compare import FLOAT64_SCALE, Bound, agreement, multiple_of_bound, rung_of
-from conformance.conventions import TRUTH, Conventions, evaluate, forward
+from conformance.conventions import TRUTH, Begun, Conventions, begin, evaluate, forward
 from conformance.mutants import Mutant, applicable
 
 Suspects = tuple[Mutant, ...]
@@ -34,7 +35,7 @@ class Evidence:
     """What was recorded for a case, and how close an explanation must come.
 
     noise: by tensor, as in truth.Answer     bounds: by rung
-    evaluate: conventions.evaluate, or the same with a memory
+    memory: the answers of conventions, if there is something that remembers them
     """
 
     case: Case
@@ -43,12 +44,24 @@ class Evidence:
     noise: dict[str, float]
     bounds: dict[str, Bound]
     dtype: str
-    evaluate: Callable[..., Arrays] = evaluate
+    memory: Callable[[Conventions, int | None], Arrays] | None = None
 
     @property
     def scale(self) -> float:
         """From the noise floor, which is of float32, to that of the dtype."""
         return FLOAT64_SCALE if self.dtype == "float64" else 1.0
+
+    @functools.cached_property
+    def begun(self) -> Begun:
+        return begin(self.case, self.numbers)
+
+    def answers(self, conventions: Conventions, K: int | None) -> Arrays:
+        """What these conventions make of the case; K: how many minibatches, all if None"""
+        with np.errstate(all="ignore"):
+            if self.memory:
+                return self.memory(conventions, K)
+            begun = None if K == 0 else self.begun
+            return evaluate(conventions, self.case, self.numbers, K=K, begun=begun)
 
     def early(self, conventions: Conventions) -> bool:
         """Whether the first steps leave room for these conventions."""
@@ -73,10 +86,8 @@ class Evidence:
     def error(self, conventions: Conventions, K: int | None = None) -> float | None:
         """The largest relative error of all tensors if these conventions explain them, else None.
         K: how many minibatches, 0 for the forward pass alone"""
-        with np.errstate(all="ignore"):
-            wanted = self.evaluate(conventions, self.case, self.numbers, K=K)
         worst = 0.0
-        for tensor, array in wanted.items():
+        for tensor, array in self.answers(conventions, K).items():
             bound, noise = self.bounds[rung_of(tensor)], self.noise[tensor] * self.scale
             error = agreement(self.got.get(tensor), array, bound, noise)
             if error is None:

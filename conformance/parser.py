@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   python -m conformance witness results --confirm
   python -m conformance ensemble --recipe quick --cell lstm --measure
   python -m conformance certify --markdown docs/detecting-power.md
+  python -m conformance certify --diagnosis docs/naming-faults.md
   python -m conformance diagnose --weights mine.safetensors --layout keras --io io.safetensors
   python -m conformance compare --cells rnn gru lstm --backends numpy --plot results/compare.svg
   python -m conformance bench --backend pytorch

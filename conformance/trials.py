@@ -15,9 +15,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from common.parameters import Arrays
-from conformance.cases import Case, Material
 from conformance.compare import identical, load_bounds, multiple_of_bound, rung_of
-from conformance.conventions import TRUTH, Conventions, evaluate
+from conformance.conventions import TRUTH, Conventions, begin, evaluate
 from conformance.diagnosis import Evidence, Explanation, Suspects, combined, explain
 from conformance.mutants import applicable
 from conformance.truth import MARGIN, Answer, distances
@@ -58,21 +57,21 @@ class Trial:
 
 
 class Memory:
-    """``evaluate`` for one case, which remembers what single conventions make of it.
+    """Evaluates conventions on one case, and remembers what single ones make of it.
 
     Of those that show in the forward pass, only that pass is kept: at the seed's sizes the answers
     to all of them would not fit. Arrays that are equal to the right ones are kept once.
     """
 
     def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        self.right = evaluate(TRUTH, answer.case, answer.numbers)
+        self.answer, self.begun = answer, begin(answer.case, answer.numbers)
+        self.right = evaluate(TRUTH, answer.case, answer.numbers, begun=self.begun)
         self.known: dict[Conventions, Arrays] = {TRUTH: self.right}
         self.forward: dict[Conventions, Arrays] = {TRUTH: forward_part(self.right)}
 
     def learn(self, conventions: Conventions, whole: bool) -> Arrays:
         """All answers; ``whole``: whether they are kept."""
-        answers = self(conventions, self.answer.case, self.answer.numbers)
+        answers = self(conventions, None)
         right = self.right
         kept = {n: right[n] if identical(a, right[n]) else a for n, a in answers.items()}
         self.forward[conventions] = forward_part(kept)
@@ -80,15 +79,15 @@ class Memory:
             self.known[conventions] = kept
         return kept
 
-    def __call__(
-        self, conventions: Conventions, case: Case, numbers: Material, K: int | None = None
-    ) -> Arrays:
+    def __call__(self, conventions: Conventions, K: int | None) -> Arrays:
+        """All answers, or those of the first K minibatches; 0: of the forward pass alone."""
         if K == 0 and conventions in self.forward:
             return self.forward[conventions]
         if K is None and conventions in self.known:
             return self.known[conventions]
+        case, numbers = self.answer.case, self.answer.numbers
         with np.errstate(all="ignore"):
-            return evaluate(conventions, case, numbers, K=K)
+            return evaluate(conventions, case, numbers, K=K, begun=self.begun)
 
 
 def forward_part(answers: Arrays) -> Arrays:
@@ -138,7 +137,7 @@ def draw_pairs(draw: random.Random, killed: list, count: int) -> list[Suspects]:
 def attempt(answer: Answer, memory: Memory, faults: Suspects) -> Trial:
     """Put the faults in, and ask."""
     case, names = answer.case, tuple(fault.name for fault in faults)
-    made = memory(combined(faults), case, answer.numbers)
+    made = memory(combined(faults), None)
     got = moved(made, zlib.crc32(" ".join((case.name, *names)).encode()))
     evidence = Evidence(case, answer.numbers, got, answer.noise, BOUNDS, "float64", memory)
     if evidence.error(TRUTH) is not None:

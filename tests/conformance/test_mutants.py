@@ -9,7 +9,13 @@ from common.corpus import load_corpus
 from conformance import certify
 from conformance.cases import CURATED, find_case, material
 from conformance.certificate import markdown
-from conformance.conventions import TRUTH, Conventions, evaluate
+from conformance.conventions import (
+    AFTER_THE_GRADIENTS,
+    TRUTH,
+    Conventions,
+    begin,
+    evaluate,
+)
 from conformance.given import gather
 from conformance.mutants import CATALOGUE, Mutant, applicable
 from conformance.oracle import expected
@@ -44,6 +50,24 @@ def test_the_forward_pass_alone_gives_the_same():
     assert {name.split("/")[0] for name in part} == {"weights", "forward", "trace"}
     for name, array in part.items():
         np.testing.assert_array_equal(array, whole[name], name)
+
+
+@pytest.mark.parametrize("name", ["rnn-tanh-relu", "gru-before-L2", "gru-after-L2", "lstm-L2"])
+def test_what_mutants_of_training_share_is_what_they_would_make_themselves(name):
+    """Their forward pass is the right one, and a first minibatch may be computed once for all."""
+    case = find_case(name, GIVEN)
+    numbers = material(case, GIVEN.corpus)
+    begun, right = begin(case, numbers), evaluate(TRUTH, case, numbers, K=0)
+    shared = 0
+    for mutant in [m for m in applicable(case.spec) if not m.forward]:
+        shared += mutant.conventions.changed() <= AFTER_THE_GRADIENTS
+        alone = evaluate(mutant.conventions, case, numbers)
+        together = evaluate(mutant.conventions, case, numbers, begun=begun)
+        for tensor, array in alone.items():
+            np.testing.assert_array_equal(together[tensor], array, f"{mutant.name}: {tensor}")
+            if tensor in right:
+                np.testing.assert_array_equal(right[tensor], array, f"{mutant.name}: {tensor}")
+    assert shared > 20
 
 
 def test_gradients_that_go_back_into_earlier_minibatches_change_only_what_comes_later():

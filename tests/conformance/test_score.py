@@ -21,6 +21,7 @@ BY_NAME = {mutant.name: mutant for mutant in CATALOGUE}
 SMALL = [case.name for case in CURATED if case.spec.L <= 3 and case.T <= 6]
 SAMPLE = random.Random(2).sample(SMALL, 6)
 QUIET = Progress(quiet=True)
+of_the_catalogue = pytest.mark.once  # what names a fault is tested in test_diagnosis.py
 
 
 @pytest.fixture(scope="module")
@@ -29,22 +30,26 @@ def score() -> Score:
     return measure(SAMPLE, QUIET)
 
 
+@of_the_catalogue
 def test_nearly_every_fault_is_named_first(score):
     assert len(score.of(1)) > 250
     assert score.share(1) >= 0.95, [t for t in score.of(1) if not t.first]
 
 
+@of_the_catalogue
 def test_most_pairs_of_faults_are_named_first(score):
     assert len(score.of(2)) == trials.PAIRS * len(SAMPLE)
     assert score.share(2) >= 0.8, [t for t in score.of(2) if not t.first]
 
 
+@of_the_catalogue
 def test_no_answer_is_false(score):
     assert sum(bool(trial.named) for trial in score.trials) > 250
     assert score.false == 0
     assert score.holds
 
 
+@of_the_catalogue
 def test_the_same_trials_are_made_again(score):
     again = trials_of(SAMPLE[0], pairs=trials.PAIRS, singles=0.1)
     before = [trial for trial in score.trials if trial.case == SAMPLE[0]]
@@ -81,6 +86,7 @@ def test_a_fault_that_the_first_pass_hides_is_found_beside_another():
     assert trial.first, trial
 
 
+@of_the_catalogue
 def test_the_page_shows_what_was_not_named_first(score):
     shown = page(score)
     missed = [trial for trial in score.trials if not trial.first]
