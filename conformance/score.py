@@ -24,7 +24,8 @@ every case {PAIRS} pairs of them, drawn with the seed {SEED}. What comes out is 
 unit in the last place, and the diagnosis is asked. *Named first* is strict: the first answer must
 be what was put in, all of it and nothing else. *Another that comes to the same* is an answer that
 reproduces every recorded number of the case within the bound, as the fault does: the case cannot
-tell the two. A *false* answer would be one that does not; each is computed anew to see.
+tell the two. A *false* answer would be one that does not; each that is not what was put
+in is computed anew to see.
 Written by `python -m conformance certify --diagnosis docs/naming-faults.md`.
 """
 
