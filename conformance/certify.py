@@ -179,7 +179,7 @@ def run_certify(options: argparse.Namespace) -> int:
     holds = certificate.holds
     if options.diagnosis:
         score = measure(all_cases(), progress, workers=cores())
-        write_text(options.diagnosis, page(score))
+        write_text(options.diagnosis, page(score, all_cases()))
         results_console().print(*score.lines(), sep="\n")
         holds = holds and score.holds
     return EXIT_PASS if holds else EXIT_FAIL

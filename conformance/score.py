@@ -77,10 +77,13 @@ def trials_of(name: str, pairs: int, singles: float) -> list[Trial]:
     return list(trials(answer, pairs, singles))
 
 
-def page(score: Score) -> str:
-    """The sums, then every trial in which the first answer was not what had been put in."""
-    cases = len({trial.case for trial in score.trials})
-    lines = [INTRODUCTION, f"{cases} cases.\n"]
+def page(score: Score, names: list[str]) -> str:
+    """The sums, then every trial in which the first answer was not what had been put in.
+    names: of all cases; those that were not asked are told"""
+    asked = {trial.case for trial in score.trials}
+    left = [name for name in names if name not in asked]
+    lines = [INTRODUCTION, f"{len(names) - len(left)} of {len(names)} cases.\n"]
+    lines += [f"Not asked: {', '.join(left)}.\n"] if left else []
     outcomes = sorted({trial.outcome for trial in score.trials if not trial.first})
     lines.append(f"| faults | trials | named first | {' | '.join(outcomes)} | false answers |")
     lines.append("|---" * (4 + len(outcomes)) + "|")
