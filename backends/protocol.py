@@ -57,6 +57,36 @@ class Step:
     norm: SupportsFloat
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands among workers that were all started on one machine.
+
+    rank:      from 0
+    addresses: host:port of every worker, by rank; nobody else listens there
+    """
+
+    rank: int
+    addresses: tuple[str, ...]
+
+
+class Workers(Protocol):
+    """The processes that train one model together, as the framework's own engine joins them."""
+
+    rank: int
+    size: int
+
+    def mean(self, tensors: Any) -> Any:
+        """The framework's own tensors, averaged over the workers: what a trainer does to its loss
+        and its gradients before the clip. The bits are the same in every worker."""
+
+    def total(self, array: np.ndarray) -> np.ndarray:
+        """The sum over the workers, element by element, of a float64 array; exact if all but one
+        are zero. Every worker has to call it with an array of the same shape."""
+
+    def leave(self) -> None:
+        """Part from the others; nothing may be asked of them any more."""
+
+
 class Trainer(Protocol):
     """A model that is being trained in place; its state is carried from step to step, detached."""
 
@@ -89,8 +119,10 @@ class Model(Protocol):
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
         """LOSS-1 and its gradients, by the framework's own differentiation."""
 
-    def trainer(self, recipe: Recipe, state: Arrays) -> Trainer:
-        """A training run that starts from this model and this state, and changes the model."""
+    def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> Trainer:
+        """A training run that starts from this model and this state, and changes the model. With
+        workers, each of them steps on its own examples of a minibatch, n / size of them; loss and
+        gradients are averaged over them before the clip, so all of them make the same step."""
 
 
 class Implementation(Protocol):
@@ -121,6 +153,14 @@ class Backend(Protocol):
         """What a user would write over the framework's layers without this suite, for the
         benchmark: from X and Y to the gradients as NumPy arrays in the framework's layout. A
         backend without ``layers`` has none."""
+
+    def launched(self) -> bool:
+        """Whether the environment says that a launcher started this process as one of several
+        workers. This and ``join`` may be left out; the backend trains in one process then."""
+
+    def join(self, place: Place | None, device: str) -> Workers:
+        """Wait until all workers are there: at their addresses, or, if ``place`` is None, where
+        the launcher's environment says. Called before anything is computed."""
 
     LOOPS: dict[str, Callable[[ModelSpec, Recipe, str], Callable]]
     """Further training loops of the LSTM to measure ``equations`` against, by what they are; may be

@@ -23,14 +23,14 @@ def check_checkpoint(path: Path, settings: dict[str, Any], spec: ModelSpec, reci
     for field, expected in settings.items():
         there = found.get(field) if isinstance(found, dict) else None
         if there != expected:
-            wanted, there = _difference(expected, there)
+            wanted, there = difference(expected, there)
             raise BadInput(path, field, f"{wanted} (--fresh starts anew)", there)
     if not isinstance(rows, list) or len(rows) > recipe.epochs:
         raise BadInput(path, "metadata 'rows'", f"up to {recipe.epochs} epochs", "other ones")
     check_parameters(spec, params, path)
 
 
-def _difference(expected: Any, found: Any) -> tuple[Any, Any]:
+def difference(expected: Any, found: Any) -> tuple[Any, Any]:
     """Of two objects, the first field in which they differ."""
     if isinstance(expected, dict) and isinstance(found, dict):
         for key, value in expected.items():

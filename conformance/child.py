@@ -65,6 +65,11 @@ class Child:
 
     def start(self) -> dict[str, Any]:
         """Start a worker and wait until its framework is there; BadInput if it cannot be."""
+        self.launch()
+        return self.hear()
+
+    def launch(self) -> None:
+        """Start a worker. It ends with the thread that launched it."""
         if len(self.failed_starts) == STARTS:
             raise self.failed_starts[-1]
         with open(self.log, "ab") as log:
@@ -77,6 +82,9 @@ class Child:
                 cwd=Path(__file__).parents[1],
                 env=self.environment,
             )
+
+    def hear(self) -> dict[str, Any]:
+        """The greeting of a worker that was launched."""
         try:
             greeting = self._answer(START_LIMIT)
         except Died as death:
@@ -131,6 +139,25 @@ class Child:
         if late.is_set():
             raise Died(f"no answer within {limit:g} s")
         raise Died(describe_exit(process.returncode))
+
+    def kill(self) -> None:
+        """End the worker; whoever waits for its answer hears of it."""
+        if process := self.process:
+            process.kill()
+
+    def close(self) -> None:
+        """Nothing more is asked; the worker may end by itself."""
+        if process := self.process:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+
+    def leave(self) -> None:
+        """Let the worker end by itself, or end it."""
+        if process := self.process:
+            self.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_LIMIT)
+            self.stop()
 
     def stop(self) -> None:
         """End the worker, whatever it is doing."""

@@ -17,7 +17,7 @@ from common.spec import CELLS, RESETS
 from conformance.comparison_cells import compare_cells
 from conformance.comparison_runs import PASSED_ON
 from conformance.comparison_texts import compare_texts
-from conformance.training import NUMERICS
+from conformance.run import NUMERICS
 
 TARGET = 1.5
 

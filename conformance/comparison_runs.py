@@ -19,8 +19,8 @@ from common.files import read_json
 from conformance import train
 from conformance.child import START_LIMIT, describe_exit
 from conformance.progress import Progress
+from conformance.run import COMPARED, Run
 from conformance.runs import load_run
-from conformance.training import COMPARED, Run
 
 ROOT = Path(__file__).parents[1]
 

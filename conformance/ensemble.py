@@ -29,8 +29,8 @@ from conformance import curves, train
 from conformance.curve_mutants import MISTAKES, Mutant, mistakes_of
 from conformance.curves import EARLY, WHOLE, CurveVerdict, Ensemble, judge_curve, mismatch
 from conformance.progress import Progress, results_console
+from conformance.run import Run
 from conformance.trainee import Trainee
-from conformance.training import Run
 
 MEMBERS, FEWEST = 40, 5
 FRESH = 10_001

@@ -6,7 +6,7 @@ from pathlib import Path
 from conformance.judge import judge
 from conformance.judge_training import judge_training
 from conformance.progress import Progress
-from conformance.training import FOLDER
+from conformance.run import FOLDER
 from conformance.verdict import Verdict
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from backends import registry
 from common.corpus import one_hot
 from common.lattice import digest, to_lattice
-from common.parameters import Arrays
+from common.parameters import Arrays, zero_state
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from common.weights import write_arrays
@@ -45,7 +45,7 @@ def locate(trainee: Trainee, expected: list[str], path: Path) -> dict[str, Any]:
     while len(trainee.rows) < epoch - 1:
         trainee.epoch()
     found = _first_difference(trainee, expected[epoch - 1])
-    if found:
+    if found and trainee.workers.rank == 0:
         evidence, about = found
         write_arrays(path, evidence, {"about": json.dumps(about | {"epoch": epoch})})
     trainee.load()
@@ -58,18 +58,22 @@ def _first_difference(trainee: Trainee, expected: str) -> tuple[Arrays, dict[str
     spec, recipe = trainee.spec, trainee.recipe
     backend = registry.load("numpy").implementation("equations", "cpu", "float64")
     reference = backend.model(spec, trainee.trainer.parameters())
-    beside = reference.trainer(recipe, trainee.zero)
-    found, state = None, trainee.zero
-    for k, (X, Y) in enumerate(trainee.batches(next(trainee.epochs)), start=1):
+    zero = zero_state(spec, recipe.n, "float64")
+    beside = reference.trainer(recipe, zero)
+    found, state = None, zero
+    # The reference trains on whole minibatches, whatever share of them this worker has.
+    minibatches = next(trainee.epochs)
+    shares = trainee.batches(minibatches)
+    for k, ((X, Y), share) in enumerate(zip(minibatches, shares, strict=True), start=1):
         if k == 1 or recipe.order == "random":
-            state = trainee.zero
+            state = zero
             beside.start(state)
         before = reference.parameters()
         right = to_lattice(reference.outputs(X, state)[1])
         beside.step(X, Y)
         if found is None:
             own = to_lattice(trainee.model.outputs(X, state)[1])
-            trainee.trainer.step(X, Y)
+            trainee.trainer.step(*share)
             after = trainee.trainer.parameters()
             if digest(after) != digest(reference.parameters()) or digest(own) != digest(right):
                 found = _evidence(trainee, before, state, X, Y), after, own, k

@@ -28,7 +28,8 @@ from conformance.cases import select
 from conformance.child import Child, Died
 from conformance.given import gather
 from conformance.record import CASE_LIMIT, DTYPES, Request, record
-from conformance.training import NUMERICS, Run, train
+from conformance.run import NUMERICS, Run
+from conformance.training import train
 from conformance.witness import find_witness, load_witnesses
 
 SIZE, TIMES = 4096, 20

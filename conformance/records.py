@@ -11,7 +11,7 @@ from common.parameters import Arrays
 from common.weights import read_arrays
 from conformance.given import Given, load_given
 from conformance.record import array_path
-from conformance.training import COMPARED, FOLDER
+from conformance.run import COMPARED, FOLDER
 
 FIELDS = {
     "suite": str,

@@ -11,7 +11,7 @@ from common.errors import BadInput
 from common.files import read_json
 from common.recipe import Recipe
 from common.spec import ModelSpec
-from conformance.training import FOLDER, NUMERICS
+from conformance.run import FOLDER, NUMERICS
 
 STATUSES = ("finished", "unsupported", "crashed")
 FIELDS = {

@@ -15,11 +15,13 @@ from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printa
 from common.parameters import INITIALISERS
 from common.recipe import ORDERS, RECIPES, Recipe
 from common.spec import CELLS, RESETS, ModelSpec
-from conformance.child import Child, cores
+from conformance.child import Child, Died, cores
 from conformance.given import Given
 from conformance.progress import Progress
+from conformance.run import EPOCH_LIMIT, NUMERICS, Run
 from conformance.runs import load_run
-from conformance.training import EPOCH_LIMIT, NUMERICS, Run, Stopped, perplexity, train
+from conformance.team import Team
+from conformance.training import Stopped, follow, perplexity, train
 from conformance.witness import find_witness, load_witnesses
 
 PREFIX = "time traveller"
@@ -62,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--prefix", default=PREFIX, help="what the predicted text begins with")
     add("--device", choices=("cpu", "gpu"), default="cpu")
     add("--threads", type=int, metavar="N", help="default: 1 for quick, all cores otherwise")
+    add(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that share every minibatch, here or where the framework's launcher says",
+    )
     add("--digests", choices=("epoch", "step"), default="epoch", help="with --numerics lattice")
     add("--limit", type=float, default=EPOCH_LIMIT, metavar="SECONDS", help="per epoch")
     add("--out", type=Path, default=Path("results"), metavar="FOLDER")
@@ -75,7 +84,10 @@ def runs(options: argparse.Namespace) -> list[Run]:
     text = options.text or [{"quick": "sample", "d2l": "timemachine"}[options.recipe]]
     corpus, held_out = load_texts(text, options.max_tokens or None, options.held_out)
     given = Given(corpus, held_out=held_out)
-    threads = options.threads or (1 if options.recipe == "quick" else cores())
+    if options.workers < 1:
+        raise BadInput("--workers", "", "at least 1", options.workers)
+    threads = 1 if options.recipe == "quick" else max(1, cores() // options.workers)
+    threads = options.threads or threads
     if options.threads is not None and options.threads < 1:
         raise BadInput("--threads", "", "at least 1", options.threads)
     if not 0 < options.limit <= LONGEST_LIMIT:
@@ -120,6 +132,7 @@ def runs(options: argparse.Namespace) -> list[Run]:
                             out=options.out,
                             prefix=options.prefix,
                             threads=threads,
+                            workers=options.workers,
                             digests=options.digests if lattice else "epoch",
                             limit=options.limit,
                             fresh=options.fresh,
@@ -134,6 +147,9 @@ def check(run: Run) -> None:
     check_name(run.backend)
     if run.numerics in GPU_ONLY and run.device != "gpu":
         raise BadInput("--numerics", run.numerics, "--device gpu", run.device)
+    if run.recipe.n % run.workers:
+        expected = f"a divisor of the {run.recipe.n} examples of a minibatch"
+        raise BadInput("--workers", "", expected, run.workers)
     vocabulary = run.given.corpus.vocabulary
     if not run.prefix:
         raise BadInput("--prefix", "", "at least one character", "none")
@@ -153,14 +169,16 @@ def check(run: Run) -> None:
             raise BadInput(name, "--held-out", expected, len(tokens))
 
 
-def make_child(runs: list[Run]) -> Child:
-    """One worker for runs of one backend, on one device, with as many threads."""
+def make_child(runs: list[Run]) -> Child | Team:
+    """One worker for runs of one backend, on one device, with as many threads; or several."""
     first = runs[0]
     dtypes = list(dict.fromkeys(NUMERICS[run.numerics] for run in runs))
     folder = first.folder.parent
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "worker.log"
-    return Child(first.backend, first.device, dtypes, first.threads, None, log)
+    which = first.backend, first.device, dtypes, first.threads
+    if first.workers > 1:
+        return Team(*which, first.workers, folder)
+    return Child(*which, None, folder / "worker.log")
 
 
 @contextlib.contextmanager
@@ -203,20 +221,30 @@ def run_train(options: argparse.Namespace) -> int:
     with nothing_left_behind(asked[0]):
         child = make_child(asked)
         try:
-            return max([_train(run, child, progress) for run in asked])
+            codes = [_train(run, child, progress) for run in asked]
+            child.leave()
+            return max(codes)
         finally:
             child.stop()
 
 
-def _train(run: Run, child: Child, progress: Progress) -> int:
+def _train(run: Run, child: Child | Team, progress: Progress) -> int:
     """One run, and the exit code that it asks for."""
     title = f"{run.backend}:{run.name}"
-    with progress.training(title, run.recipe.epochs) as seen:
-        try:
-            made = train(run, child, lambda row, number: seen(number, **view(row)))
-        except Stopped as reason:
-            print(printable(str(reason)), file=sys.stderr)
-            return EXIT_BAD_INPUT
+    rank = rank_of(child, run)
+    try:
+        if rank:
+            title = f"{title}, worker {rank} of {run.workers}"
+            made = follow(run, child)
+        else:
+            with progress.training(title, run.recipe.epochs) as seen:
+                made = train(run, child, lambda row, number: seen(number, **view(row)))
+    except Stopped as reason:
+        print(printable(str(reason)), file=sys.stderr)
+        return EXIT_BAD_INPUT
+    if rank and made["status"] == "finished":
+        progress.say(f"{title}: finished; worker 0 has written the run")
+        return EXIT_PASS
     if made["status"] == "finished":
         progress.say(f"{title}: {made['prediction']['text']}")
         progress.say(f"{title}: {run.folder}, {made['seconds']} s")
@@ -224,6 +252,16 @@ def _train(run: Run, child: Child, progress: Progress) -> int:
     # A result, which --quiet does not hide.
     print(printable(f"{title}: {made['status']}: {made['reason']}"), file=sys.stderr)
     return EXIT_FAIL if made["status"] == "crashed" else EXIT_PASS
+
+
+def rank_of(child: Child | Team, run: Run) -> int:
+    """Which one of several workers the child is, where a launcher has started them."""
+    if run.workers == 1:
+        return 0
+    try:
+        return child.greet()["rank"]
+    except Died:  # train says so of the run
+        return 0
 
 
 def view(row: dict[str, Any]) -> dict[str, Any]:

@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from backends.protocol import Implementation
+from backends.protocol import Implementation, Workers
 from common import lattice
-from common.corpus import Minibatch, epochs, in_rows
+from common.corpus import Minibatch, epochs, in_rows, shard
 from common.errors import BadInput
 from common.parameters import Arrays, parameter_shapes, zero_state
 from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
 from common.weights import read_arrays, save_weights, write_arrays
+from conformance.agreement import ALONE, agree, fingerprint, gather, of_the_first
 from conformance.given import Given, load_given
 
 LOOKAHEAD = 2
@@ -32,40 +33,61 @@ beside the processor is never idle."""
 
 
 class Trainee:
-    """One run of one implementation.
+    """One run of one implementation, or one worker's share of it.
 
-    job: implementation, numerics, spec and recipe as JSON; ``settings``, what a checkpoint must
-         have been made with; ``checkpoint``: where one may lie; ``digests``: "epoch" or "step"
+    job:     implementation, numerics, spec and recipe as JSON; ``settings``, what a checkpoint must
+             have been made with; ``checkpoint``: where one may lie; ``digests``: "epoch" or "step"
+    workers: all of them call the same methods. Each steps on its own examples of every minibatch,
+             so loss, norm and parameters are the same in all; only the first one writes files
     """
 
-    def __init__(self, job: dict[str, Any], given: Given, implementation: Implementation) -> None:
-        self.job, self.given = job, given
+    def __init__(
+        self,
+        job: dict[str, Any],
+        given: Given,
+        implementation: Implementation,
+        workers: Workers = ALONE,
+    ) -> None:
+        self.job, self.given, self.workers = job, given, workers
         self.spec = ModelSpec.from_json(job["spec"])
         self.recipe = Recipe.from_json(job["recipe"])
         self.dtype = "float64" if job["numerics"] in ("lattice", "float64") else "float32"
-        self.zero = zero_state(self.spec, self.recipe.n, self.dtype)
+        self.zero = zero_state(self.spec, self.recipe.n // workers.size, self.dtype)
         self.implementation = implementation
         self.checkpoint = Path(job["checkpoint"])
+        if workers.size > 1:
+            agree(workers, self.facts())
         self.load()
 
+    def facts(self) -> dict[str, Any]:
+        """What all workers must have in common before the first step."""
+        settings = {k: v for k, v in self.job["settings"].items() if k != "threads"}
+        texts = {"corpus": self.given.corpus.tokens, **self.given.held_out}
+        initial = fingerprint(initial_parameters(self.spec, self.recipe))
+        return settings | {"tokens": fingerprint(texts), "initial weights": initial}
+
     def load(self) -> None:
-        """Begin where the checkpoint was made, or at the beginning."""
+        """Begin where the first worker's checkpoint was made, or at the beginning."""
         params, self.rows = initial_parameters(self.spec, self.recipe), []
-        if self.checkpoint.exists():
+        if self.workers.rank == 0 and self.checkpoint.exists():
             found, metadata = read_arrays(self.checkpoint)
             # Not in the file's order: a digest is over the canonical one.
             params = {name: found[name] for name in parameter_shapes(self.spec)}
             self.rows = json.loads(metadata["rows"])
+        params = of_the_first(self.workers, params)
+        self.rows = json.loads(gather(self.workers, json.dumps(self.rows))[0])
         self.model = self.implementation.model(self.spec, params)
-        self.trainer = self.model.trainer(self.recipe, self.zero)
+        together = (self.workers,) if self.workers.size > 1 else ()
+        self.trainer = self.model.trainer(self.recipe, self.zero, *together)
         self.epochs = epochs(self.given.corpus, self.recipe, first=len(self.rows))
 
     def batches(self, minibatches: list[Minibatch]) -> Iterator[Minibatch]:
-        """The minibatches; the state is zeroed before those that do not go on from the last."""
+        """This worker's share of the minibatches; the state is zeroed before those that do not go
+        on from the last."""
         for k, batch in enumerate(minibatches):
             if k == 0 or self.recipe.order == "random":
                 self.trainer.start(self.zero)
-            yield batch
+            yield shard(batch, self.workers.rank, self.workers.size)
 
     def epoch(self) -> dict[str, Any]:
         """Train for one epoch and describe it; ``broken`` names a step that is not finite, or the
@@ -97,12 +119,21 @@ class Trainee:
             row["digest"] = lattice.digest(self.trainer.parameters())
         if digests:
             row["digests"] = digests
+        if self.workers.size > 1:
+            self.check_the_others()
         if self.given.held_out:
             row["held out"] = self.held_out()
             if not all(map(math.isfinite, row["held out"].values())):
                 return {"broken": len(losses)}
         self.rows.append(row)
         return row
+
+    def check_the_others(self) -> None:
+        """Raises if another worker has other parameters than this one."""
+        found = gather(self.workers, fingerprint(self.trainer.parameters()))
+        if other := [rank for rank, each in enumerate(found) if each != found[0]]:
+            problem = f"worker {other[0]} ends it with other parameters than worker 0"
+            raise RuntimeError(f"epoch {len(self.rows) + 1}: {problem}")
 
     def lost(self) -> str | None:
         """The first parameter that is no longer finite, or too large for the lattice."""
@@ -132,12 +163,15 @@ class Trainee:
         """Write the checkpoint: parameters, the epochs so far, and what they were made with."""
         params = self.trainer.parameters()
         metadata = {"settings": json.dumps(self.job["settings"]), "rows": json.dumps(self.rows)}
-        write_arrays(self.checkpoint, params, metadata)
+        if self.workers.rank == 0:
+            write_arrays(self.checkpoint, params, metadata)
         return {"saved": len(self.rows)}
 
     def finish(self, request: dict[str, Any]) -> dict[str, Any]:
         """Write the trained weights and continue a text, greedily."""
-        save_weights(Path(request["weights"]), self.spec, self.trainer.parameters())
+        params = self.trainer.parameters()
+        if self.workers.rank == 0:
+            save_weights(Path(request["weights"]), self.spec, params)
         return {"text": self.predict(request["prefix"], request["characters"])}
 
     def predict(self, prefix: str, characters: int) -> str:
@@ -169,7 +203,8 @@ class Trainee:
             norm = np.asarray(float(self.trainer.step(X, Y).norm))
             tensor = tensor or first_beyond(math.inf, {"norm of the gradients": norm})
             tensor = tensor or self.lost()
-            if tensor:
+            # What one worker has found ends the search of all.
+            if tensor := next(filter(None, gather(self.workers, tensor or "")), None):
                 return {"epoch": broken, "step": k, "tensor": tensor}
         held_out = {name: np.asarray(loss) for name, loss in self.held_out().items()}
         tensor = first_beyond(math.inf, prefixed("held-out loss on ", held_out))
@@ -200,8 +235,8 @@ def first_beyond(largest: float, arrays: Arrays) -> str | None:
 class Training:
     """Answers the parent's requests about one run after another; "do" says what is asked."""
 
-    def __init__(self, implementations: dict) -> None:
-        self.implementations = implementations
+    def __init__(self, implementations: dict, workers: Workers = ALONE) -> None:
+        self.implementations, self.workers = implementations, workers
 
     def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer; ``bad input``, ``system`` or ``crashed`` say why there is none."""
@@ -220,7 +255,8 @@ class Training:
         made = self.implementations[request["implementation"], request["dtype"]]
         if reason := made.unsupported(ModelSpec.from_json(request["spec"])):
             return {"unsupported": reason}
-        self.trainee = Trainee(request, load_given(Path(request["given"])), made)
+        given = load_given(Path(request["given"]))
+        self.trainee = Trainee(request, given, made, self.workers)
         return {"rows": self.trainee.rows}
 
     def epoch(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -14,113 +14,49 @@ together. The same command goes on from there, bit for bit; other settings are r
 import math
 import platform
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common import SUITE_VERSION
 from common.errors import BadInput
 from common.files import write_json
-from common.recipe import Recipe
-from common.spec import ModelSpec
 from conformance.checkpoint import check_checkpoint
 from conformance.child import Child, Died, cores
-from conformance.given import Given, save_given
-
-NUMERICS = {
-    "lattice": "float64",
-    "float64": "float64",
-    "float32": "float32",
-    "tf32": "tf32",
-    "mixed": "mixed",
-}
-"""How numbers are kept, and the dtype that an implementation is made for."""
+from conformance.given import save_given
+from conformance.run import CHECKPOINT, NUMERICS, Run
+from conformance.team import Team
 
 CHECKPOINT_EVERY = 20.0
 """Seconds of training between two checkpoints."""
-
-EPOCH_LIMIT = 1800.0
-"""Seconds for one epoch; one over a whole book takes minutes."""
-
-FOLDER, COMPARED = "training", "compare"
-"""Of training runs, and of those that ``compare`` made: neither holds records."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is to be trained.
-
-    recipe_name: what the recipe is called in names of folders     prefix: what a text begins with
-    characters:  how many more are predicted     digests: after every "epoch" or every "step"
-    expected:    the digests that a run on the lattice must have; at the first that differs, the
-                 step is found and written to difference.safetensors (locate.py)
-    """
-
-    backend: str
-    device: str
-    implementation: str
-    numerics: str
-    spec: ModelSpec
-    recipe_name: str
-    recipe: Recipe
-    given: Given
-    out: Path
-    prefix: str
-    characters: int = 50
-    threads: int = 1
-    digests: str = "epoch"
-    limit: float = EPOCH_LIMIT
-    fresh: bool = False
-    expected: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        reset = f"-{self.spec.reset}" if self.spec.reset else ""
-        cell = f"{self.implementation}-{self.spec.cell}{reset}"
-        return f"{cell}-{self.recipe_name}-{self.numerics}"
-
-    @property
-    def folder(self) -> Path:
-        return self.out / FOLDER / f"{self.backend}-{self.device}" / self.name
-
-    @property
-    def partial(self) -> Path:
-        return self.folder.with_name(f".{self.name}.partial")
-
-    @property
-    def old(self) -> Path:
-        return self.folder.with_name(f".{self.name}.old")
-
-    def settings(self) -> dict[str, Any]:
-        """What a run that is resumed must have in common with the one that was interrupted."""
-        corpus = self.given.corpus
-        return {
-            "suite": SUITE_VERSION,
-            "backend": self.backend,
-            "device": self.device,
-            "implementation": self.implementation,
-            "numerics": self.numerics,
-            "spec": self.spec.to_json(),
-            "recipe name": self.recipe_name,
-            "recipe": self.recipe.to_json(),
-            "text": self.given.text() | {"characters": len(corpus.tokens)},
-            "held out": {name: len(tokens) for name, tokens in self.given.held_out.items()},
-            "threads": self.threads,
-            "digests": self.digests,
-        }
 
 
 class Stopped(Exception):
     """A run that cannot go on; its last checkpoint is kept. The message is one line."""
 
 
-def train(run: Run, child: Child, seen: Callable[[dict[str, Any], int], None]) -> dict[str, Any]:
+Seen = Callable[[dict[str, Any], int], None]
+
+
+def follow(run: Run, child: Child | Team) -> dict[str, Any]:
+    """Train as a worker that a launcher has started and that is not the first, which writes the
+    run; returns the status alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        given = Path(folder) / "given.safetensors"
+        save_given(given, run.given)
+        job = _job(run, given, Path(folder) / CHECKPOINT)
+        try:
+            return _run(run, child, job, lambda row, number: None)
+        except Died as death:
+            return {"status": "crashed", "reason": str(death)}
+
+
+def train(run: Run, child: Child | Team, seen: Seen) -> dict[str, Any]:
     """Train and write the run; returns what is in run.json. ``seen`` is told of every epoch.
 
     The worker is started if it is not there, and is left running for the next run.
@@ -129,7 +65,7 @@ def train(run: Run, child: Child, seen: Callable[[dict[str, Any], int], None]) -
     ``crashed``, one that cannot be expressed with ``unsupported``. Raises Stopped if a number is
     not finite any more, BadInput if a checkpoint of other settings is in the way.
     """
-    partial, checkpoint = run.partial, run.partial / "checkpoint.safetensors"
+    partial, checkpoint = run.partial, run.partial / CHECKPOINT
     if run.old.exists() and not run.folder.exists():
         run.old.rename(run.folder)  # an earlier run was killed between two renames
     if run.fresh:
@@ -149,19 +85,7 @@ def train(run: Run, child: Child, seen: Callable[[dict[str, Any], int], None]) -
             found = f"no {run.implementation} of {run.backend}"
             raise BadInput("--implementation", "", f"one of {', '.join(there)}", found)
         result["passport"] = greeting["passport"]
-        job = {
-            "do": "train",
-            "implementation": run.implementation,
-            "numerics": run.numerics,
-            "dtype": NUMERICS[run.numerics],
-            "given": str(given.resolve()),
-            "spec": run.spec.to_json(),
-            "recipe": run.recipe.to_json(),
-            "settings": run.settings(),
-            "checkpoint": str(checkpoint.resolve()),
-            "digests": run.digests,
-        }
-        result |= _run(run, child, job, seen)
+        result |= _run(run, child, _job(run, given, checkpoint), seen)
     except BadInput:
         if fresh and not checkpoint.exists():
             shutil.rmtree(partial)
@@ -186,19 +110,33 @@ def train(run: Run, child: Child, seen: Callable[[dict[str, Any], int], None]) -
     return result
 
 
+def _job(run: Run, given: Path, checkpoint: Path) -> dict[str, Any]:
+    """What the worker is asked to begin."""
+    return {
+        "do": "train",
+        "implementation": run.implementation,
+        "numerics": run.numerics,
+        "dtype": NUMERICS[run.numerics],
+        "given": str(given.resolve()),
+        "spec": run.spec.to_json(),
+        "recipe": run.recipe.to_json(),
+        "settings": run.settings(),
+        "checkpoint": str(checkpoint.resolve()),
+        "digests": run.digests,
+    }
+
+
 def _put_in_place(run: Run) -> None:
     """Replace an earlier run by the new one; at no time is there half of one, or none."""
     shutil.rmtree(run.old, ignore_errors=True)
     if run.folder.exists():
         run.folder.rename(run.old)
     run.partial.rename(run.folder)
-    (run.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    (run.folder / CHECKPOINT).unlink(missing_ok=True)
     shutil.rmtree(run.old, ignore_errors=True)
 
 
-def _run(
-    run: Run, child: Child, job: dict[str, Any], seen: Callable[[dict[str, Any], int], None]
-) -> dict[str, Any]:
+def _run(run: Run, child: Child | Team, job: dict[str, Any], seen: Seen) -> dict[str, Any]:
     """The conversation with the worker, from the start to the trained weights."""
     answer = _ask(child, job, run.limit)
     if "unsupported" in answer:
@@ -248,7 +186,7 @@ def _differs(run: Run, rows: list[dict[str, Any]]) -> bool:
     return len(unlike) == len(rows) and unlike[-1] and not any(unlike[:-1])
 
 
-def _ask(child: Child, request: dict[str, Any], limit: float) -> dict[str, Any]:
+def _ask(child: Child | Team, request: dict[str, Any], limit: float) -> dict[str, Any]:
     answer = child.ask(request, limit)
     if "bad input" in answer:
         raise BadInput(*answer["bad input"])
@@ -264,7 +202,7 @@ def _save(run: Run, child: Child) -> None:
         raise Stopped(f"{run.folder}: {expected}, found {answer['crashed']}; the last one is kept")
 
 
-def _stopped(run: Run, child: Child, epoch: int, step: int) -> Stopped:
+def _stopped(run: Run, child: Child | Team, epoch: int, step: int) -> Stopped:
     """What to say of a step that is not finite: the epoch, the step and the tensor."""
     limit = min(run.limit * run.recipe.epochs, threading.TIMEOUT_MAX)
     found = _ask(child, {"do": "diagnose"}, limit)

@@ -12,12 +12,15 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from backends import registry
+from backends.protocol import Place, Workers
 from common.errors import BadInput
 from common.weights import write_arrays
+from conformance.agreement import ALONE
 from conformance.answers import answer, answer_invariances
 from conformance.cases import find_case, material
 from conformance.given import Given, load_given
@@ -56,6 +59,21 @@ def product_rate(backend: registry.Backend, request: dict[str, Any]) -> dict[str
     return {"rate": backend.product_rate(*(request[k] for k in ("device", "dtype", "n", "times")))}
 
 
+def join(backend: registry.Backend, options: argparse.Namespace, reply: Callable) -> Workers:
+    """Meet the other workers; the parent is told whether a launcher has started them, and if not,
+    it starts them and says where they meet."""
+    if not hasattr(backend, "join"):
+        found = f"{options.backend}, which has none"
+        raise BadInput("--workers", "", "a backend whose framework joins processes", found)
+    reply({"launched": backend.launched()})
+    meet = json.loads(sys.stdin.readline())
+    place = Place(meet["rank"], tuple(meet["addresses"])) if meet else None
+    workers = backend.join(place, options.device)
+    if workers.size != options.workers:
+        raise BadInput("--workers", "", f"the {workers.size} that joined", options.workers)
+    return workers
+
+
 def peak_memory() -> int:
     """The most memory this process has held, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -84,6 +102,7 @@ def main() -> None:
         parser.add_argument(option, required=True)
     parser.add_argument("--given", help="of a record; a training run brings its own")
     parser.add_argument("--dtypes", nargs="+", required=True)
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
 
     # Frameworks print what they like; replies must not mix with it.
@@ -98,6 +117,7 @@ def main() -> None:
 
     try:
         backend = registry.load(options.backend)
+        workers = join(backend, options, reply) if options.workers > 1 else ALONE
         implementations = {
             (name, dtype): backend.implementation(name, options.device, dtype)
             for name in backend.IMPLEMENTATIONS
@@ -108,8 +128,9 @@ def main() -> None:
     except BadInput as error:
         reply({"bad input": [error.where, error.field, error.expected, error.found]})
         return
-    reply({"implementations": list(backend.IMPLEMENTATIONS), "passport": passport})
-    training = Locating(implementations)
+    names = list(backend.IMPLEMENTATIONS)
+    reply({"implementations": names, "passport": passport, "rank": workers.rank})
+    training = Locating(implementations, workers)
     for line in sys.stdin:
         request = json.loads(line)
         if request.get("do") == "product_rate":
@@ -119,6 +140,7 @@ def main() -> None:
         else:
             entry = handle(request, given, implementations)
         reply(entry | {"peak MiB": peak_memory()})
+    workers.leave()
 
 
 if __name__ == "__main__":

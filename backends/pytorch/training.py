@@ -8,6 +8,7 @@ from backends.protocol import Forward, Gradients, Step
 from backends.pytorch.equations import Equations, State, cross_entropy
 from backends.pytorch.layers import Layers
 from backends.pytorch.runtime import to_array
+from backends.pytorch.workers import Workers
 from common.lattice import UNITS
 from common.parameters import Arrays
 from common.recipe import Recipe
@@ -55,8 +56,8 @@ class Model:
         grads |= {f"{part}0": to_array(tensor.grad) for part, tensor in start.items()}
         return Gradients(loss.item(), grads)
 
-    def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
-        return Trainer(self, recipe, state)
+    def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> "Trainer":
+        return Trainer(self, recipe, state, workers)
 
 
 def backward(net: Equations | Layers, X: Tensor, Y: Tensor, state: State) -> tuple[Tensor, State]:
@@ -94,8 +95,10 @@ def to_lattice(tensors: list[Tensor]) -> None:
 class Trainer:
     """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached."""
 
-    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
-        self.model, self.recipe = model, recipe
+    def __init__(
+        self, model: Model, recipe: Recipe, state: Arrays, workers: Workers | None
+    ) -> None:
+        self.model, self.recipe, self.workers = model, recipe, workers
         self.start(state)
 
     def start(self, state: Arrays) -> None:
@@ -105,6 +108,9 @@ class Trainer:
         net = self.model.net
         Y = torch.as_tensor(Y).to(self.model.device)
         loss, last = backward(net, self.model.inputs(X), Y, self.state)
+        loss = loss.detach()
+        if self.workers:
+            self.workers.mean([loss, *[parameter.grad for parameter in net.trainable]])
         self.state = {part: tensor.detach() for part, tensor in last.items()}
         norm = clip(net.trainable, self.recipe.clip)
         with torch.no_grad():
@@ -112,7 +118,7 @@ class Trainer:
                 parameter -= self.recipe.learning_rate * parameter.grad
         if self.recipe.lattice:
             to_lattice([*net.trainable, *self.state.values()])
-        return Step(loss.detach(), norm)
+        return Step(loss, norm)
 
     def gradients(self) -> Arrays:
         return self.model.net.canonical(lambda parameter: parameter.grad)

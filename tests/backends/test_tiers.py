@@ -17,8 +17,8 @@ from common.recipe import RECIPES, Recipe, initial_parameters
 from common.spec import ModelSpec
 from conformance.__main__ import main
 from conformance.given import Given
+from conformance.run import NUMERICS
 from conformance.trainee import Trainee, Training
-from conformance.training import NUMERICS
 from conformance.witness import load_witnesses
 
 TIERS = ("tf32", "mixed")

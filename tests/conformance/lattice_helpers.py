@@ -17,7 +17,8 @@ from common.recipe import Recipe
 from common.spec import ModelSpec
 from conformance.given import Given
 from conformance.locate import Locating
-from conformance.training import Run, train
+from conformance.run import Run
+from conformance.training import train
 
 SPEC = ModelSpec("lstm", 28, 6, 28, 2)
 DTYPES = ("float64", "float32")

@@ -36,7 +36,7 @@ from conformance.ensemble import (
     run_ensemble,
     summarise,
 )
-from conformance.training import Run
+from conformance.run import Run
 
 RNN, LSTM, GRU_AFTER, GRU_BEFORE = "quick-rnn", "quick-lstm", "quick-gru-after", "quick-gru-before"
 D2L = "d2l-lstm"
