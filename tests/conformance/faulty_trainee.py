@@ -1,7 +1,9 @@
 """A worker that trains with faults, run as a script in the place of ``conformance.worker``.
 
 FAULTS  what goes wrong and where: "segfault@3" in the third epoch, "raise@lattice:2" in the second
-        epoch of the lattice, "slow@*" in every one, "raise@save", "hang@finish", "segfault@start"
+        epoch of the lattice, "sigkill@worker1:3" in the second worker's third epoch, "slow@*" in
+        every one, "raise@save", "hang@finish", "segfault@start"; "other-weights@worker1": the
+        second worker begins with weights of its own
 ASKED   a file that gets a line for every epoch that is trained: pid, numerics and epoch
 """
 
@@ -41,13 +43,15 @@ def main() -> None:
                 FAULTS[fault]()
 
     epoch, save, finish = Trainee.epoch, Trainee.save, Trainee.finish
+    facts = Trainee.facts
 
     def faulty_epoch(self):
         numerics, number = self.job["numerics"], len(self.rows) + 1
         if "ASKED" in os.environ:
             with open(os.environ["ASKED"], "a", encoding="utf-8") as file:
                 file.write(f"{os.getpid()} {numerics} {number}\n")
-        happen(str(number), f"{numerics}:{number}", "*")
+        own = f"worker{self.workers.rank}:{number}"
+        happen(str(number), f"{numerics}:{number}", own, "*")
         return epoch(self)
 
     def faulty_save(self):
@@ -58,7 +62,12 @@ def main() -> None:
         happen("finish")
         return finish(self, request)
 
+    def faulty_facts(self):
+        other = ["other-weights", f"worker{self.workers.rank}"] in faults
+        return facts(self) | ({"initial weights": "other ones"} if other else {})
+
     Trainee.epoch, Trainee.save, Trainee.finish = faulty_epoch, faulty_save, faulty_finish
+    Trainee.facts = faulty_facts
     happen("start")
     worker.main()
 

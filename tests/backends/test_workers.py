@@ -1,0 +1,184 @@
+"""Several processes, joined by the framework's own engine, train what one process trains."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
+from conformance import training
+from conformance.__main__ import main
+from conformance.runs import load_run
+from conformance.witness import load_witnesses
+from tests.backends.launchers import LAUNCHERS, LOOPBACK, Host, start, two_hosts
+from tests.conformance.helpers import assert_one_line, is_running
+from tests.conformance.training_helpers import CHECKPOINT, asked_of, epochs_in, use_faulty_trainee
+
+EPOCHS = 3
+LATTICE = ("--numerics", "lattice", "--epochs", str(EPOCHS))
+WITNESS = next(w for w in load_witnesses() if w.name == "quick-lstm")
+PATIENCE = 240.0
+"""Seconds after which a process hangs, busy machines included."""
+
+
+@pytest.fixture
+def train(backend_name: str, backend, implementation: str, tmp_path: Path):
+    """``python -m conformance train`` in this process; the exit code."""
+    if not hasattr(backend, "join"):
+        pytest.skip(f"{backend_name} has no engine that joins processes")
+
+    def run(workers: int, *options: str) -> int:
+        command = ["train", "--backend", backend_name, "--implementation", implementation]
+        command += [*LATTICE, "--workers", str(workers), "--out", str(tmp_path), *options]
+        return main([*command, "--quiet"])
+
+    return run
+
+
+def folder_of(out: Path, backend: str, implementation: str, workers: int) -> Path:
+    name = f"{implementation}-lstm-quick-lattice-{workers}-workers"
+    return out / "training" / f"{backend}-cpu" / name
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_the_digests_are_those_of_one_process(
+    workers: int, train, backend_name: str, implementation: str, tmp_path: Path
+) -> None:
+    assert train(workers) == EXIT_PASS
+    made = load_run(folder_of(tmp_path, backend_name, implementation, workers))
+    assert made.data["workers"] == workers
+    assert made.digests == WITNESS.digests[:EPOCHS]
+
+
+def test_the_float32_curve_is_accepted(
+    train, backend_name: str, implementation: str, tmp_path: Path
+) -> None:
+    if implementation == "equations":
+        pytest.skip("the layers show it")
+    assert train(2, "--numerics", "float32", "--epochs", str(WITNESS.recipe.epochs)) == EXIT_PASS
+    assert main(["judge", str(tmp_path), "--quiet"]) == EXIT_PASS
+
+
+@pytest.fixture
+def faults(monkeypatch, tmp_path: Path):
+    """Set what goes wrong; returns the file that gets a line for every epoch of every worker."""
+    use_faulty_trainee(monkeypatch)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 0.0)
+    asked = tmp_path / "asked"
+    monkeypatch.setenv("ASKED", str(asked))
+
+    def set_faults(text: str) -> Path:
+        monkeypatch.setenv("FAULTS", text)
+        return asked
+
+    return set_faults
+
+
+def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(
+    train, faults, backend_name: str, implementation: str, tmp_path: Path, capfd
+) -> None:
+    if implementation == "equations":
+        pytest.skip("the layers show it")
+    asked = faults("sigkill@worker1:3")
+    assert train(2) == EXIT_FAIL
+    line = assert_one_line(capfd.readouterr().err)
+    assert re.search(r"crashed: worker \d: the process was ended by SIGKILL", line)
+    pids = {pid for pid, *_ in asked_of(asked)}
+    assert len(pids) == 2
+    wait_until_gone(pids)
+    folder = folder_of(tmp_path, backend_name, implementation, 2)
+    checkpoint = folder.with_name(f".{folder.name}.partial") / CHECKPOINT
+    assert len(epochs_in(checkpoint)) == 2
+    asked.unlink()
+    faults("")
+    assert train(2) == EXIT_PASS
+    assert {epoch for *_, epoch in asked_of(asked)} == {3}
+    assert load_run(folder).digests == WITNESS.digests[:EPOCHS]
+
+
+def test_a_worker_with_other_initial_weights_is_refused(
+    train, faults, implementation: str, tmp_path: Path, capfd
+) -> None:
+    if implementation == "equations":
+        pytest.skip("the layers show it")
+    asked = faults("other-weights@worker1")
+    assert train(2) == EXIT_BAD_INPUT
+    line = assert_one_line(capfd.readouterr().err)
+    assert re.search(r"worker 1 of 2: initial weights: expected \w+, found other ones", line)
+    assert asked_of(asked) == []
+
+
+def wait_until_gone(pids: set[int]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while left := list(filter(is_running, pids)):
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.1)
+
+
+def command(backend: str, out: Path, *options: str) -> list[str]:
+    """What a launcher starts on every host."""
+    words = [sys.executable, "-m", "conformance", "train", "--backend", backend, *LATTICE]
+    return [*words, "--workers", "2", "--out", str(out), *options]
+
+
+@pytest.fixture
+def launch(backend_name: str, tmp_path: Path):
+    """Start commands as the framework's launcher would; whatever is left of them is ended."""
+    if backend_name not in LAUNCHERS:
+        pytest.skip(f"{backend_name} has no engine that joins processes")
+    started: list[subprocess.Popen] = []
+
+    def begin(hosts: list[Host], commands: list[list[str]]) -> list[subprocess.Popen]:
+        started.extend(start(backend_name, hosts, commands, tmp_path))
+        return started[: len(commands)]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def said(out: Path, k: int) -> str:
+    return (out / f"{k}.log").read_text(encoding="utf-8")
+
+
+def test_two_hosts_that_a_launcher_has_started_train_the_same(
+    launch, backend_name: str, tmp_path: Path
+) -> None:
+    outs = [tmp_path / "a", tmp_path / "b"]
+    with two_hosts() as hosts:
+        for k, process in enumerate(launch(hosts, [command(backend_name, out) for out in outs])):
+            assert process.wait(PATIENCE) == EXIT_PASS, said(tmp_path, k)
+    written = [path.parent for out in outs for path in out.glob("training/*/*/run.json")]
+    assert len(written) == 1, "the first worker alone writes the run"
+    assert load_run(written[0]).digests == WITNESS.digests[:EPOCHS]
+
+
+def test_a_worker_of_another_seed_is_refused_on_every_host(
+    launch, backend_name: str, tmp_path: Path
+) -> None:
+    commands = [command(backend_name, tmp_path / str(k), "--seed", str(k)) for k in (1, 2)]
+    for k, process in enumerate(launch([LOOPBACK, LOOPBACK], commands)):
+        assert process.wait(PATIENCE) == EXIT_BAD_INPUT, said(tmp_path, k)
+        expected = r"worker 1 of 2: recipe: expected seed \d, found seed \d"
+        assert re.search(expected, said(tmp_path, k))
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_a_host_whose_peer_is_killed_ends_by_itself(
+    launch, backend_name: str, tmp_path: Path
+) -> None:
+    commands = [command(backend_name, tmp_path / str(k), "--epochs", "100") for k in (1, 2)]
+    processes = launch([LOOPBACK, LOOPBACK], commands)
+    deadline = time.monotonic() + PATIENCE
+    while not (shown := [k for k in (0, 1) if "epoch 10 of" in said(tmp_path, k)]):
+        assert time.monotonic() < deadline
+        assert not [p for p in processes if p.poll() is not None], said(tmp_path, 0)
+        time.sleep(0.1)
+    first, other = shown[0], 1 - shown[0]
+    processes[other].kill()
+    assert processes[first].wait(PATIENCE) == EXIT_FAIL, said(tmp_path, first)
+    assert "crashed: " in said(tmp_path, first)
