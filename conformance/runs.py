@@ -41,6 +41,12 @@ class TrainingRun:
         return f"{self.data['backend']}:{self.data['implementation']}"
 
     @property
+    def device(self) -> str:
+        """Where it was trained: "cpu", or "cpu × 4" by four workers."""
+        workers = self.data.get("workers", 1)
+        return self.data["device"] + (f" × {workers}" if workers > 1 else "")
+
+    @property
     def title(self) -> str:
         """What was trained: cell, reset variant and the recipe's name."""
         reset = [self.spec.reset] if self.spec.reset else []
@@ -96,6 +102,9 @@ def load_run(folder: Path) -> TrainingRun:
     for field, known in (("status", STATUSES), ("numerics", tuple(NUMERICS))):
         if data[field] not in known:
             raise BadInput(path, field, f"one of {', '.join(known)}", repr(data[field])[:80])
+    workers = data.get("workers", 1)  # runs that are older than workers do not name them
+    if type(workers) is not int or workers < 1:
+        raise BadInput(path, "workers", "a whole number of at least 1", repr(workers)[:80])
     if data["status"] != "finished" and not isinstance(data.get("reason"), str):
         raise BadInput(path, "reason", "a reason", repr(data.get("reason"))[:80])
     spec = ModelSpec.from_json(data.get("spec"), path)

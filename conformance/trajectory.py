@@ -62,7 +62,7 @@ def begin(run: TrainingRun) -> TrainingResult:
     """A result with what the run itself tells."""
     rows = run.data["epochs"]
     result = TrainingResult(
-        run.implementation, run.data["device"], run.data["numerics"], run.title, epochs=len(rows)
+        run.implementation, run.device, run.data["numerics"], run.title, epochs=len(rows)
     )
     if run.data["status"] != "finished":
         known = {"unsupported": UNSUPPORTED, "crashed": CRASHED}

@@ -133,7 +133,7 @@ def _who(confirmation: dict[str, Any]) -> tuple[str, str, str]:
 def _confirmation(run: TrainingRun) -> dict[str, Any]:
     return {
         "implementation": run.implementation,
-        "device": run.data["device"],
+        "device": run.device,
         "epochs": len(run.digests),
         "threads": run.data["threads"],
         "made": run.data["made"],

@@ -122,6 +122,21 @@ def test_a_prefix_that_the_text_cannot_go_on_from_is_refused(prefix, refused_at_
     assert refused_at_once("--prefix", prefix).startswith("--prefix: expected ")
 
 
+@pytest.mark.parametrize("workers", ["0", "-2", "3", "8"])
+def test_a_batch_that_the_workers_cannot_share_is_refused(workers, refused_at_once):
+    """SIZES has a batch of 4."""
+    line = refused_at_once("--workers", workers)
+    divisor = "a divisor of the 4 examples of a minibatch"
+    expected = divisor if int(workers) > 0 else "at least 1"
+    assert line == f"--workers: expected {expected}, found {workers}"
+
+
+def test_workers_of_a_backend_that_cannot_join_them_are_refused(refused):
+    line = refused("--workers", "2")
+    expected = "a backend whose framework joins processes"
+    assert line == f"--workers: expected {expected}, found numpy, which has none"
+
+
 def test_a_second_run_that_makes_no_sense_keeps_the_first_from_starting(refused_at_once):
     assert "mixed" in refused_at_once("--cell", "rnn", "lstm", "--numerics", "lattice", "mixed")
 
