@@ -21,6 +21,7 @@ from common.lattice import digest
 from common.parameters import initialise, zero_state
 from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
+from conformance.bench_workers import bench_workers
 from conformance.progress import Progress, results_console
 from conformance.report.bench import bench_report
 from conformance.trainee import LOOKAHEAD
@@ -203,6 +204,9 @@ def bench(options: argparse.Namespace) -> int:
     progress = Progress(options.quiet)
     if options.report:
         results_console().print(bench_report(progress))
+        return EXIT_PASS
+    if options.workers:
+        results_console().print(bench_workers(options, progress))
         return EXIT_PASS
     names = [registry.check_name(options.backend)] if options.backend else list(registry.modules())
     rows = Table(title="Time as a ratio within one run, at the seed's sizes, float32")

@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   python -m conformance record --backend pytorch --weights mine.safetensors
   python -m conformance train --backend pytorch --cell lstm --numerics lattice
   python -m conformance train --backend mxnet --recipe d2l --text timemachine
+  python -m conformance train --backend pytorch --numerics lattice --workers 2
   python -m conformance judge results --expect pytorch mxnet --json results/verdict.json
   python -m conformance report results
   python -m conformance report results --against results-of-last-year --summary comment.md
@@ -28,6 +29,7 @@ EXAMPLES = """examples:
   python -m conformance diagnose --weights mine.safetensors --layout keras --io io.safetensors
   python -m conformance compare --cells rnn gru lstm --backends numpy --plot results/compare.svg
   python -m conformance bench --backend pytorch
+  python -m conformance bench --backend pytorch --workers 1 2 4
   python -m conformance bench --report
   python -m conformance check-backend numpy
 """
@@ -128,6 +130,14 @@ def make_parser() -> argparse.ArgumentParser:
 
     bencher = add("bench", parents=[quiet], help="measure speed as ratios")
     bencher.add_argument("--backend", metavar="NAME", help="default: all in this environment")
+    bencher.add_argument(
+        "--workers",
+        type=_positive,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="training by so many processes instead, against one",
+    )
     bencher.add_argument("--report", action="store_true", help="the report's page instead")
 
     about = "what a backend that is being written still lacks"

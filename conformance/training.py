@@ -49,7 +49,7 @@ def follow(run: Run, child: Child | Team) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder) / "given.safetensors"
         save_given(given, run.given)
-        job = _job(run, given, Path(folder) / CHECKPOINT)
+        job = job_of(run, given, Path(folder) / CHECKPOINT)
         try:
             return _run(run, child, job, lambda row, number: None)
         except Died as death:
@@ -85,7 +85,7 @@ def train(run: Run, child: Child | Team, seen: Seen) -> dict[str, Any]:
             found = f"no {run.implementation} of {run.backend}"
             raise BadInput("--implementation", "", f"one of {', '.join(there)}", found)
         result["passport"] = greeting["passport"]
-        result |= _run(run, child, _job(run, given, checkpoint), seen)
+        result |= _run(run, child, job_of(run, given, checkpoint), seen)
     except BadInput:
         if fresh and not checkpoint.exists():
             shutil.rmtree(partial)
@@ -110,7 +110,7 @@ def train(run: Run, child: Child | Team, seen: Seen) -> dict[str, Any]:
     return result
 
 
-def _job(run: Run, given: Path, checkpoint: Path) -> dict[str, Any]:
+def job_of(run: Run, given: Path, checkpoint: Path) -> dict[str, Any]:
     """What the worker is asked to begin."""
     return {
         "do": "train",
