@@ -5,26 +5,22 @@ sizes: n = 32, T = 35, d = q = 28, h = 256, L = 2, float32.
 """
 
 import argparse
-import dataclasses
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from rich.table import Table
 
 from backends import registry
-from backends.protocol import Step
 from common.errors import EXIT_PASS, BadInput
-from common.lattice import digest
 from common.parameters import initialise, zero_state
-from common.recipe import Recipe, initial_parameters
+from common.recipe import Recipe
 from common.spec import ModelSpec
 from conformance.bench_workers import bench_workers
+from conformance.contestant import Contestant, Order, Work
 from conformance.progress import Progress, results_console
 from conformance.report.bench import bench_report
-from conformance.trainee import LOOKAHEAD
 
 T, N, Q, H, L = 35, 32, 28, 256, 2
 SPECS = {
@@ -39,8 +35,6 @@ PEER = "pytorch"
 
 WANTED_OF_D2L = {"pytorch": "≥ 1.2", "mxnet": "≥ 1.3", "tensorflow": "≥ 3.5"}
 """How much longer the loop takes that is written as D2L's chapter writes it."""
-
-Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -96,59 +90,9 @@ def bare(backend: str, cell: str) -> Work:
     return lambda: work(X, Y)
 
 
-def training(backend: str, implementation: str, numerics: str) -> Work:
-    """An epoch of our training of the LSTM, as trainee.py has it: losses are read a step late; on
-    the lattice the epoch ends with its digest."""
-    dtype = "float32" if numerics == "float32" else "float64"
-    recipe = dataclasses.replace(RECIPE, lattice=numerics == "lattice")
-    spec = SPECS["lstm"]
-    maker = registry.load(backend).implementation(implementation, "cpu", dtype)
-    state = zero_state(spec, N, dtype)
-    model = maker.model(spec, initial_parameters(spec, recipe))
-    trainer, batches = model.trainer(recipe, state), epoch_of_minibatches()
-
-    def work() -> None:
-        trainer.start(state)
-        under_way = []
-        for X, Y in batches:
-            under_way.append(trainer.step(X, Y))
-            if len(under_way) == LOOKAHEAD:
-                read(under_way.pop(0))
-        for step in under_way:
-            read(step)
-        if recipe.lattice:
-            digest(trainer.parameters())
-
-    return work
-
-
-def loop(backend: str, name: str) -> Work:
-    """An epoch of a loop without this suite, ``bare_loop`` or ``d2l_loop`` of the backend."""
-    return work_of(getattr(registry.load(backend), name)(SPECS["lstm"], RECIPE, "float32"))
-
-
-def work_of(step: Callable[[np.ndarray, np.ndarray], object]) -> Work:
-    """An epoch of such a loop; its last loss is read."""
-    batches = epoch_of_minibatches()
-
-    def work() -> None:
-        for X, Y in batches:
-            loss = step(X, Y)
-        float(loss)
-
-    return work
-
-
-def read(step: Step) -> tuple[float, float]:
-    """Wait for a step's numbers."""
-    return float(step.loss), float(step.norm)
-
-
-def epoch_of_minibatches() -> list[tuple[np.ndarray, np.ndarray]]:
-    """As many minibatches, in class numbers, as D2L's epoch has."""
-    rng = np.random.RandomState(2)
-    text = rng.randint(0, Q, (STEPS, 2, T, N))
-    return [(X, Y) for X, Y in text]
+def order(backend: str, **what: str) -> Order:
+    """The LSTM, to be trained for as many minibatches as D2L's epoch has."""
+    return Order(backend, SPECS["lstm"], RECIPE, STEPS, **what)
 
 
 def minibatch() -> tuple[np.ndarray, np.ndarray]:
@@ -164,39 +108,58 @@ def races(backend: str, progress: Progress) -> list[Race]:
         found.append(lattice_race("numpy", "equations"))
         # numpy's figure is set against torch; elsewhere there is nothing to set it against.
         try:
-            contestant = bare("pytorch", "lstm")
+            contestant = bare(PEER, "lstm")
         except BadInput as reason:
             progress.say(f"numpy: not measured: {reason}")
             return found
         reference = gradients("numpy", "equations", "lstm")
         names = ("numpy:equations lstm gradients", "torch's nn.LSTM gradients")
         found.append(race(names[0], reference, names[1], contestant, "≤ 2.0"))
-        ours, torch = training("numpy", "equations", "float32"), training(PEER, "layers", "float32")
-        names = ("numpy:equations lstm training", f"{PEER}:layers lstm training")
-        found.append(race(names[0], ours, names[1], torch, "≤ 2.0", 1, STEPS))
+        ours, torch = order("numpy", implementation="equations"), order(PEER)
+        found.append(training_race(ours, torch, "≤ 2.0"))
     elif "layers" in registry.load(backend).IMPLEMENTATIONS:
         for cell in progress.over(f"{backend}:layers", list(SPECS)):
             names = (f"{backend}:layers {cell} gradients", f"bare {backend} {cell} gradients")
             work = gradients(backend, "layers", cell)
             found.append(race(names[0], work, names[1], bare(backend, cell), "≤ 1.10"))
-        ours, name = training(backend, "layers", "float32"), f"{backend}:layers lstm training"
-        plain = loop(backend, "bare_loop")
-        found.append(race(name, ours, f"bare {backend} loop", plain, "≤ 1.05", 1, STEPS))
-        chapter, wanted = loop(backend, "d2l_loop"), WANTED_OF_D2L.get(backend, "")
-        found.append(race(f"D2L's {backend} loop", chapter, name, ours, wanted, 1, STEPS))
-        for what, make in getattr(registry.load(backend), "LOOPS", {}).items():
-            ours, name = training(backend, "equations", "float32"), f"{backend}:equations training"
-            plain = work_of(make(SPECS["lstm"], RECIPE, "float32"))
-            found.append(race(name, ours, what, plain, "≤ 1.05", 1, STEPS))
+        ours, chapter = order(backend), order(backend, loop="d2l_loop")
+        found.append(training_race(ours, order(backend, loop="bare_loop"), "≤ 1.05"))
+        found.append(training_race(chapter, ours, WANTED_OF_D2L.get(backend, "")))
+        for name in getattr(registry.load(backend), "LOOPS", {}):
+            ours = order(backend, implementation="equations")
+            found.append(training_race(ours, order(backend, loop=name), "≤ 1.05"))
         found.append(lattice_race(backend, "layers"))
     return found
 
 
 def lattice_race(backend: str, implementation: str) -> Race:
     """What rounding and digests cost."""
-    lattice, plain = (training(backend, implementation, n) for n in ("lattice", "float64"))
-    names = [f"{backend}:{implementation} lstm {n} training" for n in ("lattice", "float64")]
-    return race(names[0], lattice, names[1], plain, "≤ 1.15", 1, STEPS)
+    made = [
+        order(backend, implementation=implementation, numerics=n) for n in ("lattice", "float64")
+    ]
+    return training_race(*made, "≤ 1.15")
+
+
+def training_race(first: Order, second: Order, wanted: str) -> Race:
+    """Two training loops, each in its own process; they take turns, an epoch each."""
+    contestants = []
+    try:
+        for each in (first, second):
+            contestants.append(Contestant(each))
+        a, b = contestants
+        return race(name_of(first), a, name_of(second), b, wanted, 1, STEPS)
+    finally:
+        for each in contestants:
+            each.stop()
+
+
+def name_of(order: Order) -> str:
+    """As the table names a contestant."""
+    loops = {"bare_loop": f"bare {order.backend} loop", "d2l_loop": f"D2L's {order.backend} loop"}
+    if order.loop:
+        return loops.get(order.loop, order.loop)
+    numerics = "" if order.numerics == "float32" else f"{order.numerics} "
+    return f"{order.backend}:{order.implementation} lstm {numerics}training"
 
 
 def bench(options: argparse.Namespace) -> int:

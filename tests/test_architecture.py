@@ -29,6 +29,9 @@ DIFFERENCES = {
         "Layers.native_layers": "Gluon's weights are Parameters, which a tensor is read from",
         "Layers.native_parameters": "instead",
     },
+    ("mxnet", "training"): {
+        "sum_of_squares": "MXNet's own sum over all elements is slow, its norm inaccurate",
+    },
     ("jax", "equations"): {
         "input_products": "the loop over time is compiled: what needs no state is done before it",
         "Equations.freeze": "jax.grad gives plain gradients: both nets say which of them are kept",

@@ -1,5 +1,6 @@
 """The benchmark measures what it says; no test looks at how long anything takes."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from backends import registry
 from common.spec import ModelSpec
-from conformance import bench
+from conformance import bench, contestant
 from conformance.__main__ import main
 from conformance.progress import Progress
 from tests.conformance.helpers import assert_one_line
@@ -62,7 +63,7 @@ def tiny(monkeypatch):
     for name, value in sizes.items():
         monkeypatch.setattr(bench, name, value)
     monkeypatch.setattr(bench, "SPECS", {"lstm": spec})
-    monkeypatch.setattr(bench, "RECIPE", bench.dataclasses.replace(bench.RECIPE, n=2, T=3))
+    monkeypatch.setattr(bench, "RECIPE", dataclasses.replace(bench.RECIPE, n=2, T=3))
 
 
 def test_everything_that_is_measured_runs(tiny, pytestconfig):
@@ -78,14 +79,21 @@ def test_everything_that_is_measured_runs(tiny, pytestconfig):
 
 def test_an_epoch_of_training_moves_the_parameters_and_ends_on_the_lattice(tiny, monkeypatch):
     seen = []
-    monkeypatch.setattr(bench, "digest", lambda params: seen.append(dict(params)))
-    work = bench.training("numpy", "equations", "lattice")
+    monkeypatch.setattr(contestant, "digest", lambda params: seen.append(dict(params)))
+    order = bench.order("numpy", implementation="equations", numerics="lattice")
+    assert contestant.Order.from_json(order.to_json()) == order
+    work = contestant.training(order)
     work()
     work()
     first, second = seen
     assert any(not np.array_equal(first[name], second[name]) for name in first)
     for array in second.values():
         np.testing.assert_array_equal(array * 2.0**20, np.rint(array * 2.0**20))
+
+
+def test_a_contestant_that_cannot_train_is_an_error_with_its_order(tiny):
+    with pytest.raises(RuntimeError, match=r"Order\(backend='numpy'.*: '', exit code"):
+        contestant.Contestant(bench.order("numpy", implementation="layers"))
 
 
 def test_the_table_shows_every_race(monkeypatch, capsys):
