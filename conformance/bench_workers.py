@@ -9,6 +9,7 @@ import math
 import statistics
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,30 +33,51 @@ TRAFFIC = Path("/proc/net/dev")
 """Where Linux counts the bytes of every interface."""
 
 
-def bench_workers(options: argparse.Namespace, progress: Progress) -> Table:
-    """Train with 1 worker and with so many as are asked for; a row for each."""
-    if not options.backend:
-        raise BadInput("--workers", "", "--backend NAME with it", "none")
-    check_name(options.backend)
-    sizes = sorted({1, *options.workers})
+@dataclass(frozen=True)
+class Measured:
+    """How a team of so many workers did, epoch by epoch.
+
+    seconds: of a step     sent: bytes in a step, by all workers together
+    tokens:  in a step     numbers: the gradients' elements
+    """
+
+    size: int
+    seconds: list[float]
+    sent: list[float]
+    tokens: int
+    numbers: int
+
+    def speed_up(self, alone: "Measured") -> list[float]:
+        """Against one worker, of neighbouring epochs."""
+        return [a / b for a, b in zip(alone.seconds, self.seconds, strict=True)]
+
+
+def measure(
+    backend: str, sizes: list[int], progress: Progress, rounds: int = ROUNDS
+) -> list[Measured]:
+    """Train with one worker and with so many as are asked for, an epoch each in turn."""
+    sizes = sorted({1, *sizes})
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        runs = {size: run_of(options.backend, size, folder) for size in sizes}
+        runs = {size: run_of(backend, size, folder) for size in sizes}
         teams = {size: team_of(run, folder) for size, run in runs.items()}
         for team in teams.values():
             stack.callback(team.stop)
-        for size in progress.over(f"{options.backend} starts, workers", list(map(str, sizes))):
+        # The largest first: it finds out whether the framework can join processes at all.
+        for size in progress.over(f"{backend} starts, workers", list(map(str, reversed(sizes)))):
             begin(teams[int(size)], runs[int(size)], folder)
         seconds: dict[int, list[float]] = {size: [] for size in sizes}
-        sent: dict[int, list[int]] = {size: [] for size in sizes}
-        for _ in progress.over(f"{options.backend} trains, epoch", list(map(str, range(ROUNDS)))):
+        sent: dict[int, list[float]] = {size: [] for size in sizes}
+        for _ in progress.over(f"{backend} trains, epoch", list(map(str, range(rounds)))):
             for size, team in teams.items():
                 before = loopback_bytes()
                 row = asked(team, {"do": "epoch"})
-                sent[size].append(loopback_bytes() - before)
-                seconds[size].append(row["seconds"] / len(row["losses"]))
-    steps, tokens = len(row["losses"]), row["tokens"] / len(row["losses"])
-    return table_of(options.backend, runs[1].spec, seconds, sent, steps, tokens)
+                steps = len(row["losses"])
+                sent[size].append((loopback_bytes() - before) / steps)
+                seconds[size].append(row["seconds"] / steps)
+    tokens = row["tokens"] // steps
+    numbers = sum(map(math.prod, parameter_shapes(runs[1].spec).values()))
+    return [Measured(size, seconds[size], sent[size], tokens, numbers) for size in sizes]
 
 
 def run_of(backend: str, size: int, folder: Path) -> Run:
@@ -114,32 +136,30 @@ def loopback_bytes() -> int:
     return int(fields[9])  # the ninth number: transmitted
 
 
-def table_of(
-    backend: str,
-    spec: ModelSpec,
-    seconds: dict[int, list[float]],
-    sent: dict[int, list[int]],
-    steps: int,
-    tokens: float,
-) -> Table:
-    """seconds: per step, one for each epoch     sent: bytes in each epoch, by size of the team
-
-    Ratios are of neighbouring epochs, and the median of these.
-    """
-    numbers = sum(map(math.prod, parameter_shapes(spec).values()))
-    gradients = f"the gradients are {numbers * 4 / 1e6:.2f} MB"
+def bench_workers(options: argparse.Namespace, progress: Progress) -> Table:
+    """A row for one worker and for so many as are asked for."""
+    if not options.backend:
+        raise BadInput("--workers", "", "--backend NAME with it", "none")
+    backend = check_name(options.backend)
+    n = RECIPES["d2l"].recipes["lstm"].n
+    for size in options.workers:
+        if n % size:
+            raise BadInput("--workers", "", f"divisors of the {n} examples of a minibatch", size)
+    found = measure(backend, options.workers, progress)
+    alone = found[0]
+    gradients = f"the gradients are {alone.numbers * 4 / 1e6:.2f} MB"
     table = Table(title=f"{backend}:layers, LSTM, the seed's sizes, float32; {gradients}")
     for column in ("workers", "tokens/s", "speed-up", "range", "efficiency", "MB sent per step"):
         table.add_column(column)
-    for size, own in seconds.items():
-        ratios = [alone / together for alone, together in zip(seconds[1], own, strict=True)]
+    for team in found:
+        ratios = team.speed_up(alone)
         ratio = statistics.median(ratios)
         table.add_row(
-            str(size),
-            f"{tokens / min(own):,.0f}",
+            str(team.size),
+            f"{team.tokens / min(team.seconds):,.0f}",
             f"{ratio:.2f}",
             f"{min(ratios):.2f} to {max(ratios):.2f}",
-            f"{ratio / size:.0%}",
-            f"{statistics.median(sent[size]) / steps / 1e6:.2f}",
+            f"{ratio / team.size:.0%}",
+            f"{statistics.median(team.sent) / 1e6:.2f}",
         )
     return table

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
-from conformance import training
+from conformance import bench_workers, training
 from conformance.__main__ import main
+from conformance.progress import Progress
 from conformance.runs import load_run
 from conformance.witness import load_witnesses
 from tests.backends.launchers import LAUNCHERS, LOOPBACK, Host, start, two_hosts
@@ -182,3 +183,13 @@ def test_a_host_whose_peer_is_killed_ends_by_itself(
     processes[other].kill()
     assert processes[first].wait(PATIENCE) == EXIT_FAIL, said(tmp_path, first)
     assert "crashed: " in said(tmp_path, first)
+
+
+def test_the_benchmark_lets_a_team_take_turns_with_one_worker(backend_name: str, backend) -> None:
+    if not hasattr(backend, "join"):
+        pytest.skip(f"{backend_name} has no engine that joins processes")
+    found = bench_workers.measure(backend_name, [2], Progress(quiet=True), rounds=1)
+    assert [team.size for team in found] == [1, 2]
+    assert found[0].numbers == 824_348
+    # Each of two workers sends its gradients, or half of them twice.
+    assert found[1].sent[0] > found[0].numbers * 4

@@ -8,7 +8,7 @@ import pytest
 
 from backends import registry
 from common.spec import ModelSpec
-from conformance import bench, contestant
+from conformance import bench, bench_workers, contestant
 from conformance.__main__ import main
 from conformance.progress import Progress
 from tests.conformance.helpers import assert_one_line
@@ -125,3 +125,29 @@ def test_without_a_name_what_is_not_installed_is_left_out(monkeypatch, capsys):
     told = capsys.readouterr()
     assert told.out.count("ours") == 1
     assert "pytorch: not measured" in told.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--workers", "2"), "--workers: expected --backend NAME with it, found none"),
+        (
+            ("--backend", "numpy", "--workers", "2", "5"),
+            "--workers: expected divisors of the 32 examples of a minibatch, found 5",
+        ),
+        (
+            ("--backend", "numpy", "--workers", "2"),
+            "--workers: expected a backend whose framework joins processes, found numpy, which has"
+            " none",
+        ),
+    ],
+)
+def test_workers_that_cannot_be_measured_are_one_line(options, said, capsys):
+    assert main(["bench", *options, "--quiet"]) == 2
+    assert assert_one_line(capsys.readouterr().err) == said
+
+
+def test_the_speed_up_is_of_neighbouring_epochs():
+    alone = bench_workers.Measured(1, [4.0, 8.0], [0.0, 0.0], 1120, 7)
+    team = bench_workers.Measured(2, [2.0, 8.0], [6.0, 6.0], 1120, 7)
+    assert team.speed_up(alone) == [2.0, 1.0]
