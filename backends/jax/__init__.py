@@ -21,6 +21,7 @@ from backends.jax.runtime import (
     tf32,
 )
 from backends.jax.training import Model, Trainer
+from backends.jax.workers import Workers, join, launched
 from common.parameters import Arrays
 from common.recipe import Recipe
 from common.spec import ModelSpec
@@ -31,6 +32,8 @@ __all__ = [
     "bare_loop",
     "d2l_loop",
     "implementation",
+    "join",
+    "launched",
     "passport",
     "product_rate",
 ]
@@ -83,8 +86,8 @@ class Tf32Model(Model):
     forward = tf32()(Model.forward)
     loss_and_gradients = tf32()(Model.loss_and_gradients)
 
-    def trainer(self, recipe: Recipe, state: Arrays) -> Trainer:
-        return Tf32Trainer(self, recipe, state)
+    def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> Trainer:
+        return Tf32Trainer(self, recipe, state, workers)
 
 
 class MixedEquations(Equations):

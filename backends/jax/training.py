@@ -1,5 +1,7 @@
 """Loss, gradients and the training step, the same for the equations and for the layers."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from jax import Array
 from backends.jax.equations import Equations, State, cross_entropy, one_hot
 from backends.jax.layers import Layers
 from backends.jax.runtime import to_array
+from backends.jax.workers import Workers
 from backends.protocol import Forward, Gradients, Step
 from common.lattice import UNITS
 from common.parameters import Arrays
@@ -66,8 +69,8 @@ class Model:
         (loss, _), grads = backward(self.net, params, X, Y, state, (0, 1, 2))
         return loss, (self.net.freeze(grads[0]), *grads[1:])
 
-    def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
-        return Trainer(self, recipe, state)
+    def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> "Trainer":
+        return Trainer(self, recipe, state, workers)
 
 
 def to_arrays(state: State, like: Arrays) -> Arrays:
@@ -106,9 +109,12 @@ class Trainer:
     """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached: it goes into the
     next step as a number. Each step is given the memory of the last one's parameters and state."""
 
-    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
-        self.model, self.recipe = model, recipe
-        self.compiled = jax.jit(self.update, donate_argnums=(0, 1))
+    def __init__(
+        self, model: Model, recipe: Recipe, state: Arrays, workers: Workers | None
+    ) -> None:
+        self.model, self.recipe, self.workers = model, recipe, workers
+        compiled = workers.compiled if workers else partial(jax.jit, donate_argnums=(0, 1))
+        self.compiled = compiled(self.update)
         self.start(state)
 
     def start(self, state: Arrays) -> None:
@@ -127,6 +133,8 @@ class Trainer:
         the clip."""
         net = self.model.net
         (loss, last), (grads,) = backward(net, params, X, Y, state, (0,))
+        if self.workers:
+            loss, grads = self.workers.mean((loss, grads))
         norm, grads = clip(net.freeze(grads), self.recipe.clip)
         params = jax.tree.map(lambda w, g: w - self.recipe.learning_rate * g, params, grads)
         if self.recipe.lattice:
