@@ -51,6 +51,8 @@ def join(place: Place | None, device: str) -> "Workers":
     elif "JAX_NUM_PROCESSES" in os.environ:
         where["num_processes"] = int(os.environ["JAX_NUM_PROCESSES"])
         where["process_id"] = int(os.environ["JAX_PROCESS_ID"])
+    # It would catch SIGTERM, which is to end a worker.
+    jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
         **where,
         initialization_timeout=START_SECONDS,
