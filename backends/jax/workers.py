@@ -1,7 +1,7 @@
 """Several processes that train one model, joined by jax.distributed: gloo on CPUs, NCCL on GPUs.
 
-Source: jax 0.10, ``jax.distributed`` and ``jax.shard_map``; the clusters that JAX detects by itself:
-``jax._src.clusters``.
+Source: jax 0.10, ``jax.distributed`` and ``jax.shard_map``; the launchers that JAX detects by
+itself: ``jax._src.clusters``.
 """
 
 import os
@@ -13,8 +13,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array, lax
-from jax._src import distributed, xla_bridge
-from jax._src.lib import _jax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -67,8 +65,12 @@ def meet_by_gloo() -> None:
     """Have gloo listen where this machine reaches the first worker, or on the interface that
     GLOO_SOCKET_IFNAME names, as PyTorch's does.
 
-    JAX leaves it to gloo, which asks for the address of this machine's name: often 127.0.1.1.
+    JAX leaves it to gloo, which asks for the address of this machine's name: often 127.0.1.1. There
+    is no public way to say it, and one process needs none of this: JAX may be older there.
     """
+    from jax._src import distributed, xla_bridge
+    from jax._src.lib import _jax
+
     state = distributed.global_state
     options = {"interface": os.environ.get("GLOO_SOCKET_IFNAME")}
     if options["interface"] is None:
