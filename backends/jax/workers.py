@@ -6,6 +6,7 @@ itself: ``jax._src.clusters``.
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from backends.protocol import Place
+from common.errors import BadInput
 
 LAUNCHERS = (
     ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"),
@@ -26,7 +28,7 @@ LAUNCHERS = (
 )
 """What whoever starts workers by hand sets, then srun, mpirun, and an indexed Job of Kubernetes."""
 
-START_SECONDS, SILENT_SECONDS = 120, 15
+START_SECONDS, SILENT_SECONDS = 100, 15
 """How long a worker waits for the others to come, and for a sign of life of one that came."""
 
 AXIS = "workers"
@@ -42,23 +44,49 @@ def launched() -> bool:
 def join(place: Place | None, device: str) -> "Workers":
     """Wait for the other workers, at their addresses or where the launcher says."""
     where: dict[str, Any] = {}
-    if place is not None:
-        where = {"process_id": place.rank, "num_processes": len(place.addresses)}
-        where |= {"coordinator_address": place.addresses[0], "local_device_ids": place.rank}
-        where["coordinator_bind_address"] = place.addresses[0]
-    elif "JAX_NUM_PROCESSES" in os.environ:
-        where["num_processes"] = int(os.environ["JAX_NUM_PROCESSES"])
-        where["process_id"] = int(os.environ["JAX_PROCESS_ID"])
     # It would catch SIGTERM, which is to end a worker.
     jax.config.update("jax_enable_preemption_service", False)
-    jax.distributed.initialize(
-        **where,
-        initialization_timeout=START_SECONDS,
-        heartbeat_timeout_seconds=SILENT_SECONDS,
-        shutdown_timeout_seconds=SILENT_SECONDS,
-    )
+    try:
+        if place is not None:
+            where = {"process_id": place.rank, "num_processes": len(place.addresses)}
+            where |= {"coordinator_address": place.addresses[0], "local_device_ids": place.rank}
+            where["coordinator_bind_address"] = place.addresses[0]
+        elif all(name in os.environ for name in LAUNCHERS[0]):
+            address, size, rank = (os.environ[name] for name in LAUNCHERS[0])
+            where = {"process_id": int(rank), "num_processes": int(size)}
+            where["coordinator_address"] = address
+        if where:
+            find_the_first(where["coordinator_address"], where["process_id"])
+        jax.distributed.initialize(
+            **where,
+            initialization_timeout=START_SECONDS,
+            heartbeat_timeout_seconds=SILENT_SECONDS,
+            shutdown_timeout_seconds=SILENT_SECONDS,
+        )
+    except (ValueError, RuntimeError) as error:
+        found = str(error).splitlines()[0]
+        raise BadInput("jax.distributed", "", "workers that can meet", found) from None
     meet_by_gloo()
     return Workers(device)
+
+
+def find_the_first(address: str, rank: int) -> None:
+    """BadInput if the first worker cannot listen at its address, or is not there for the others.
+    JAX would end the process, by SIGSEGV and by SIGABRT."""
+    host, port = address.rsplit(":", 1)
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            if rank == 0:
+                socket.create_server(("", int(port))).close()
+            else:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            expected = "the first worker there" if rank else "a free port"
+            if rank == 0 or time.monotonic() > deadline:
+                raise BadInput("jax.distributed", address, expected, error) from None
+        time.sleep(0.2)
 
 
 def meet_by_gloo() -> None:
