@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from conformance.child import START_LIMIT, STARTS, Child, Died
+from conformance.child import START_LIMIT, Child, Died
 
 GRACE = 5.0
 """Seconds that the others have, once a worker has failed, to say more about it. Those that are left
@@ -29,10 +29,10 @@ class Failed(Exception):
     def __init__(self, answer: dict[str, Any]) -> None:
         self.answer = answer
 
-    def named(self, k: int) -> dict[str, Any]:
+    def named(self, rank: int) -> dict[str, Any]:
         """The answer; if the framework raised, with the worker's number."""
         if "crashed" in self.answer:
-            return {"crashed": f"worker {k}: {self.answer['crashed']}"}
+            return {"crashed": f"worker {rank}: {self.answer['crashed']}"}
         return self.answer
 
 
@@ -47,7 +47,8 @@ class Team:
         self.made_with = backend, device, dtypes, threads, None
         self.members: list[Child] = []
         self.greeting: dict[str, Any] = {}
-        self.failed_starts: list[Died] = []
+        self.failed_start: Died | None = None
+        self.ranks: list[int] = []
 
     def greet(self) -> dict[str, Any]:
         """The greeting of the first worker, or of the only one of this machine, with its rank."""
@@ -55,9 +56,10 @@ class Team:
 
     def start(self) -> dict[str, Any]:
         """Start the workers, unless a launcher has, and wait until all have joined."""
-        if len(self.failed_starts) == STARTS:
-            raise self.failed_starts[-1]
+        if self.failed_start:
+            raise self.failed_start  # who waited for the others in vain need not do so again
         try:
+            self.ranks = list(range(self.size))
             self.launch(0)
             if self.all(lambda k: self.members[k].hear())[0]["launched"]:
                 meet: list[dict[str, Any]] = [{}]
@@ -69,15 +71,14 @@ class Team:
                 meet = [{"rank": k, "addresses": addresses} for k in range(self.size)]
             greetings = self.all(lambda k: self.members[k].ask(meet[k], START_LIMIT))
         except Died as death:
-            self.failed_starts.append(death)
+            self.failed_start = death
             raise
         if "bad input" in greetings[0]:
             self.stop()
             raise BadInput(*greetings[0]["bad input"])
-        self.failed_starts.clear()
         # An engine may number the workers as it likes.
-        ranks = [found["rank"] for found in greetings]
-        self.first = ranks.index(min(ranks))
+        self.ranks = [found["rank"] for found in greetings]
+        self.first = self.ranks.index(min(self.ranks))
         self.greeting = greetings[self.first]
         return self.greeting
 
@@ -114,7 +115,7 @@ class Team:
         for k, error in errors.items():
             if isinstance(error, Died):
                 self.stop()
-                raise Died(f"worker {k}: {error}")
+                raise Died(f"worker {self.ranks[k]}: {error}")
             if isinstance(error, BadInput):
                 self.stop()
                 raise error
@@ -122,7 +123,7 @@ class Team:
             if isinstance(error, Failed):
                 if late or "crashed" in error.answer:
                     self.stop()  # what this one has left undone, the others would wait for
-                return [error.named(k)] * len(futures)
+                return [error.named(self.ranks[k])] * len(futures)
         return [future.result() for future in futures]
 
     def stop(self) -> None:
