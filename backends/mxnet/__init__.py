@@ -6,10 +6,17 @@ import os
 # cuDNN's RNNs then keep 10 bits of each factor (TF32) where the GPU can, unless this forbids it.
 os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
 
+# MXNet turns a process of the role "scheduler" or "server" into one while it is imported, and does
+# not come back. Here it is to be one when ``workers.serve`` is called.
+ROLE = os.environ.pop("DMLC_ROLE", None)
+
 from dataclasses import dataclass
 
 import mxnet as mx
 from mxnet import nd
+
+if ROLE is not None:
+    os.environ["DMLC_ROLE"] = ROLE
 
 from backends.mxnet import layers
 from backends.mxnet.bare import bare, bare_loop, d2l_loop
@@ -17,10 +24,20 @@ from backends.mxnet.equations import Equations
 from backends.mxnet.layers import Layers
 from backends.mxnet.runtime import TIERS, find_device, passport
 from backends.mxnet.training import Model
+from backends.mxnet.workers import join, launched
 from common.parameters import Arrays
 from common.spec import ModelSpec
 
-__all__ = ["IMPLEMENTATIONS", "bare", "bare_loop", "d2l_loop", "implementation", "passport"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "bare",
+    "bare_loop",
+    "d2l_loop",
+    "implementation",
+    "join",
+    "launched",
+    "passport",
+]
 
 IMPLEMENTATIONS = ("equations", "layers")
 

@@ -8,6 +8,7 @@ from mxnet.ndarray import NDArray
 from backends.mxnet.equations import Equations, State, cross_entropy
 from backends.mxnet.layers import Layers
 from backends.mxnet.runtime import Scalar, to_array
+from backends.mxnet.workers import Workers
 from backends.protocol import Forward, Gradients, Step
 from common.lattice import UNITS
 from common.parameters import Arrays
@@ -59,8 +60,8 @@ class Model:
         grads |= {f"{part}0": to_array(tensor.grad) for part, tensor in start.items()}
         return Gradients(loss.asscalar().item(), grads)
 
-    def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
-        return Trainer(self, recipe, state)
+    def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> "Trainer":
+        return Trainer(self, recipe, state, workers)
 
 
 def backward(
@@ -115,8 +116,10 @@ def to_lattice(tensors: list[NDArray]) -> None:
 class Trainer:
     """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached."""
 
-    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
-        self.model, self.recipe = model, recipe
+    def __init__(
+        self, model: Model, recipe: Recipe, state: Arrays, workers: Workers | None
+    ) -> None:
+        self.model, self.recipe, self.workers = model, recipe, workers
         self.start(state)
 
     def start(self, state: Arrays) -> None:
@@ -126,6 +129,8 @@ class Trainer:
         net = self.model.net
         Y = nd.array(Y, self.model.device, "int32")
         loss, last = backward(net, self.model.inputs(X), Y, self.state)
+        if self.workers:
+            self.workers.mean([loss, *[parameter.grad for parameter in net.trainable]])
         self.state = {part: tensor.detach() for part, tensor in last.items()}
         norm = clip(net.trainable, self.recipe.clip)
         for parameter in net.trainable:

@@ -1,0 +1,213 @@
+"""Several processes that train one model, joined by MXNet's kvstore: the workers, servers that add
+up what these push, and one scheduler, which lets all of them meet and hears whether they live.
+
+On one machine the first worker starts the scheduler and a server. Under a launcher, or by hand,
+each of them is, with DMLC_ROLE=scheduler or DMLC_ROLE=server,
+
+    python -c "from backends.mxnet.workers import serve; serve()"
+
+``import mxnet`` alone would also be one, but notice nobody's death. Source: MXNet 1.9.1,
+``kvstore('dist_sync')``; its variables: ps-lite, ``docs/env.md``.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+from mxnet import nd
+from mxnet.base import _LIB
+from mxnet.kvstore import KVStore, KVStoreServer
+from mxnet.ndarray import NDArray
+
+from backends.protocol import Place
+from common.errors import BadInput
+
+ENGINE = "dist_sync"
+LAUNCHER = (
+    "DMLC_ROLE",
+    "DMLC_PS_ROOT_URI",
+    "DMLC_PS_ROOT_PORT",
+    "DMLC_NUM_WORKER",
+    "DMLC_NUM_SERVER",
+)
+"""What MXNet's launchers set, and whoever starts workers by hand."""
+
+HEARTBEAT, SILENCE = 1, 8
+"""Every worker and server tells the scheduler once in so many seconds that it lives, and is
+answered. Who has not been heard for so many is dead: within twice as many all the others know."""
+
+JOIN_LIMIT = 240.0
+"""Seconds until all must be there; less than the parent of a worker waits."""
+
+END_LIMIT = 5.0
+"""Seconds for scheduler and server to end once all workers have left."""
+
+EVERYBODY, EVER = 7, -(2**30)
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
+
+
+def launched() -> bool:
+    """Whether the environment says that a launcher started this process as one of several."""
+    if not all(name in os.environ for name in LAUNCHER):
+        return False
+    if (role := os.environ["DMLC_ROLE"]) != "worker":
+        expected = "worker (scheduler and server are started with backends.mxnet.workers.serve)"
+        raise BadInput("DMLC_ROLE", "", expected, role)
+    return True
+
+
+def join(place: Place | None, device: str) -> "Workers":
+    """Wait for the other workers, at their addresses or where the launcher says."""
+    helpers = {} if place is None else prepare(place)
+    os.environ.setdefault("PS_HEARTBEAT_INTERVAL", str(HEARTBEAT))
+    joining, began = in_a_thread(lambda: mx.kv.create(ENGINE)), time.monotonic()
+    where = f"{os.environ['DMLC_PS_ROOT_URI']}:{os.environ['DMLC_PS_ROOT_PORT']}"
+    while True:
+        try:
+            return Workers(joining.result(HEARTBEAT), list(helpers.values()))
+        except TimeoutError:
+            for role, helper in helpers.items():
+                if (code := helper.poll()) is not None:
+                    found = f"one that ended with exit code {code} (is the port in use?)"
+                    raise BadInput(where, "", f"MXNet's {role}", found) from None
+            if time.monotonic() - began > JOIN_LIMIT:
+                size, servers = os.environ["DMLC_NUM_WORKER"], os.environ["DMLC_NUM_SERVER"]
+                expected = f"MXNet's scheduler, {servers} of its servers and {size} workers"
+                found = f"not all of them within {JOIN_LIMIT:g} s"
+                raise BadInput(where, "", expected, found) from None
+
+
+def prepare(place: Place) -> dict[str, subprocess.Popen]:
+    """What a launcher does on one machine; the first worker starts scheduler and server."""
+    host, port = place.addresses[0].rsplit(":", 1)
+    os.environ |= {
+        "DMLC_ROLE": "worker",
+        "DMLC_PS_ROOT_URI": host,
+        "DMLC_PS_ROOT_PORT": port,
+        "DMLC_NUM_WORKER": str(len(place.addresses)),
+        "DMLC_NUM_SERVER": "1",
+        # MXNet takes the address of some other interface, if there is one.
+        "DMLC_NODE_HOST": host,
+    }
+    if place.rank:
+        return {}
+    code = f"from backends.mxnet.workers import serve; serve({os.getpid()})"
+    return {
+        role: subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=os.environ | {"DMLC_ROLE": role},
+            stdin=subprocess.DEVNULL,
+        )
+        for role in ("scheduler", "server")
+    }
+
+
+class Workers:
+    """This process among the others."""
+
+    def __init__(self, store: KVStore, helpers: list[subprocess.Popen]) -> None:
+        self.store, self.helpers = store, helpers
+        self.known: set[str] = set()
+        self.rank, self.size = store.rank, store.num_workers
+
+    def mean(self, tensors: list[NDArray]) -> None:
+        """Put the mean over the workers into every tensor."""
+        self.add([f"{k} of a step" for k in range(len(tensors))], tensors)
+        for tensor in tensors:
+            tensor /= self.size
+
+    def total(self, array: np.ndarray) -> np.ndarray:
+        """The sum over the workers, element by element."""
+        tensor = nd.array(array, dtype="float64")
+        self.add(["total"], [tensor])
+        return tensor.asnumpy()
+
+    def add(self, names: list[str], tensors: list[NDArray]) -> None:
+        """Put the sum over the workers into every tensor. The store keeps it, under a key that
+        belongs to one dtype and shape."""
+        pairs = zip(names, tensors, strict=True)
+        keys = {f"{name} {t.dtype.__name__} {t.shape}": t for name, t in pairs}
+        if new := [key for key in keys if key not in self.known]:
+            self.wait(lambda: self.store.init(new, [keys[key] for key in new]))
+            self.known.update(new)
+        self.store.pushpull(list(keys), tensors, out=tensors)
+        self.wait(lambda: [tensor.wait_to_read() for tensor in tensors])
+
+    def wait(self, call: Callable[[], Any]) -> None:
+        """Do what may take until others have done their part; RuntimeError if one is dead. MXNet
+        itself would wait for ever."""
+        called = in_a_thread(call)
+        while True:
+            try:
+                return called.result(HEARTBEAT)
+            except TimeoutError:
+                if silent(self.store, SILENCE):
+                    problem = "a worker or a server has died, or MXNet's scheduler has"
+                    raise RuntimeError(f"{problem}: not heard for {SILENCE} s") from None
+
+    def leave(self) -> None:
+        """Wait until the others leave as well, and part; scheduler and server end by that."""
+        self.store = None
+        for helper in self.helpers:
+            helper.wait(END_LIMIT)
+
+
+def in_a_thread(call: Callable[[], Any]) -> Future:
+    """Call it where it may block for ever and yet keeps no process from ending."""
+    called: Future = Future()
+
+    def run() -> None:
+        try:
+            called.set_result(call())
+        except Exception as error:  # raised where the result is asked for
+            called.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return called
+
+
+def silent(store: KVStore, seconds: int) -> int:
+    """How many nodes this one should hear and has not for so long: the scheduler hears all others,
+    and they hear it. For EVER, all of them are, as soon as all have joined."""
+    number = ctypes.c_int()
+    arguments = ctypes.c_int(EVERYBODY), ctypes.byref(number), ctypes.c_int(seconds)
+    failed = _LIB.MXKVStoreGetNumDeadNode(store.handle, *arguments)
+    return 0 if failed else number.value  # it fails when all is over
+
+
+def serve(parent: int | None = None) -> None:
+    """Be the scheduler or a server, as DMLC_ROLE says, until training is over or a node is dead;
+    with a parent, no longer than that process lives."""
+    if parent is not None and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent not in (None, os.getppid()):
+        return
+    os.environ.setdefault("PS_HEARTBEAT_INTERVAL", str(HEARTBEAT))
+    store = mx.kv.create(ENGINE)
+    threading.Thread(target=watch, args=(store,), daemon=True).start()
+    KVStoreServer(store).run()
+
+
+def watch(store: KVStore) -> None:
+    """End this process if a node is dead, or not all have come."""
+    began, role = time.monotonic(), os.environ["DMLC_ROLE"]
+    while True:
+        time.sleep(HEARTBEAT)  # at first, too: a store that does not run yet must not be asked
+        if number := silent(store, SILENCE):
+            problem = f"{number} of those it hears are dead: not heard for {SILENCE} s"
+        elif time.monotonic() - began > JOIN_LIMIT and not silent(store, EVER):
+            problem = f"not all have come within {JOIN_LIMIT:g} s"
+        else:
+            continue
+        print(f"MXNet's {role} ends: {problem}", file=sys.stderr, flush=True)
+        os._exit(1)  # its main thread would not notice
