@@ -8,15 +8,12 @@ os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
 
 # MXNet turns a process of the role "scheduler" or "server" into one while it is imported, and does
 # not come back. Here it is to be one when ``workers.serve`` is called.
-ROLE = os.environ.pop("DMLC_ROLE", None)
+os.environ["DEEP_RNN_ROLE"] = os.environ.pop("DMLC_ROLE", "")
 
 from dataclasses import dataclass
 
 import mxnet as mx
 from mxnet import nd
-
-if ROLE is not None:
-    os.environ["DMLC_ROLE"] = ROLE
 
 from backends.mxnet import layers
 from backends.mxnet.bare import bare, bare_loop, d2l_loop

@@ -10,6 +10,7 @@ each of them is, with DMLC_ROLE=scheduler or DMLC_ROLE=server,
 ``kvstore('dist_sync')``; its variables: ps-lite, ``docs/env.md``.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -19,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import mxnet as mx
@@ -32,16 +34,13 @@ from backends.protocol import Place
 from common.errors import BadInput
 
 ENGINE = "dist_sync"
-LAUNCHER = (
-    "DMLC_ROLE",
-    "DMLC_PS_ROOT_URI",
-    "DMLC_PS_ROOT_PORT",
-    "DMLC_NUM_WORKER",
-    "DMLC_NUM_SERVER",
-)
-"""What MXNet's launchers set, and whoever starts workers by hand."""
+LAUNCHER = ("DMLC_PS_ROOT_URI", "DMLC_PS_ROOT_PORT", "DMLC_NUM_WORKER", "DMLC_NUM_SERVER")
+"""What MXNet's launchers set beside DMLC_ROLE, and whoever starts workers by hand."""
 
-HEARTBEAT, SILENCE = 1, 8
+ROLE = "DEEP_RNN_ROLE"
+"""Where backends/mxnet/__init__.py has put DMLC_ROLE."""
+
+HEARTBEAT, SILENCE = 1, 10
 """Every worker and server tells the scheduler once in so many seconds that it lives, and is
 answered. Who has not been heard for so many is dead: within twice as many all the others know."""
 
@@ -51,6 +50,10 @@ JOIN_LIMIT = 240.0
 END_LIMIT = 5.0
 """Seconds for scheduler and server to end once all workers have left."""
 
+ZEROED = {"GLIBC_TUNABLES": "glibc.malloc.perturb=255:glibc.malloc.tcache_count=0"}
+"""Lets a server find zeros in new memory: whether it rounds float64 to float32 depends on a flag
+that MXNet never sets (conformance/deviations.toml)."""
+
 EVERYBODY, EVER = 7, -(2**30)
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
@@ -58,23 +61,24 @@ PR_SET_PDEATHSIG = 1
 
 def launched() -> bool:
     """Whether the environment says that a launcher started this process as one of several."""
-    if not all(name in os.environ for name in LAUNCHER):
-        return False
-    if (role := os.environ["DMLC_ROLE"]) != "worker":
+    role = os.environ[ROLE]
+    if role not in ("", "worker"):
         expected = "worker (scheduler and server are started with backends.mxnet.workers.serve)"
         raise BadInput("DMLC_ROLE", "", expected, role)
-    return True
+    return bool(role) and all(name in os.environ for name in LAUNCHER)
 
 
 def join(place: Place | None, device: str) -> "Workers":
     """Wait for the other workers, at their addresses or where the launcher says."""
-    helpers = {} if place is None else prepare(place)
+    os.environ["DMLC_ROLE"] = "worker"
     os.environ.setdefault("PS_HEARTBEAT_INTERVAL", str(HEARTBEAT))
+    helpers = {} if place is None else prepare(place)
     joining, began = in_a_thread(lambda: mx.kv.create(ENGINE)), time.monotonic()
     where = f"{os.environ['DMLC_PS_ROOT_URI']}:{os.environ['DMLC_PS_ROOT_PORT']}"
     while True:
         try:
-            return Workers(joining.result(HEARTBEAT), list(helpers.values()))
+            workers = Workers(joining.result(HEARTBEAT), list(helpers.values()))
+            break
         except TimeoutError:
             for role, helper in helpers.items():
                 if (code := helper.poll()) is not None:
@@ -85,13 +89,24 @@ def join(place: Place | None, device: str) -> "Workers":
                 expected = f"MXNet's scheduler, {servers} of its servers and {size} workers"
                 found = f"not all of them within {JOIN_LIMIT:g} s"
                 raise BadInput(where, "", expected, found) from None
+    check(workers, where)
+    return workers
+
+
+def check(workers: "Workers", where: str) -> None:
+    """BadInput if a server rounds to float32: it was not started by ``serve``."""
+    servers, number = int(os.environ["DMLC_NUM_SERVER"]), 1 + 2.0**-40
+    tensors = [nd.array([number], dtype="float64") for _ in range(servers)]
+    workers.add([f"for server {k}" for k in range(servers)], tensors)
+    if any(tensor.asscalar() != workers.size * number for tensor in tensors):
+        expected = "servers that were started with backends.mxnet.workers.serve"
+        raise BadInput(where, "", expected, "one that rounds float64 to float32")
 
 
 def prepare(place: Place) -> dict[str, subprocess.Popen]:
     """What a launcher does on one machine; the first worker starts scheduler and server."""
     host, port = place.addresses[0].rsplit(":", 1)
     os.environ |= {
-        "DMLC_ROLE": "worker",
         "DMLC_PS_ROOT_URI": host,
         "DMLC_PS_ROOT_PORT": port,
         "DMLC_NUM_WORKER": str(len(place.addresses)),
@@ -105,7 +120,8 @@ def prepare(place: Place) -> dict[str, subprocess.Popen]:
     return {
         role: subprocess.Popen(
             [sys.executable, "-c", code],
-            env=os.environ | {"DMLC_ROLE": role},
+            env=os.environ | ZEROED | {"DMLC_ROLE": role},
+            cwd=Path(__file__).parents[2],
             stdin=subprocess.DEVNULL,
         )
         for role in ("scheduler", "server")
@@ -159,7 +175,9 @@ class Workers:
         """Wait until the others leave as well, and part; scheduler and server end by that."""
         self.store = None
         for helper in self.helpers:
-            helper.wait(END_LIMIT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                helper.wait(END_LIMIT)
+            helper.kill()
 
 
 def in_a_thread(call: Callable[[], Any]) -> Future:
@@ -192,7 +210,10 @@ def serve(parent: int | None = None) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent not in (None, os.getppid()):
         return
+    os.environ["DMLC_ROLE"] = os.environ[ROLE]
     os.environ.setdefault("PS_HEARTBEAT_INTERVAL", str(HEARTBEAT))
+    if not ZEROED.items() <= os.environ.items():  # read by the C library when a process starts
+        os.execve(sys.executable, sys.orig_argv, os.environ | ZEROED)
     store = mx.kv.create(ENGINE)
     threading.Thread(target=watch, args=(store,), daemon=True).start()
     KVStoreServer(store).run()
