@@ -5,6 +5,11 @@ function that depends on a kernel path or may corrupt memory runs in a process o
 always takes the native path on the CPU.
 """
 
+import os
+import platform
+import socket
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -295,3 +300,42 @@ def test_forget_bias_is_0_where_the_documentation_says_1():
     assert "bias for the forget\n        gate is initialized to 1" in gluon.rnn.LSTM.__doc__
     bias = make("lstm", 1, "float32").l0_i2h_bias.data().asnumpy()
     still(not bias.any(), "lstm-forget-bias-not-as-documented")
+
+
+STORE = """
+import mxnet as mx
+store = mx.kv.create("dist_sync")
+there, back = mx.nd.array([1 + 2**-40], dtype="float64"), mx.nd.zeros(1, dtype="float64")
+store.init("key", there)
+store.pull("key", out=back)
+print(back.asscalar() - 1)
+"""
+
+
+def left_by_a_server(fill: int) -> float:
+    """What a server gives back of the 2^-40 in 1 + 2^-40 if new memory is full of this byte."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    settings = os.environ | {"PYTHONWARNINGS": "ignore", "DMLC_NODE_HOST": "127.0.0.1"}
+    settings |= {"DMLC_PS_ROOT_URI": "127.0.0.1", "DMLC_PS_ROOT_PORT": port}
+    settings |= {"DMLC_NUM_WORKER": "1", "DMLC_NUM_SERVER": "1"}
+    memory = f"glibc.malloc.perturb={fill ^ 255}:glibc.malloc.tcache_count=0"
+    command, started = [sys.executable, "-c"], []
+    try:
+        for role in ("scheduler", "server"):
+            environment = settings | {"DMLC_ROLE": role, "GLIBC_TUNABLES": memory}
+            started.append(subprocess.Popen([*command, "import mxnet"], env=environment))
+        worker = settings | {"DMLC_ROLE": "worker"}
+        options = {"env": worker, "stdout": subprocess.PIPE, "text": True, "timeout": 240}
+        return float(subprocess.run([*command, STORE], check=True, **options).stdout)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="fills memory by glibc's tunables")
+def test_a_server_of_the_kvstore_may_round_float64():
+    assert left_by_a_server(fill=0) == 2**-40
+    still(left_by_a_server(fill=1) == 0, "kvstore-server-rounds-float64")
