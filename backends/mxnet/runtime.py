@@ -32,7 +32,7 @@ def find_device(name: str, dtype: str = "float32") -> mx.Context:
         return mx.cpu()
     if mx.context.num_gpus() == 0:
         raise BadInput("mxnet", "device", "a GPU that MXNet can use", "none")
-    return mx.gpu()
+    return mx.gpu(int(os.environ.get("LOCAL_RANK", 0)))
 
 
 def to_array(tensor: nd.NDArray) -> np.ndarray:

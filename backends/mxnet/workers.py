@@ -72,6 +72,8 @@ def join(place: Place | None, device: str) -> "Workers":
     """Wait for the other workers, at their addresses or where the launcher says."""
     os.environ["DMLC_ROLE"] = "worker"
     os.environ.setdefault("PS_HEARTBEAT_INTERVAL", str(HEARTBEAT))
+    if device == "gpu" and place is not None:
+        os.environ.setdefault("LOCAL_RANK", str(place.rank))  # find_device reads it
     helpers = {} if place is None else prepare(place)
     joining, began = in_a_thread(lambda: mx.kv.create(ENGINE)), time.monotonic()
     where = f"{os.environ['DMLC_PS_ROOT_URI']}:{os.environ['DMLC_PS_ROOT_PORT']}"
