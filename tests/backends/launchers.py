@@ -92,7 +92,7 @@ def start(
     ]
     if backend == "mxnet":
         for role in ("scheduler", "server"):
-            helper = [sys.executable, "-c", "import mxnet"]
+            helper = [sys.executable, "-c", "from backends.mxnet.workers import serve; serve()"]
             environment = dmlc(0, hosts, port, role)
             started.append(hosts[0].start(helper, environment, logs / f"{role}.log"))
     return started
