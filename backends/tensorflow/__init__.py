@@ -29,11 +29,21 @@ from backends.tensorflow.runtime import (
     tf32,
 )
 from backends.tensorflow.training import Model, Trainer
+from backends.tensorflow.workers import Workers, join, launched
 from common.parameters import Arrays
 from common.recipe import Recipe
 from common.spec import ModelSpec
 
-__all__ = ["IMPLEMENTATIONS", "bare", "bare_loop", "d2l_loop", "implementation", "passport"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "bare",
+    "bare_loop",
+    "d2l_loop",
+    "implementation",
+    "join",
+    "launched",
+    "passport",
+]
 
 IMPLEMENTATIONS = ("equations", "layers")
 
@@ -70,9 +80,11 @@ def implementation(name: str, device: str, dtype: str) -> Implementation:
 
 
 class Tf32Trainer(Trainer):
-    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
-        super().__init__(model, recipe, state)
-        self.compiled = Compiled(self.update, eager=0)
+    def __init__(
+        self, model: Model, recipe: Recipe, state: Arrays, workers: Workers | None
+    ) -> None:
+        super().__init__(model, recipe, state, workers)
+        self.compiled.eager = 0
 
     step = tf32()(Trainer.step)
 
@@ -93,8 +105,8 @@ class Tf32Model(Model):
     forward = tf32()(Model.forward)
     loss_and_gradients = tf32()(Model.loss_and_gradients)
 
-    def trainer(self, recipe: Recipe, state: Arrays) -> Trainer:
-        return Tf32Trainer(self, recipe, state)
+    def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> Trainer:
+        return Tf32Trainer(self, recipe, state, workers)
 
 
 class MixedEquations(Equations):

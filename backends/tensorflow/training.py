@@ -8,6 +8,7 @@ from backends.protocol import Forward, Gradients, Step
 from backends.tensorflow.equations import Equations, State, cross_entropy
 from backends.tensorflow.layers import Layers
 from backends.tensorflow.runtime import Compiled, to_array
+from backends.tensorflow.workers import Workers, losses_said
 from common.lattice import UNITS
 from common.parameters import Arrays
 from common.recipe import Recipe
@@ -60,8 +61,8 @@ class Model:
         loss, _, grads, inputs = backward(self.net, X, Y, state, {"X": X, **state})
         return loss, grads, inputs
 
-    def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
-        return Trainer(self, recipe, state)
+    def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> "Trainer":
+        return Trainer(self, recipe, state, workers)
 
 
 def to_arrays(state: State) -> Arrays:
@@ -100,10 +101,14 @@ def to_lattice(tensor: Tensor) -> Tensor:
 class Trainer:
     """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached."""
 
-    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
-        self.model, self.recipe = model, recipe
+    def __init__(
+        self, model: Model, recipe: Recipe, state: Arrays, workers: Workers | None
+    ) -> None:
+        self.model, self.recipe, self.workers = model, recipe, workers
         # A long run is a graph from its first step, so that one that is resumed rounds the same.
         self.compiled = Compiled(self.update, *([0] if recipe.epochs > 1 else []))
+        if workers:
+            self.compiled = Compiled(workers.together(self.update), eager=0)
         self.start(state)
 
     def start(self, state: Arrays) -> None:
@@ -111,7 +116,7 @@ class Trainer:
             self.state = self.model.tensors(state)
 
     def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
-        with tf.device(self.model.device):
+        with tf.device(self.model.device), losses_said():
             X, Y = self.model.inputs(X), tf.constant(Y, tf.int64)
             loss, norm, self.state, self.grads = self.compiled(X, Y, self.state)
         return Step(loss, norm)
@@ -120,6 +125,8 @@ class Trainer:
         """The loss, the norm before the clip, the last state and the clipped gradients."""
         net = self.model.net
         loss, last, grads, _ = backward(net, X, Y, state, {})
+        if self.workers:
+            loss, *grads = self.workers.mean([loss, *grads])
         norm, grads = clip(grads, self.recipe.clip)
         for parameter, grad in zip(net.trainable, grads, strict=True):
             parameter.assign_sub(self.recipe.learning_rate * grad)
