@@ -66,7 +66,7 @@ def join(place: Place | None, device: str) -> "Workers":
         return Workers(tf.distribute.MultiWorkerMirroredStrategy(resolver))
     except tf.errors.OpError as error:
         expected = f"{sum(sizes.values())} workers to join within {JOIN_LIMIT:g} s"
-        reason = error.message.splitlines()[0]
+        reason = error.message.splitlines()[0].split(". ")[0]
         raise BadInput(cluster.task_address(job, task), "", expected, reason) from error
 
 
@@ -79,7 +79,8 @@ def take_one_gpu(cluster: tf.train.ClusterSpec, own: str) -> None:
 
 
 def watch(sizes: dict[str, int]) -> None:
-    """What the strategy would set up by itself, but for the limits: an hour to join."""
+    """What the strategy would set up by itself, but for the limits: without them it would wait an
+    hour for those who are to join."""
     context.context().configure_coordination_service(
         "standalone",
         f"/job:{next(iter(sizes))}/replica:0/task:0",
@@ -87,6 +88,7 @@ def watch(sizes: dict[str, int]) -> None:
         heartbeat_timeout_in_ms=round(1000 * HEARTBEAT_LIMIT),
         coordinated_jobs=[CoordinatedJob(name=job, num_tasks=n) for job, n in sizes.items()],
     )
+    context.context().coordination_service.cluster_register_with_barrier = True
 
 
 @contextmanager
