@@ -33,3 +33,21 @@ def test_relu_ends_the_optimisation_of_a_graph():
     found = in_a_process(complaints_of_the_optimiser, **settings, TF_CPP_MIN_LOG_LEVEL="2")
     assert found["tanh"] == 0
     still(found["relu"] > 0, "relu-ends-graph-optimisation")
+
+
+def addresses_under_slurm(gpus: int) -> list[str]:
+    """The workers of a job on two machines; or the name of the error."""
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver
+    try:
+        options = {"gpus_per_node": gpus, "gpus_per_task": gpus, "auto_set_gpu": False}
+        return resolver(**options).cluster_spec().job_tasks("worker")
+    except ValueError as error:
+        return [type(error).__name__]
+
+
+def test_slurm_needs_a_gpu(monkeypatch):
+    job = {"PROCID": "0", "STEP_NUM_TASKS": "2", "STEP_TASKS_PER_NODE": "1(x2)"}
+    for name, value in (job | {"STEP_NODELIST": "node[1-2]"}).items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert addresses_under_slurm(1) == ["node1:8888", "node2:8888"]
+    still(addresses_under_slurm(0) == ["ValueError"], "slurm-needs-a-gpu")
