@@ -21,7 +21,7 @@ REPORT = {"fastjsonschema", "jinja2", "markupsafe", "playwright", "vl_convert"}
 
 ALL_FRAMEWORKS = {package for packages in FRAMEWORKS.values() for package in packages}
 COMPARATORS = re.compile(r"(assert_)?(all_?close|is_?close|array_(almost_)?equal\w*)|approx")
-COMPARED = ("equations", "layers", "training")
+COMPARED = ("equations", "layers", "training", "workers")
 TALLEST = 300
 
 DIFFERENCES = {
@@ -31,6 +31,29 @@ DIFFERENCES = {
     },
     ("mxnet", "training"): {
         "sum_of_squares": "MXNet's own sum over all elements is slow, its norm inaccurate",
+    },
+    ("mxnet", "workers"): {
+        "check": "a server rounds float64 by a flag that nothing sets: the store is tried first",
+        "prepare": "a scheduler and a server stand beside the workers",
+        "serve": "either of them",
+        "Workers.add": "the store adds up; shared by mean and total",
+        "Workers.wait": "the store itself waits for ever",
+        "in_a_thread": "where it may",
+        "silent": "whose heartbeat is missed",
+        "watch": "the end of a scheduler or server that misses one",
+    },
+    ("tensorflow", "workers"): {
+        "from_environment": "TF_CONFIG holds the whole cluster",
+        "take_one_gpu": "the strategy would take all of a machine",
+        "watch": "the strategy waits an hour for who is absent",
+        "losses_said": "TensorFlow says in the middle of a long message that a worker is gone",
+        "Workers.together": "the strategy runs what exchanges anything",
+    },
+    ("jax", "workers"): {
+        "find_the_first": "JAX ends the process if the first worker is not there",
+        "meet_by_gloo": "JAX lets gloo listen where another machine cannot reach it",
+        "Workers.compiled": "the mean is part of the compiled step",
+        "Workers.part": "an array of all workers is made of their parts",
     },
     ("jax", "equations"): {
         "input_products": "the loop over time is compiled: what needs no state is done before it",
