@@ -99,7 +99,7 @@ def losses_said() -> Iterator[None]:
     except tf.errors.OpError as error:
         for line in error.message.splitlines():
             if "Collective ops is aborted" in line:
-                raise ConnectionError(f"another worker is lost: {line.strip()}") from error
+                raise RuntimeError(f"another worker is lost: {line.strip()}") from error
         raise
 
 
