@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from docs._ext.backends import NO_LAYERS, TITLES, places
+from docs._ext.backends import TITLES, WITHOUT, places
 from docs._ext.labels import defined, narrow
 from docs._ext.sources import ROOT, Missing, extract
 from docs._ext.stored import printed, records, runs, shown, value
@@ -95,7 +95,7 @@ class Writer:
         module, *names = arguments.split()
         found = places(self.backend, module, options.get(self.backend, "").split() or names)
         if found is None:
-            yield "markdown", NO_LAYERS
+            yield "markdown", WITHOUT[self.backend, module]
         for path, name in found or []:
             yield from self.on_source(f"{path} {name}", {}, "")
 

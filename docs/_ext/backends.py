@@ -21,12 +21,18 @@ ELSEWHERE = {
 }
 """Where a backend has the same thing under another name."""
 
-NO_LAYERS = "NumPy has no recurrent layers of its own: here the reference is the equations."
+WITHOUT = {
+    ("numpy", "layers"): (
+        "NumPy has no recurrent layers of its own: here the reference is the equations."
+    ),
+    ("numpy", "workers"): "NumPy has no engine that joins processes: the reference trains in one.",
+}
+"""What a tab says where a backend has no such file."""
 
 
 def places(backend: str, module: str, names: list[str]) -> list[tuple[str, str]] | None:
     """Path and name of each piece in one backend; None if it can have none."""
-    if (backend, module) == ("numpy", "layers"):
+    if (backend, module) in WITHOUT:
         return None
     found = [ELSEWHERE.get((backend, module, name), (module, name)) for name in names]
     return [(f"backends/{backend}/{module}.py", name) for module, name in dict.fromkeys(found)]

@@ -12,7 +12,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from docs._ext.backends import NO_LAYERS, TITLES, places
+from docs._ext.backends import TITLES, WITHOUT, places
 from docs._ext.sources import Missing, extract
 
 
@@ -55,14 +55,14 @@ class Frameworks(SphinxDirective):
             wanted = self.options.get(backend, "").split() or names
             found = places(backend, module, wanted)
             try:
-                tabs[backend] = self.tab(found)
+                tabs[backend] = self.tab(found, WITHOUT.get((backend, module), ""))
             except Missing as reason:
                 raise self.error(str(reason)) from None
         return [tab_set(tabs)]
 
-    def tab(self, found: list[tuple[str, str]] | None) -> list[nodes.Node]:
+    def tab(self, found: list[tuple[str, str]] | None, why_not: str) -> list[nodes.Node]:
         if found is None:
-            said = nodes.paragraph(NO_LAYERS, NO_LAYERS)
+            said = nodes.paragraph(why_not, why_not)
             self.set_source_info(said)  # what has a source is translated
             return [said]
         files = dict.fromkeys(path for path, _ in found)
