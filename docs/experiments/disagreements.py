@@ -11,6 +11,7 @@ from common.corpus import Corpus, load_corpus, one_hot
 from common.parameters import GATES, Arrays, zero_state
 from common.recipe import RECIPES, Recipe, initial_parameters
 from common.spec import ModelSpec
+from conformance import conventions
 from conformance.certify import examine
 from conformance.conventions import TRUTH, Conventions, forward
 from conformance.curve_mutants import MISTAKES, Mutant, other_reset
@@ -109,7 +110,8 @@ def asked(trained: Run, name: str, corpus: Corpus) -> Found:
 
 def told(name: str, case: str = "lstm-L2") -> Found:
     """The rung of a case that tells a fault, and by how many of its float64 bounds."""
-    pair = examine(mutant(name), right_answer(case, gather(load_corpus(), None)))
+    answer = right_answer(case, gather(load_corpus(), None))
+    pair = examine(mutant(name), answer, conventions.begin(answer.case, answer.numbers))
     multiple = pair.multiple if np.isfinite(pair.multiple) else None
     return {"fault": name, "case": case, "rung": pair.rung, "bounds": multiple}
 
