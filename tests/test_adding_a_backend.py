@@ -13,6 +13,8 @@ from backends import registry
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
 from tests.test_architecture import COMPARED, ROOT, definitions, tree_of
 
+pytestmark = pytest.mark.once
+
 TEMPLATE = ROOT / "docs" / "template-backend"
 
 SMALL = '''"""A backend of its own package: the reference under another name."""
@@ -31,8 +33,6 @@ WRONG = '''"""As small, but its clip is at half the threshold."""
 from backends.numpy import *
 from backends.numpy import implementation, passport
 import backends.numpy.training as training
-
-pytestmark = pytest.mark.once
 
 IMPLEMENTATIONS = ("equations",)
 bare = None

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from backends.template.equations import Equations, State, Tensor
 from backends.template.layers import Layers
+from backends.template.workers import Workers
 
 from backends.protocol import Forward, Gradients, Step
 from common.parameters import Arrays
@@ -39,7 +40,7 @@ class Model:
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
         raise NotImplementedError("training.py: Model.loss_and_gradients is not written yet")
 
-    def trainer(self, recipe: Recipe, state: Arrays) -> "Trainer":
+    def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> "Trainer":
         raise NotImplementedError("training.py: Model.trainer is not written yet")
 
 
@@ -64,7 +65,9 @@ def to_lattice(tensors: list[Tensor]) -> None:
 class Trainer:
     """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached."""
 
-    def __init__(self, model: Model, recipe: Recipe, state: Arrays) -> None:
+    def __init__(
+        self, model: Model, recipe: Recipe, state: Arrays, workers: Workers | None
+    ) -> None:
         raise NotImplementedError("training.py: Trainer.__init__ is not written yet")
 
     def start(self, state: Arrays) -> None:

@@ -27,6 +27,8 @@ from tests.conformance.helpers import (
     use_faulty_worker,
 )
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 PATTERN = "gru-*-L[1-4]"
 CASES = [f"gru-{reset}-L{L}" for reset in ("before", "after") for L in (1, 2, 3, 4)]
@@ -35,8 +37,6 @@ DRIVER = """
 import sys
 from tests.conformance.helpers import use_faulty_worker
 from conformance.__main__ import main
-
-pytestmark = pytest.mark.once
 use_faulty_worker()
 sys.exit(main())
 """
