@@ -98,8 +98,8 @@ def losses_said() -> Iterator[None]:
         yield
     except tf.errors.OpError as error:
         for line in error.message.splitlines():
-            if "Collective ops is aborted" in line:
-                raise RuntimeError(f"another worker is lost: {line.strip()}") from error
+            if reason := line.partition("Collective ops is aborted by: ")[2]:
+                raise RuntimeError(f"another worker is lost: {reason}") from error
         raise
 
 
