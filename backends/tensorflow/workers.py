@@ -24,9 +24,10 @@ SUM, get_replica_context = tf.distribute.ReduceOp.SUM, tf.distribute.get_replica
 JOBS = ("chief", "worker")
 """What TF_CONFIG calls those who train, in the order of their ranks; a chief is a worker too."""
 
-JOIN_LIMIT, HEARTBEAT_LIMIT = 240.0, 10.0
+JOIN_LIMIT, HEARTBEAT_LIMIT = 240.0, 25.0
 """Seconds until an absent worker is given up, and one that is silent: a killed process is noticed
-at once, a machine without power or network only so."""
+at once, a machine without power or network only so. With TensorFlow's own 10 s a worker of a busy
+machine was taken for lost."""
 
 
 def launched() -> bool:
