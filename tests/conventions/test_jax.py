@@ -13,6 +13,13 @@ import jax.numpy as jnp
 import optax
 
 
+@pytest.fixture(autouse=True)
+def as_jax_begins():
+    """Without float64, which the backend switches on for the whole process."""
+    with jax.enable_x64(False):
+        yield
+
+
 def made(kind, d, h, **options):
     return kind(d, h, rngs=nnx.Rngs(0), **options)
 
