@@ -46,7 +46,8 @@ def pages(site: Path, browser: "Browser") -> Iterator[dict[str, "Page"]]:
 
 
 def open_in(page: "Page", site: Path, name: str) -> None:
-    page.goto(f"file://{site}/{name}.html", wait_until="load")
+    # On a busy machine Chromium has been seen to take half a minute.
+    page.goto(f"file://{site}/{name}.html", wait_until="load", timeout=180_000)
 
 
 def without_code(name: str) -> dict | None:
