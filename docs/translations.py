@@ -71,6 +71,11 @@ def missing(template: Catalog, catalogue: Catalog) -> list[str]:
     return found
 
 
+def translations(catalogue: Catalog) -> dict:
+    """Every text with its translation, without the header, which holds the date."""
+    return {message.id: message.string for message in catalogue if message.id}
+
+
 def finished() -> list[str]:
     """The pages that are finished."""
     lines = FINISHED.read_text(encoding="utf-8").splitlines()
@@ -83,9 +88,9 @@ def update() -> int:
             continue
         target = CATALOGUES / path.relative_to(TEMPLATES).with_suffix(".po")
         catalogue = read(target)
-        before = {message.id: message.string for message in catalogue}
+        before = translations(catalogue)
         catalogue.update(read(path))
-        if {message.id: message.string for message in catalogue} != before:
+        if translations(catalogue) != before:
             write_atomically(target, lambda new, kept=catalogue: write(new, kept))
             print(f"{target.relative_to(DOCS)}: {len(missing(read(path), catalogue))} to translate")
     return 0
