@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.nn import relu, sigmoid
-from jax.numpy import tanh
 
-from backends.jax.runtime import to_array
+from backends.jax.runtime import tanh, to_array
 from common.parameters import GATES, layer_parameters, parameter_shapes
 from common.spec import ModelSpec
 

@@ -5,7 +5,8 @@ Flax stacks the gates along the columns, (in, G·h), and has one bias per layer:
 of the LSTM is (C, H). Source: Flax 0.12, ``nnx.nn.recurrent``.
 
 Flax's GRUCell resets after the product but has no b_hh, so as it stands it computes GRU-3a with
-b_hh = 0 only. Its ``dense_h`` is an nnx.Linear like any other; here it is one with a bias.
+b_hh = 0 only. Its ``dense_h`` is an nnx.Linear like any other; here it is one with a bias. The
+cells' ``activation_fn`` is our tanh, because XLA's is biased in float32: see ``runtime.tanh``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from jax import Array, lax
 
 from backends.jax.equations import ACTIVATIONS, State
-from backends.jax.runtime import nnx, to_array
+from backends.jax.runtime import nnx, tanh, to_array
 from common.parameters import layer_parameters, parameter_shapes
 from common.spec import ModelSpec
 
@@ -76,10 +77,10 @@ def make_layer(spec: ModelSpec, layer: int, dtype: jnp.dtype, computed: jnp.dtyp
         activation = ACTIVATIONS[spec.activations[layer - 1]]
         cell = nnx.SimpleCell(*sizes, activation_fn=activation, **options)
     elif spec.cell == "gru":
-        cell = nnx.GRUCell(*sizes, **options)
+        cell = nnx.GRUCell(*sizes, activation_fn=tanh, **options)
         cell.dense_h = nnx.Linear(spec.h, 3 * spec.h, **options)
     else:
-        cell = nnx.OptimizedLSTMCell(*sizes, **options)
+        cell = nnx.OptimizedLSTMCell(*sizes, activation_fn=tanh, **options)
     return nnx.RNN(cell, time_major=True, return_carry=True, rngs=False)
 
 
