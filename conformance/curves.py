@@ -268,11 +268,13 @@ def series(run: dict[str, Any], where: str) -> tuple[list[np.ndarray], list[np.n
 def statistics(losses: list[np.ndarray], thresholds: list[float]) -> dict[str, float]:
     """The statistics of a whole run, by name, from the losses of its epochs.
 
-    The end is the last tenth of the epochs, and at least three of them: the perplexity of a single
-    epoch jumps, their mean does not.
+    The end is the lowest fifth of the last tenth of the epochs, and at least three of them. A
+    single epoch jumps; and at D2L's learning rate a step that goes too far costs a run up to ten
+    epochs, soon or late, and however honest it is: in a mean they would outweigh all others.
     """
     curve = log_perplexities(losses)
-    found = {END: float(np.mean(curve[-max(3, len(curve) // 10) :]))}
+    last = np.sort(curve[-max(3, len(curve) // 10) :])
+    found = {END: float(np.mean(last[: max(3, len(last) // 5)]))}
     return found | {f"epochs to perplexity {p:.6g}": epochs_to(p, curve) for p in thresholds}
 
 

@@ -301,6 +301,29 @@ def test_a_measurement_in_which_a_mistake_gets_through_does_not_hold():
     assert not holds({"honest": {"x": {"runs": 100, "rejected": 0}}, "mistakes": {"y": missed}})
 
 
+def end(curve: np.ndarray) -> float:
+    return curves.statistics([np.array([loss]) for loss in curve], [])[curves.END]
+
+
+@pytest.mark.parametrize("first", [420, 450, 465, 480, 490, 498])
+def test_a_step_too_far_late_in_a_long_run_leaves_its_end_as_it_was(first):
+    honest = np.geomspace(0.06, 0.024, 500)
+    jumped = honest.copy()
+    jumped[first : first + 8] += 0.35
+    assert abs(end(jumped) - end(honest)) < curves.MARGINS["float32"][0] / 2
+
+
+def test_a_long_run_that_does_not_come_down_again_has_another_end():
+    honest = np.geomspace(0.06, 0.024, 500)
+    broken = honest.copy()
+    broken[455:] += 0.02
+    assert end(broken) - end(honest) > 2 * curves.MARGINS["float32"][0]
+
+
+def test_a_short_run_ends_in_its_last_three_epochs():
+    assert end(np.arange(15.0)) == 13
+
+
 def test_thresholds_lie_where_the_curve_is_steep():
     falls = [1.0, 0.2, 1.5, 0.1, 0.1, 0.9, 0.1]
     curve_ = 10 - np.cumsum([0.0, *falls])
