@@ -8,8 +8,10 @@ so nearly normal. The loss and the norm x_k of an early step k must satisfy
 
     |x_k − c_k| ≤ 8 · max(s_k, 2⁻²⁴ |c_k|)
 
-    c_k: the mean over the members     s_k: the largest relative standard deviation up to step k,
-    times |c_k|: a run that has parted from the centre need not come back
+    c_k: the value in float64, from weights that are not perturbed; in files without "centre", which
+    are of the quick recipe and older, the mean over the members
+    s_k: the largest relative standard deviation over the members up to step k, times |c_k|: a run
+    that has parted from the centre need not come back
 
 An early step is one at which the members' losses are still within 10⁻⁴ of one another, and no later
 than the 40th. The idea is the climate models' ensemble consistency test (Baker et al. 2015, "A new

@@ -35,6 +35,7 @@ from conformance.ensemble import (
     make_parser,
     run_ensemble,
     summarise,
+    truth,
 )
 from conformance.run import Run
 
@@ -256,7 +257,8 @@ def test_a_spread_never_falls():
 
 def test_an_ensemble_is_made_again_from_its_runs():
     runs = [trained(perturbation=seed) for seed in range(6)]
-    data = summarise(runs)
+    centre = truth(question(RNN))
+    data = summarise(runs, centre)
     assert data["members"] == 5
     assert data["recipe"]["perturbation"] == 0
     # The members 1 to 5 of the stored one; another BLAS may round otherwise.
@@ -265,7 +267,20 @@ def test_an_ensemble_is_made_again_from_its_runs():
         assert found == pytest.approx(wanted[:5], rel=1e-5)
     for wrong in (runs[1:], runs[:5], [*runs, runs[0]], [*runs[:5], runs[4]]):
         with pytest.raises(BadInput):
-            summarise(wrong)
+            summarise(wrong, centre)
+
+
+def test_an_envelope_has_float64_in_its_centre():
+    data = summarise([trained(perturbation=seed) for seed in range(6)], truth(question(RNN)))
+    assert data["centre"] == "float64"
+    in_float64 = curve(dataclasses.replace(question(RNN), numerics="float64"))
+    for quantity, key in (("loss", "losses"), ("norm", "norms")):
+        wanted = np.concatenate([epoch[key] for epoch in in_float64["epochs"]])
+        centre = data["early"][quantity]["centre"]
+        assert centre == wanted[: len(centre)].tolist()
+        # The members' mean lies near, and is another number.
+        assert centre != stored().early[quantity]["centre"][: len(centre)]
+        assert centre == pytest.approx(stored().early[quantity]["centre"][: len(centre)], rel=1e-4)
 
 
 def command(*words: str) -> int:
