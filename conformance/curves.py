@@ -8,10 +8,8 @@ so nearly normal. The loss and the norm x_k of an early step k must satisfy
 
     |x_k − c_k| ≤ 8 · max(s_k, 2⁻²⁴ |c_k|)
 
-    c_k: the value in float64, from weights that are not perturbed; in files without "centre", which
-    are of the quick recipe and older, the mean over the members
-    s_k: the largest relative standard deviation over the members up to step k, times |c_k|: a run
-    that has parted from the centre need not come back
+    c_k: the value in float64; in older files, without "centre", the members' mean
+    s_k: the largest relative standard deviation so far, times |c_k|: who has parted may stay away
 
 An early step is one at which the members' losses are still within 10⁻⁴ of one another, and no later
 than the 40th. The idea is the climate models' ensemble consistency test (Baker et al. 2015, "A new
@@ -29,8 +27,7 @@ perplexities. The idea is MLPerf's reference convergence points, which test one 
 run that learns faster than it should is rejected too.
 
 Nominal false alarms, were all this normal: α = 0.5 % for the whole run, and for the early envelope
-of 40 members less than 10⁻⁶. Tails are heavier: the worst of 800 fresh runs lay 6.1 spreads from
-the centre. The rates that were measured lie in ensembles/measured.json.
+of 40 members less than 10⁻⁶. Tails are heavier: the rates in ensembles/measured.json were measured.
 """
 
 import math
@@ -270,9 +267,8 @@ def series(run: dict[str, Any], where: str) -> tuple[list[np.ndarray], list[np.n
 def statistics(losses: list[np.ndarray], thresholds: list[float]) -> dict[str, float]:
     """The statistics of a whole run, by name, from the losses of its epochs.
 
-    The end is the lowest fifth of the last tenth of the epochs, and at least three of them. A
-    single epoch jumps; and at D2L's learning rate a step that goes too far costs a run up to ten
-    epochs, soon or late, and however honest it is: in a mean they would outweigh all others.
+    The end is the lowest fifth of the last tenth of the epochs, and at least three of them: at
+    D2L's learning rate an honest run jumps for some epochs now and then, and outweighs a mean.
     """
     curve = log_perplexities(losses)
     last = np.sort(curve[-max(3, len(curve) // 10) :])

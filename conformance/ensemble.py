@@ -28,6 +28,7 @@ from common.spec import CELLS, RESETS
 from conformance import curves, train
 from conformance.curve_mutants import MISTAKES, Mutant, mistakes_of
 from conformance.curves import EARLY, WHOLE, CurveVerdict, Ensemble, judge_curve, mismatch
+from conformance.envelope import EARLY_STEPS, envelope, truth
 from conformance.progress import Progress, results_console
 from conformance.run import Run
 from conformance.trainee import Trainee
@@ -35,9 +36,6 @@ from conformance.trainee import Trainee
 MEMBERS, FEWEST = 40, 5
 FRESH = 10_001
 """The first perturbation that measures; a member's is a number from 1 to m."""
-
-EARLY_STEPS, STILL_CLOSE = 40, 1e-4
-"""The envelope ends at this step, or where the members' losses have parted so far."""
 
 THRESHOLDS = 3
 
@@ -110,19 +108,6 @@ def make_ensemble(run: Run, members: int, progress: Progress) -> dict[str, Any]:
     return summarise(list(curves_of(run, range(members + 1), progress)), truth(run))
 
 
-def truth(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Losses and norms of the early steps in float64, from weights that are not perturbed."""
-    run = dataclasses.replace(run, numerics="float64")
-    made = load(run.backend).implementation(run.implementation, run.device, run.numerics)
-    job = run.settings() | {"digests": "epoch", "checkpoint": "there is none"}
-    trainee, losses, norms = Trainee(job, run.given, made), [], []
-    for _ in range(run.recipe.epochs):
-        if len(losses) < EARLY_STEPS:
-            row = trainee.epoch()
-            losses, norms = losses + row["losses"], norms + row["norms"]
-    return np.array(losses[:EARLY_STEPS]), np.array(norms[:EARLY_STEPS])
-
-
 def curves_of(
     run: Run, seeds: Iterable[int], progress: Progress, mistake: str | None = None
 ) -> Iterator[dict[str, Any]]:
@@ -189,29 +174,6 @@ def summarise(runs: list[dict[str, Any]], centre: tuple[np.ndarray, np.ndarray])
         "centre": "float64",
         "early": envelope(series, centre),
         "whole": {name: [values[name] for values in whole] for name in whole[0]},
-    }
-
-
-def envelope(
-    series: list[tuple[list[np.ndarray], list[np.ndarray]]],
-    truth: tuple[np.ndarray, np.ndarray],
-) -> dict[str, Any]:
-    """Centre and relative spread of the early steps; a spread never falls (curves.py).
-
-    The spread shows what perturbed weights do, and not what a framework's rounding does to all its
-    runs alike, which is as much again: of the D2L recipe's norms, NumPy's members lie up to 3.7
-    spreads on one side of float64, and JAX and TensorFlow up to 3.9 on the other. So float64 is the
-    centre. Around NumPy's mean, every second run of JAX would be rejected.
-    """
-    found = {}
-    for quantity, kind in (("loss", 0), ("norm", 1)):
-        steps = np.array([np.concatenate(pair[kind])[:EARLY_STEPS] for pair in series])
-        spread = np.maximum.accumulate(steps.std(axis=0, ddof=1) / steps.mean(axis=0))
-        found[quantity] = {"centre": truth[kind], "spread": spread}
-    close = int(np.count_nonzero(found["loss"]["spread"] <= STILL_CLOSE))
-    return {
-        quantity: {name: array[:close].tolist() for name, array in bands.items()}
-        for quantity, bands in found.items()
     }
 
 

@@ -35,8 +35,8 @@ from conformance.ensemble import (
     make_parser,
     run_ensemble,
     summarise,
-    truth,
 )
+from conformance.envelope import truth
 from conformance.run import Run
 
 RNN, LSTM, GRU_AFTER, GRU_BEFORE = "quick-rnn", "quick-lstm", "quick-gru-after", "quick-gru-before"
