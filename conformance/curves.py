@@ -27,7 +27,7 @@ perplexities. The idea is MLPerf's reference convergence points, which test one 
 run that learns faster than it should is rejected too.
 
 Nominal false alarms, were all this normal: α = 0.5 % for the whole run, and for the early envelope
-of 40 members less than 10⁻⁶. Tails are heavier: the rates in ensembles/measured.json were measured.
+of 40 members less than 10⁻⁶. Tails are heavier: ensembles/measured.json has what was measured.
 """
 
 import math

@@ -35,7 +35,7 @@ from conformance.trainee import Trainee
 
 MEMBERS, FEWEST = 40, 5
 FRESH = 10_001
-"""The first perturbation that measures; a member's is a number from 1 to m."""
+"""The first perturbation that measures; a member's is a lower one."""
 
 THRESHOLDS = 3
 
