@@ -35,6 +35,7 @@ def spread(
 
 
 def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of what runs in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     end_with_the_parent()
     threadpool_limits(1)

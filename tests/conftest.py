@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", choices=sorted(registry.modules()), help="the backend under test")
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is tried here, and a shell that starts the tests in the background has SIGINT ignored
+    by them. Whatever they start would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -15,7 +15,7 @@ from conformance.progress import Progress
 from conformance.runs import load_run
 from conformance.witness import load_witnesses
 from tests.backends.launchers import LAUNCHERS, LOOPBACK, Host, start, two_hosts
-from tests.conformance.helpers import assert_one_line, is_running
+from tests.conformance.helpers import assert_one_line, wait_until_gone
 from tests.conformance.training_helpers import CHECKPOINT, asked_of, epochs_in, use_faulty_trainee
 
 EPOCHS = 3
@@ -89,7 +89,7 @@ def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(
     assert re.search(r"crashed: worker \d: the process was ended by SIGKILL", line)
     pids = {pid for pid, *_ in asked_of(asked)}
     assert len(pids) == 2
-    wait_until_gone(pids)
+    wait_until_gone(pids, PATIENCE)
     folder = folder_of(tmp_path, backend_name, implementation, 2)
     checkpoint = folder.with_name(f".{folder.name}.partial") / CHECKPOINT
     assert len(epochs_in(checkpoint)) == 2
@@ -110,13 +110,6 @@ def test_a_worker_with_other_initial_weights_is_refused(
     line = assert_one_line(capfd.readouterr().err)
     assert re.search(r"worker 1 of 2: initial weights: expected \w+, found other ones", line)
     assert asked_of(asked) == []
-
-
-def wait_until_gone(pids: set[int]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while left := list(filter(is_running, pids)):
-        assert time.monotonic() < deadline, f"left behind: {left}"
-        time.sleep(0.1)
 
 
 def command(backend: str, out: Path, *options: str) -> list[str]:

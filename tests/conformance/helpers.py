@@ -3,8 +3,11 @@
 import json
 import os
 import shutil
+import subprocess
+import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from conformance.child import Child
 from conformance.given import Given
 from conformance.record import array_path
 
+ROOT = Path(__file__).parents[2]
 CASES = ("lstm-L2", "gru-before-L1")
 """Quick, and between them: two kinds of state, two depths, a reset gate."""
 
@@ -148,3 +152,24 @@ def is_running(pid: int) -> bool:
         return False
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def wait_until_gone(pids: Iterable[int], patience: float = 20.0) -> None:
+    """Wait for processes that were not started here; one of a killed record, say, ends when it has
+    answered."""
+    deadline = time.monotonic() + patience
+    while left := [pid for pid in pids if is_running(pid)]:
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.02)
+
+
+@contextmanager
+def started(command: list[str], **options) -> Iterator[subprocess.Popen]:
+    """A process with pipes; whatever becomes of the test, it and they are gone afterwards, and its
+    workers end with it."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

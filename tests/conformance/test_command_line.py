@@ -20,6 +20,7 @@ from tests.conformance.helpers import (
     judge,
     record,
     spoil,
+    started,
 )
 
 pytestmark = pytest.mark.once
@@ -118,17 +119,10 @@ def test_the_exit_code_of_the_process_is_the_verdict(out):
 
 def test_a_reader_that_leaves_early_gets_no_traceback(out):
     """As in ``python -m conformance cases | head -1``."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "conformance", "cases"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    process.stdout.close()
-    errors = process.stderr.read()
-    process.stderr.close()
-    assert process.wait(60) != EXIT_PASS
+    with started([sys.executable, "-m", "conformance", "cases"]) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait(60) != EXIT_PASS
     assert "Traceback" not in errors
 
 

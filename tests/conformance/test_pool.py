@@ -1,6 +1,8 @@
 """Work that is spread over processes comes back in order, and so do its errors."""
 
 import os
+import signal
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -32,3 +34,18 @@ def test_an_error_in_the_work_is_an_error_here(workers):
 
 def test_nothing_to_do_gives_nothing():
     assert list(spread(shouted, [], "shout", QUIET, 2)) == []
+
+
+def interrupted(word: str) -> str:
+    os.kill(os.getpid(), signal.SIGINT)
+    return word
+
+
+def test_control_c_ends_the_processes_unless_it_is_ignored():
+    with pytest.raises(BrokenProcessPool):
+        list(spread(interrupted, ["one", "two"], "work", QUIET, 2))
+    earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for the background
+    try:
+        assert list(spread(interrupted, ["one", "two"], "work", QUIET, 2)) == ["one", "two"]
+    finally:
+        signal.signal(signal.SIGINT, earlier)

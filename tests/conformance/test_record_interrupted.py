@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -21,15 +20,15 @@ from tests.conformance.helpers import (
     assert_one_line,
     edit_record,
     fingerprint,
-    is_running,
     judge,
     record,
+    started,
     use_faulty_worker,
+    wait_until_gone,
 )
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).parents[2]
 PATTERN = "gru-*-L[1-4]"
 CASES = [f"gru-{reset}-L{L}" for reset in ("before", "after") for L in (1, 2, 3, 4)]
 PARTIAL = ".numpy-cpu.partial"
@@ -42,36 +41,22 @@ sys.exit(main())
 """
 
 
-def interrupt(out: Path, asked: Path, how: int, faults: str) -> subprocess.Popen:
-    """Start a slow record, and send it a signal once three cases are in its journal."""
+def interrupt(out: Path, asked: Path, how: int, faults: str) -> tuple[int, str]:
+    """Start a slow record, and send it a signal once three cases are in its journal. Returns its
+    exit code and what it wrote to standard error, when its workers are gone."""
     environment = os.environ | {"FAULTS": faults, "ASKED": str(asked)}
     command = [sys.executable, "-c", DRIVER, "record", "--backend", "numpy", "--out", str(out)]
-    process = subprocess.Popen(
-        [*command, "--cases", PATTERN],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    journal = out / PARTIAL / "journal.jsonl"
-    deadline = time.monotonic() + 60
-    while not (journal.exists() and journal.read_text(encoding="utf-8").count("\n") >= 3):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(how)
-    process.output, process.errors = process.communicate(timeout=30)
-    return process
-
-
-def wait_until_gone(asked: Path) -> None:
-    """Wait for the workers; one of a killed record ends when it has answered."""
-    pids = {int(line.split()[0]) for line in asked.read_text(encoding="utf-8").splitlines()}
-    deadline = time.monotonic() + 20
-    while any(map(is_running, pids)):
-        assert time.monotonic() < deadline, "a worker was left behind"
-        time.sleep(0.02)
+    with started([*command, "--cases", PATTERN], env=environment) as process:
+        journal = out / PARTIAL / "journal.jsonl"
+        deadline = time.monotonic() + 60
+        while not (journal.exists() and journal.read_text(encoding="utf-8").count("\n") >= 3):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(how)
+        errors = process.communicate(timeout=30)[1]
+    wait_until_gone({int(line.split()[0]) for line in asked.read_text("utf-8").splitlines()})
+    return process.returncode, errors
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +74,8 @@ def killed(tmp_path_factory) -> Path:
     out = folder / "results"
     record(out, "--quiet", cases=("lstm-L1",))
     before = fingerprint(out / "numpy-cpu")
-    process = interrupt(out, folder / "asked", signal.SIGKILL, "slow@*")
-    assert process.returncode == -signal.SIGKILL
-    wait_until_gone(folder / "asked")
+    code, _ = interrupt(out, folder / "asked", signal.SIGKILL, "slow@*")
+    assert code == -signal.SIGKILL
     assert fingerprint(out / "numpy-cpu") == before
     return out
 
@@ -217,11 +201,10 @@ def test_an_interrupted_first_run_beside_other_records_is_half_a_record(out, cap
 
 
 def test_control_c_says_how_to_go_on_and_leaves_no_worker_running(tmp_path, undisturbed):
-    out, asked = tmp_path / "results", tmp_path / "asked"
-    process = interrupt(out, asked, signal.SIGINT, "slow@*")
-    assert process.returncode == INTERRUPTED
-    assert "goes on from here" in assert_one_line(process.errors)
-    wait_until_gone(asked)
+    out = tmp_path / "results"
+    code, errors = interrupt(out, tmp_path / "asked", signal.SIGINT, "slow@*")
+    assert code == INTERRUPTED
+    assert "goes on from here" in assert_one_line(errors)
     done = {str(path) for path in done_in(out)}
     before = made(out / PARTIAL)
     assert record(out, "--quiet", cases=(PATTERN,)) == EXIT_PASS
@@ -231,10 +214,25 @@ def test_control_c_says_how_to_go_on_and_leaves_no_worker_running(tmp_path, undi
 
 
 def test_control_c_ends_a_worker_that_hangs(tmp_path):
+    faults = "slow@* hang@gru-before-L4"
+    code, _ = interrupt(tmp_path / "results", tmp_path / "asked", signal.SIGINT, faults)
+    assert code == INTERRUPTED
+
+
+def test_a_record_that_was_started_with_control_c_ignored_goes_on(tmp_path, undisturbed):
+    """As a shell starts it in the background: Ctrl-C is meant for what stands before."""
     out, asked = tmp_path / "results", tmp_path / "asked"
-    process = interrupt(out, asked, signal.SIGINT, "slow@* hang@gru-before-L4")
-    assert process.returncode == INTERRUPTED
-    wait_until_gone(asked)
+    command = ["record", "--backend", "numpy", "--out", str(out), "--quiet", "--cases", PATTERN]
+    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-c", DRIVER]
+    environment = os.environ | {"FAULTS": "slow@*", "ASKED": str(asked)}
+    with started([*ignoring, *command], env=environment, start_new_session=True) as process:
+        while not asked.exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == EXIT_PASS
+    assert_same_arrays(out / "numpy-cpu", undisturbed)
 
 
 def test_an_interruption_as_the_clock_starts_leaves_nothing_to_wait_for(tmp_path, monkeypatch):

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
 from common.weights import read_arrays, write_arrays
 from conformance import training
 from conformance.__main__ import INTERRUPTED
-from tests.conformance.helpers import assert_one_line, fingerprint, is_running
+from tests.conformance.helpers import assert_one_line, fingerprint, started, wait_until_gone
 from tests.conformance.training_helpers import (
     CHECKPOINT,
     COMMAND,
@@ -32,7 +31,6 @@ from tests.conformance.training_helpers import (
     use_faulty_trainee,
 )
 
-ROOT = Path(__file__).parents[2]
 NUMERICS = ("lattice", "float32")
 OPTIONS = {
     "lattice": ("--numerics", "lattice", "--digests", "step", "--held-out", "0.2"),
@@ -56,37 +54,23 @@ def interrupt(
 ) -> str:
     """Start a slow run with a checkpoint after every epoch, and end it in its fourth epoch. Returns
     what it wrote to standard error."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, *COMMAND, "--quiet", "--out", str(out), *options],
-        cwd=ROOT,
-        env=os.environ | {"FAULTS": faults, "ASKED": str(asked)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while len(asked_of(asked)) < 4:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    if whole_group:
-        os.killpg(process.pid, how)
-    else:
-        process.send_signal(how)
-    output, errors = process.communicate(timeout=30)
+    command = [sys.executable, "-c", DRIVER, *COMMAND, "--quiet", "--out", str(out), *options]
+    environment = os.environ | {"FAULTS": faults, "ASKED": str(asked)}
+    with started(command, env=environment, start_new_session=True) as process:
+        deadline = time.monotonic() + 60
+        while len(asked_of(asked)) < 4:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        if whole_group:
+            os.killpg(process.pid, how)
+        else:
+            process.send_signal(how)
+        output, errors = process.communicate(timeout=30)
     assert output == ""
     assert process.returncode == (-how if how == signal.SIGKILL else INTERRUPTED)
-    wait_until_gone(asked)
+    wait_until_gone({pid for pid, *_ in asked_of(asked)})
     return errors
-
-
-def wait_until_gone(asked: Path) -> None:
-    pids = {pid for pid, *_ in asked_of(asked)}
-    deadline = time.monotonic() + 20
-    while any(map(is_running, pids)):
-        assert time.monotonic() < deadline, "a worker was left behind"
-        time.sleep(0.02)
 
 
 @pytest.fixture
