@@ -1,1 +1,24 @@
-"""Record what the backends compute, then judge the records. Imports no framework."""
+"""Everything that asks, answers, judges and shows. A room a folder, in the order of the data's way:
+
+cases      what is asked: the table of cases, what a run is given, what must hold of every network
+oracle     the right answer: the equations, their conventions, and how far rounding moves them
+closeness  how close is close: the one module that compares numbers, and the bounds as data
+mutants    every wrong convention, as a change of the equations
+records    what is written: records of the ladder, training runs, checkpoints, witnesses
+worker     where a framework runs: the child process, which answers and never judges
+run        the parent's side: it asks workers, and writes records and training runs
+diagnose   where a fault begins, and which wrong convention it is; other people's layouts
+verdict    what was found, what excuses it, and how a terminal shows it
+judge      records and training runs against the oracle, witnesses and ensembles
+report     the page, and what else is made of a verdict
+calibrate  what the suite can tell, and how often it errs: certificates, scores, ensembles
+studies    comparisons and measurements of speed
+
+The same work has the same file name in every room: ``ladder.py`` for the cases, ``training.py`` for
+training runs, ``command.py`` for what the command line offers. Which room may import which is a
+table in tests/test_architecture.py: the judge never imports what runs, and what runs never imports
+the oracle.
+
+At this level stand the entry points alone (``__main__``, ``parser``, ``check_backend``,
+``one_gpu``), and what every room may import: ``progress`` and ``options``.
+"""

@@ -18,19 +18,19 @@ from backends import registry
 from backends.protocol import Backend, Implementation
 from common.corpus import load_corpus
 from common.errors import EXIT_FAIL, EXIT_PASS, printable
-from conformance.answers import answer_invariances, rungs
-from conformance.cases import select
-from conformance.compare import RUNGS, Comparison, load_bounds
-from conformance.given import Given
-from conformance.judge import compare_all
+from conformance.cases.given import Given
+from conformance.cases.table import DTYPES, select
+from conformance.closeness.compare import RUNGS, Comparison, load_bounds
+from conformance.judge.ladder import compare_all
+from conformance.options import Command
+from conformance.oracle.truth import Answer, right_answer
 from conformance.progress import Progress, results_console
-from conformance.trainee import Trainee
-from conformance.truth import Answer, right_answer
-from conformance.witness import Witness, load_witnesses
+from conformance.records.witness import Witness, load_witnesses
+from conformance.worker.ladder import answer_invariances, rungs
+from conformance.worker.training import Trainee
 
 CASES = ["rnn-tanh-L2", "gru-after-L2", "gru-before-L2", "lstm-L2"]
 """One of each cell, with two layers."""
-DTYPES = ("float64", "float32")
 EPOCHS = 2
 """So many digests of a witness are checked."""
 
@@ -54,7 +54,7 @@ class Finding:
     detail: str = ""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("backend", metavar="NAME", help=", ".join(registry.MODULES))
     parser.add_argument("--cases", nargs="+", default=CASES, metavar="CASE", help="see: cases")
 
@@ -207,3 +207,14 @@ def show(name: str, found: list[Finding]) -> None:
             console.print(line, markup=False, soft_wrap=True)
     left = sum(f.status not in (DONE, UNSUPPORTED) for f in found)
     console.print(f"{left} to do" if left else "nothing is missing: now record, train and judge")
+
+
+COMMANDS = (
+    Command(
+        "check-backend",
+        "what a backend that is being written still lacks",
+        add_arguments,
+        run_check,
+        ("check-backend numpy",),
+    ),
+)

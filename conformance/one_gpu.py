@@ -24,13 +24,14 @@ from common.files import write_json
 from common.parameters import GATES
 from common.recipe import RECIPES
 from common.spec import ModelSpec
-from conformance.cases import select
-from conformance.child import Child, Died
-from conformance.given import gather
-from conformance.record import CASE_LIMIT, DTYPES, Request, record
-from conformance.run import NUMERICS, Run
-from conformance.training import train
-from conformance.witness import find_witness, load_witnesses
+from conformance.cases.given import gather
+from conformance.cases.table import DTYPES, select
+from conformance.records.training import NUMERICS
+from conformance.records.witness import find_witness, load_witnesses
+from conformance.run.asked import Run
+from conformance.run.child import Child, Died
+from conformance.run.ladder import CASE_LIMIT, Request, record
+from conformance.run.training import train
 
 SIZE, TIMES = 4096, 20
 """Of the matrices that are multiplied, and how often."""

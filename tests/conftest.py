@@ -11,7 +11,7 @@ import pytest
 
 from backends import registry
 from common.corpus import load_corpus
-from conformance.given import Given
+from conformance.cases.given import Given
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -98,14 +98,42 @@ DIFFERENCES = {
 """Where two folders cannot be read side by side, and why. An entry that is not needed fails."""
 
 
+ALLOWED = {
+    "cases": set(),
+    "closeness": set(),
+    "oracle": {"cases", "closeness"},
+    "mutants": {"cases", "oracle"},
+    "records": {"cases"},
+    "worker": {"cases", "records"},
+    "run": {"cases", "records"},
+    "diagnose": {"cases", "closeness", "oracle", "mutants"},
+    "verdict": {"cases", "closeness", "records"},
+    "judge": {"cases", "closeness", "oracle", "records", "diagnose", "verdict"},
+    "report": {"closeness", "judge", "verdict"},
+    "calibrate": {"cases", "closeness", "oracle", "mutants", "run", "worker", "diagnose", "judge"},
+    "studies": {"cases", "records", "run", "worker", "report"},
+}
+"""Which room of conformance/ may import which others. The two that matter most: the judge never
+imports what runs (worker, run), and what runs never imports the oracle."""
+
+ENTRY_POINTS = {"__init__", "__main__", "parser", "check_backend", "one_gpu"}
+LEAVES = {"progress", "options"}
+"""At the root of conformance/: nobody imports the former, everybody may import the latter."""
+
+MOST = 14
+"""Python files in a room."""
+
 NAMED = {
     "common/parameters.py": "how each framework draws its weights is a scheme of that name",
     "common/recipe.py": "one of these schemes is the default",
-    "conformance/bench.py": "NumPy is measured against PyTorch, and three figures were promised",
-    "conformance/layouts.py": "other people's files are laid out as these frameworks do it",
+    "conformance/studies/bench.py": "NumPy is measured against PyTorch, as was promised",
+    "conformance/diagnose/layouts.py": "other people's files are laid out as these do it",
     "conformance/mutants/function.py": "whose hard sigmoid has which slope",
     "conformance/one_gpu.py": "the two frameworks that are found on lent machines are its default",
-    "conformance/parser.py": "the examples in the help",
+    "conformance/diagnose/command.py": "an example in its help",
+    "conformance/judge/command.py": "an example in its help",
+    "conformance/run/command.py": "the examples in its help",
+    "conformance/studies/command.py": "the examples in its help",
 }
 """Where code outside of its folder and the registry names a framework, and why."""
 
@@ -217,6 +245,65 @@ def test_common_and_conformance_import_no_framework_and_no_backend(path):
     assert not {n for n in imported if n.startswith(".")}, "relative imports hide where they lead"
 
 
+def rooms_imported(path: Path) -> set[str]:
+    """Rooms and root files of conformance/ that a file imports, under TYPE_CHECKING as well."""
+    names = [name.split(".") for name in imports(tree_of(path))]
+    return {name[1] for name in names if name[0] == "conformance" and len(name) > 1}
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_imports_the_rooms_that_it_may_and_no_others(room):
+    found = set().union(*(rooms_imported(path) for path in sources(f"conformance/{room}")))
+    assert found - {room} - LEAVES == ALLOWED[room]
+
+
+def test_the_rooms_are_those_of_the_table_and_say_what_they_hold():
+    folders = {path.parent.name for path in (ROOT / "conformance").glob("*/__init__.py")}
+    assert folders == set(ALLOWED)
+    for room in ALLOWED:
+        files = sources(f"conformance/{room}")
+        said = ast.get_docstring(tree_of(ROOT / "conformance" / room / "__init__.py"))
+        unsaid = {path.name for path in files if path.name not in said}
+        assert unsaid <= {"__init__.py"}, room
+        assert set(re.findall(r"^(\w+\.py)", said, re.MULTILINE)) <= {p.name for p in files}, room
+        assert len(files) <= MOST, room
+    about = ast.get_docstring(tree_of(ROOT / "conformance" / "__init__.py"))
+    assert set(re.findall(r"^(\w+)  +\w", about, re.MULTILINE)) == set(ALLOWED)
+
+
+def test_no_room_imports_one_that_imports_it():
+    left = dict(ALLOWED)
+    while left:
+        first = {room for room, others in left.items() if not others & set(left)}
+        assert first, f"a cycle among {sorted(left)}"
+        left = {room: others for room, others in left.items() if room not in first}
+
+
+def test_at_the_root_of_conformance_stand_entry_points_and_leaves_only():
+    files = {path.stem for path in (ROOT / "conformance").glob("*.py")}
+    assert files == ENTRY_POINTS | LEAVES
+    for leaf in LEAVES:
+        assert not rooms_imported(ROOT / "conformance" / f"{leaf}.py")
+    for path in sources("conformance"):
+        if path.parent.name in ALLOWED:
+            assert not rooms_imported(path) & ENTRY_POINTS, path
+
+
+def test_every_command_is_a_rooms_command():
+    """And has its arguments and its run function in a file of that name."""
+    from conformance.parser import COMMANDS
+
+    for command in COMMANDS.values():
+        for function in (command.add_arguments, command.run):
+            module = function.__module__.split(".")
+            assert module[-1] in ("command", "check_backend"), command.name
+
+
+def test_the_tests_of_conformance_mirror_its_rooms():
+    folders = {path.parent.name for path in (ROOT / "tests" / "conformance").glob("*/test_*.py")}
+    assert folders <= set(ALLOWED)
+
+
 def test_common_imports_numpy_and_safetensors_only():
     imported = set().union(*(roots(tree_of(path)) for path in sources("common")))
     assert imported - sys.stdlib_module_names == {"common", "numpy", "safetensors"}
@@ -237,7 +324,7 @@ def test_what_the_report_is_made_with_is_imported_by_it_alone():
     for path in sources("conformance", "common"):
         if path.parent.name != "report":
             assert not roots(tree_of(path)) & REPORT, path
-    for path in ("command", "bench", "changes", "formats", "rows"):
+    for path in ("command", "page_speed", "changes", "formats", "rows"):
         module = tree_of(ROOT / "conformance" / "report" / f"{path}.py")
         assert not {name for node in module.body for name in roots_of_line(node)} & REPORT, path
 
@@ -328,7 +415,7 @@ def test_numbers_are_compared_in_one_place_only():
     found = {
         path for path in sources("common", "backends", "conformance") if compares(tree_of(path))
     }
-    assert found <= {ROOT / "conformance" / "compare.py"}
+    assert found <= {ROOT / "conformance" / "closeness" / "compare.py"}
 
 
 def test_no_file_names_a_folder_of_one_machine():

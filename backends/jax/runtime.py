@@ -85,7 +85,7 @@ def tanh(a: jax.Array) -> jax.Array:
 
     XLA's own float32 tanh is on average 0.9 units in the last place too small near 0, and what is
     too small at every step of a training run does not average out: tanh-of-float32-too-small in
-    conformance/deviations.toml.
+    conformance/verdict/deviations.toml.
     """
     return rounded_tanh(a) if a.dtype == jnp.float32 else jnp.tanh(a)
 

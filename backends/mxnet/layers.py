@@ -23,7 +23,7 @@ GATE_ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
 
 LARGEST_RNN = 2
 """How many layers one rnn.RNN differentiates correctly on every kernel path; see
-native-rnn-middle-layers in conformance/deviations.toml."""
+native-rnn-middle-layers in conformance/verdict/deviations.toml."""
 
 
 def unsupported(spec: ModelSpec) -> str | None:
@@ -89,7 +89,7 @@ class Layers:
     """Gluon's layers with an nn.Dense on top, loaded with canonical parameters.
 
     The output's bias is added outside of the nn.Dense, which adds up its gradient less accurately
-    (onednn-dense-bias-gradient-inaccurate in conformance/deviations.toml).
+    (onednn-dense-bias-gradient-inaccurate in conformance/verdict/deviations.toml).
     """
 
     def __init__(self, spec: ModelSpec, params: State) -> None:

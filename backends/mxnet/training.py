@@ -70,7 +70,7 @@ def backward(
     """The mean loss and the last state; the gradients are left in the parameters' ``.grad``.
 
     X always asks for its gradient: without it, Gluon's layers leave those of their lower layers
-    zero or undefined (conformance/deviations.toml).
+    zero or undefined (conformance/verdict/deviations.toml).
     """
     X.attach_grad()
     with autograd.record():

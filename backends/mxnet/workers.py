@@ -52,7 +52,7 @@ END_LIMIT = 5.0
 
 ZEROED = {"GLIBC_TUNABLES": "glibc.malloc.perturb=255:glibc.malloc.tcache_count=0"}
 """Lets a server find zeros in new memory: whether it rounds float64 to float32 depends on a flag
-that MXNet never sets (conformance/deviations.toml)."""
+that MXNet never sets (conformance/verdict/deviations.toml)."""
 
 EVERYBODY, EVER = 7, -(2**30)
 PR_SET_PDEATHSIG = 1

@@ -1,4 +1,11 @@
-"""The catalogue of wrong conventions: each a small variation of conventions.py."""
+"""The catalogue of wrong conventions: each a small variation of oracle/conventions.py.
+
+mutant.py    what a wrong convention is
+mapping.py   weights, gates and axes that are read in another way
+function.py  another function of the same weights
+numerics.py  the same function, computed carelessly
+training.py  loss, gradients, clipping and steps
+"""
 
 from common.spec import ModelSpec
 from conformance.mutants.function import FUNCTION

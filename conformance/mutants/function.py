@@ -3,7 +3,6 @@
 import numpy as np
 
 from common.spec import ModelSpec
-from conformance.conventions import Conventions, activate
 from conformance.mutants.mapping import times
 from conformance.mutants.mutant import (
     ONE_STEP,
@@ -16,7 +15,8 @@ from conformance.mutants.mutant import (
     of,
     reset,
 )
-from conformance.oracle import PHI, Value, relu, sigmoid, tanh
+from conformance.oracle.conventions import Conventions, activate
+from conformance.oracle.equations import PHI, Value, relu, sigmoid, tanh
 
 
 def hard_sigmoid(slope: float):

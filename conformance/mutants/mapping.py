@@ -6,9 +6,9 @@ import numpy as np
 
 from common.parameters import GATES, Arrays
 from common.spec import ModelSpec
-from conformance.conventions import Conventions, Parameters
 from conformance.mutants.mutant import ONE_UNIT, Mutant, deep, gated, of, reset
-from conformance.oracle import Value
+from conformance.oracle.conventions import Conventions, Parameters
+from conformance.oracle.equations import Value
 
 LETTERS = {"lstm": {"i": "i", "f": "f", "o": "o", "c": "g"}, "gru": {"z": "z", "r": "r", "h": "n"}}
 """The gates as frameworks' documentation calls them."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from common.spec import ModelSpec
-from conformance.cases import Case
-from conformance.conventions import Conventions
+from conformance.cases.table import Case
+from conformance.oracle.conventions import Conventions
 
 
 @dataclass(frozen=True)

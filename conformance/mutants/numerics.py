@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from conformance.conventions import Conventions
 from conformance.mutants.mutant import Mutant
-from conformance.oracle import Value
+from conformance.oracle.conventions import Conventions
+from conformance.oracle.equations import Value
 
 
 def to_bits(bits: int):

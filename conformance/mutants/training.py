@@ -5,10 +5,10 @@ import numpy as np
 from common.parameters import Arrays
 from common.recipe import Recipe
 from common.spec import ModelSpec
-from conformance.conventions import Conventions
 from conformance.mutants.function import one_step_late, stop
 from conformance.mutants.mutant import ONE_STEP, Mutant, Silence, deep
-from conformance.oracle import clip, descend
+from conformance.oracle.conventions import Conventions
+from conformance.oracle.equations import clip, descend
 
 EPSILON = 1e-6
 

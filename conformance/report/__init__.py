@@ -6,5 +6,5 @@ page.py           the page: page.html, page.css and page.js, with charts.py's ch
 formats.py        JUnit XML, the summary for a pull request, the badge
 changes.py        what changed since an earlier verdict
 command.py        python -m conformance report
-bench.py          how long the page takes, for python -m conformance bench --report
+page_speed.py     how long the page takes, for python -m conformance bench --report
 """

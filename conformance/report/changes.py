@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from conformance.compare import growth
-from conformance.verdict import CRASHED, FAIL, NOT_RUN, PASS
+from conformance.closeness.compare import growth
+from conformance.verdict.results import CRASHED, FAIL, NOT_RUN, PASS
 
 GROWN = 2.0
 """An error that grew by more than this is told, even if it is within its bound."""

@@ -7,7 +7,7 @@ implementation alone, with shift several. No data is fetched: it stands in the s
 import math
 from typing import Any
 
-from conformance.compare import RUNGS, load_bounds
+from conformance.closeness.compare import RUNGS, load_bounds
 
 Spec = dict[str, Any]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.errors import EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.files import write_json, write_text
+from conformance.options import Command
 from conformance.progress import Progress
 from conformance.report.changes import FAILING, changes, versions
 from conformance.report.formats import badge, junit, summary
@@ -68,3 +69,18 @@ def run_report(options: argparse.Namespace) -> int:
         print(printable(f"{change.kind}: {who} {change.case}: {change.detail}"))
     worse = any(change.kind == FAILING for change in changed or [])
     return EXIT_PASS if verdict["passed"] and not worse else EXIT_FAIL
+
+
+COMMANDS = (
+    Command(
+        "report",
+        "the verdict as a page, and what changed since another one",
+        add_arguments,
+        run_report,
+        (
+            "report results",
+            "report results --against results-of-last-year --summary comment.md",
+        ),
+        more=ABOUT,
+    ),
+)

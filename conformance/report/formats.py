@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 from common.errors import printable
 from conformance.report.changes import KINDS, Change
 from conformance.report.rows import WRONG, matrix, training_rows
-from conformance.verdict import CRASHED, FAIL, PASS, UNSUPPORTED
+from conformance.verdict.results import CRASHED, FAIL, PASS, UNSUPPORTED
 
 MOST_FAILURES = 10
 """So many are listed in the summary; a comment on a pull request is read, not searched."""

@@ -11,14 +11,14 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from common.errors import printable
-from conformance.compare import RUNGS
-from conformance.deviations import load_deviations
+from conformance.closeness.compare import RUNGS
 from conformance.report import charts
 from conformance.report.changes import Change
 from conformance.report.rows import SYMBOLS, WRONG, matrix, training_rows
-from conformance.table import replay_command
-from conformance.training_table import SYMBOLS as TRAINING_SYMBOLS
-from conformance.verdict import DECLARED, PASS, STRADDLE, UNSUPPORTED
+from conformance.verdict.deviations import load_deviations
+from conformance.verdict.results import DECLARED, PASS, STRADDLE, UNSUPPORTED
+from conformance.verdict.terminal import replay_command
+from conformance.verdict.terminal_training import SYMBOLS as TRAINING_SYMBOLS
 
 HERE = Path(__file__).parent
 

@@ -12,7 +12,7 @@ import fastjsonschema
 
 from common.errors import BadInput
 from common.files import read_json, write_json
-from conformance.judging import inputs, judge_all
+from conformance.judge.everything import inputs, judge_all
 from conformance.progress import Progress
 
 NAME = "verdict.json"

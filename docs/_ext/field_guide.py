@@ -1,6 +1,6 @@
-"""The field guide, out of docs/field_guide.toml, conformance/deviations.toml and the tests that
-prove what they say: ``{conventions}`` is the table, ``{convention-tests}`` what its cells lead to,
-and ``{deviations}`` the known faults."""
+"""The field guide, out of docs/field_guide.toml, conformance/verdict/deviations.toml and the tests
+that prove what they say: ``{conventions}`` is the table, ``{convention-tests}`` what its cells lead
+to, and ``{deviations}`` the known faults."""
 
 import tomllib
 from typing import Any

@@ -3,7 +3,7 @@ one file.
 
 ```{frameworks} equations lstm_step
 ```
-```{source} conformance/curves.py Ensemble
+```{source} conformance/judge/curves.py Ensemble
 ```
 """
 

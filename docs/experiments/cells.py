@@ -9,8 +9,8 @@ from common.corpus import load_corpus
 from common.parameters import parameter_shapes, zero_state
 from common.recipe import Recipe
 from common.spec import ModelSpec
-from conformance.evaluate import epochs_to, perplexity_of
-from conformance.witness import WITNESSES, load_witness
+from conformance.records.witness import WITNESSES, load_witness
+from conformance.studies.evaluate import epochs_to, perplexity_of
 from docs.experiments import run
 from docs.experiments.tools import Found, begin, endless, rounded, stack, time_machine
 

@@ -11,15 +11,16 @@ from common.corpus import Corpus, load_corpus, one_hot
 from common.parameters import GATES, Arrays, zero_state
 from common.recipe import RECIPES, Recipe, initial_parameters
 from common.spec import ModelSpec
-from conformance import conventions
-from conformance.certify import examine
-from conformance.conventions import TRUTH, Conventions, forward
-from conformance.curve_mutants import MISTAKES, Mutant, other_reset
-from conformance.evaluate import perplexity_of
-from conformance.given import gather
+from conformance.calibrate.certify import examine
+from conformance.calibrate.curve_mutants import MISTAKES, Mutant, other_reset
+from conformance.cases.given import gather
 from conformance.mutants import CATALOGUE
-from conformance.truth import right_answer
-from conformance.witness import WITNESSES, load_witness
+from conformance.oracle import evaluation
+from conformance.oracle.conventions import TRUTH, Conventions
+from conformance.oracle.evaluation import forward
+from conformance.oracle.truth import right_answer
+from conformance.records.witness import WITNESSES, load_witness
+from conformance.studies.evaluate import perplexity_of
 from docs.experiments import run
 from docs.experiments.tools import Found, Run, begin, reference_only, stack, train
 
@@ -111,7 +112,7 @@ def asked(trained: Run, name: str, corpus: Corpus) -> Found:
 def told(name: str, case: str = "lstm-L2") -> Found:
     """The rung of a case that tells a fault, and by how many of its float64 bounds."""
     answer = right_answer(case, gather(load_corpus(), None))
-    pair = examine(mutant(name), answer, conventions.begin(answer.case, answer.numbers))
+    pair = examine(mutant(name), answer, evaluation.begin(answer.case, answer.numbers))
     multiple = pair.multiple if np.isfinite(pair.multiple) else None
     return {"fault": name, "case": case, "rung": pair.rung, "bounds": multiple}
 

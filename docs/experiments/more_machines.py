@@ -5,8 +5,8 @@ import statistics
 import sys
 from typing import Any
 
-from conformance.bench_workers import ROUNDS, Measured, measure
 from conformance.progress import Progress
+from conformance.studies.bench_workers import ROUNDS, Measured, measure
 from docs.experiments import run
 
 SIZES = (2, 4)

@@ -15,8 +15,8 @@ from common.lattice import digest
 from common.parameters import Arrays
 from common.recipe import RECIPES, initial_parameters
 from common.spec import ModelSpec
-from conformance.curve_mutants import MISTAKES, Mutant
-from conformance.curves import ENSEMBLES, MEASURED
+from conformance.calibrate.curve_mutants import MISTAKES, Mutant
+from conformance.judge.curves import ENSEMBLES, MEASURED
 from docs.experiments import run
 from docs.experiments.tools import Found, Run, begin, reference_only, stack, train
 

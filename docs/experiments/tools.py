@@ -18,7 +18,7 @@ from common.errors import BadInput
 from common.parameters import Arrays, zero_state
 from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
-from conformance.evaluate import loss_on, perplexity_of
+from conformance.studies.evaluate import loss_on, perplexity_of
 
 DATA = "DEEP_RNN_DATA"
 """The environment variable that names a folder with timemachine.txt, and books/ with the novels."""

@@ -4,8 +4,8 @@ import sys
 
 from common.corpus import load_corpus
 from common.recipe import Recipe
-from conformance.evaluate import perplexity_of
-from conformance.witness import WITNESSES, load_witness
+from conformance.records.witness import WITNESSES, load_witness
+from conformance.studies.evaluate import perplexity_of
 from docs.experiments import run
 from docs.experiments.tools import Found, Run, begin, continued, rounded, stack, time_machine, train
 

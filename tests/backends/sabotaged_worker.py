@@ -2,7 +2,7 @@
 
 import sys
 
-from conformance import worker
+from conformance.worker import __main__ as worker
 from tests.backends.sabotage import sabotage
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 
 from backends import registry
-from conformance.cases import CURATED, TEXT_CASES
-from conformance.compare import load_bounds
-from conformance.deviations import load_deviations
-from conformance.given import Given
-from conformance.judge import compare_all, unexcused
-from conformance.truth import Answer, right_answer
-from conformance.worker import answer, answer_invariances
+from conformance.cases.given import Given
+from conformance.cases.table import CURATED, TEXT_CASES
+from conformance.closeness.compare import load_bounds
+from conformance.judge.ladder import compare_all, unexcused
+from conformance.oracle.truth import Answer, right_answer
+from conformance.verdict.deviations import load_deviations
+from conformance.worker.ladder import answer, answer_invariances
 
 BOUNDS = load_bounds()
 NAMES = [case.name for case in CURATED] + [f"text-{family}" for family in TEXT_CASES]

@@ -11,7 +11,7 @@ from backends import registry
 from backends.registry import Backend
 from common.parameters import initialise, parameter_shapes
 from common.spec import ACTIVATIONS, ModelSpec
-from conformance.given import Given
+from conformance.cases.given import Given
 
 
 @st.composite
@@ -88,7 +88,7 @@ def test_what_is_unsupported_says_why(backend: Backend, implementation: str) -> 
 def test_what_is_returned_is_not_changed_later(
     backend: Backend, implementation: str, sample: Given
 ) -> None:
-    from conformance.cases import find_case, material
+    from conformance.cases.table import find_case, material
 
     case = find_case("lstm-L2", sample)
     numbers = material(case, sample.corpus)

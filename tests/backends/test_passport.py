@@ -8,7 +8,7 @@ import pytest
 
 from backends.registry import Backend
 from common.errors import BadInput
-from conformance.child import Child
+from conformance.run.child import Child
 
 
 def test_a_passport_is_json_and_names_the_version_that_runs(backend: Backend) -> None:

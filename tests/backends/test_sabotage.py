@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from conformance import reasons
-from conformance.deviations import load_deviations
-from conformance.given import Given
-from conformance.judge import judge
+from conformance.cases.given import Given
+from conformance.judge import reasons
+from conformance.judge.ladder import judge
 from conformance.progress import Progress
-from conformance.record import Request, record
-from conformance.verdict import DECLARED, FAIL, PASS, UNSUPPORTED, CaseResult
+from conformance.run.ladder import Request, record
+from conformance.verdict.deviations import load_deviations
+from conformance.verdict.results import DECLARED, FAIL, PASS, UNSUPPORTED, CaseResult
 from tests.backends.faults import FAULTS
 from tests.conformance.helpers import worker_script
 

@@ -16,10 +16,10 @@ from common.parameters import Arrays, zero_state
 from common.recipe import RECIPES, Recipe, initial_parameters
 from common.spec import ModelSpec
 from conformance.__main__ import main
-from conformance.given import Given
-from conformance.run import NUMERICS
-from conformance.trainee import Trainee, Training
-from conformance.witness import load_witnesses
+from conformance.cases.given import Given
+from conformance.records.training import NUMERICS
+from conformance.records.witness import load_witnesses
+from conformance.worker.training import Trainee, Training
 
 TIERS = ("tf32", "mixed")
 ALL = ("lattice", "float32", *TIERS)

@@ -18,9 +18,9 @@ from common.recipe import RECIPES, Recipe, initial_parameters
 from common.spec import ModelSpec
 from common.weights import load_weights, write_arrays
 from conformance.__main__ import main
-from conformance.compare import relative_error
-from conformance.given import Given
-from conformance.trainee import Trainee
+from conformance.cases.given import Given
+from conformance.closeness.compare import relative_error
+from conformance.worker.training import Trainee
 
 CORPUS = load_corpus(max_tokens=130)
 q = CORPUS.q

@@ -7,9 +7,9 @@ import pytest
 
 from backends import registry
 from common.corpus import load_corpus
-from conformance.given import Given
-from conformance.trainee import Trainee
-from conformance.witness import Witness, load_witnesses
+from conformance.cases.given import Given
+from conformance.records.witness import Witness, load_witnesses
+from conformance.worker.training import Trainee
 
 QUICK = [witness for witness in load_witnesses() if witness.name.startswith("quick-")]
 EPOCHS_OF_EQUATIONS = 4

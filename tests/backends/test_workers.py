@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
-from conformance import bench_workers, training
 from conformance.__main__ import main
 from conformance.progress import Progress
-from conformance.runs import load_run
-from conformance.witness import load_witnesses
+from conformance.records.training import load_run
+from conformance.records.witness import load_witnesses
+from conformance.run import training
+from conformance.studies import bench_workers
 from tests.backends.launchers import LAUNCHERS, LOOPBACK, Host, start, two_hosts
 from tests.conformance.helpers import assert_one_line, wait_until_gone
 from tests.conformance.training_helpers import CHECKPOINT, asked_of, epochs_in, use_faulty_trainee

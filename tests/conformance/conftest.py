@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_PASS
-from conformance import diagnosis
+from conformance.diagnose import explain
 from conformance.mutants import applicable
 from tests.conformance.helpers import record
 
@@ -30,4 +30,4 @@ def out(recorded, tmp_path) -> Path:
 def few_suspects(monkeypatch) -> None:
     """A short catalogue of every kind of mutant, for tests that ask the judge what failed and not
     why: the search for a reason runs as always, in a fraction of the seconds."""
-    monkeypatch.setattr(diagnosis, "applicable", lambda spec: applicable(spec)[::12])
+    monkeypatch.setattr(explain, "applicable", lambda spec: applicable(spec)[::12])

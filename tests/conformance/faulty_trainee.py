@@ -13,8 +13,8 @@ import resource
 import signal
 import types
 
-from conformance import worker
-from conformance.trainee import Trainee
+from conformance.worker import __main__ as worker
+from conformance.worker.training import Trainee
 from tests.conformance.faulty_worker import FAULTS as OF_ANY_WORKER
 
 SMALL_DISK = 2000

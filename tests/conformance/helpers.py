@@ -17,10 +17,10 @@ import pytest
 from common.corpus import load_corpus
 from common.weights import read_arrays, write_arrays
 from conformance.__main__ import main
-from conformance.cases import CURATED, Case, Material, find_case, material
-from conformance.child import Child
-from conformance.given import Given
-from conformance.record import array_path
+from conformance.cases.given import Given
+from conformance.cases.table import CURATED, Case, Material, find_case, material
+from conformance.run.child import Child
+from conformance.run.ladder import array_path
 
 ROOT = Path(__file__).parents[2]
 CASES = ("lstm-L2", "gru-before-L1")

@@ -15,10 +15,10 @@ from common.lattice import to_lattice
 from common.parameters import Arrays, parameter_shapes
 from common.recipe import Recipe
 from common.spec import ModelSpec
-from conformance.given import Given
-from conformance.locate import Locating
-from conformance.run import Run
-from conformance.training import train
+from conformance.cases.given import Given
+from conformance.run.asked import Run
+from conformance.run.training import train
+from conformance.worker.step_finder import Locating
 
 SPEC = ModelSpec("lstm", 28, 6, 28, 2)
 DTYPES = ("float64", "float32")

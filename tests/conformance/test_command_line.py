@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
-from conformance.__main__ import main, update_readme
-from conformance.cases import TEXT_CASES
-from conformance.parser import EXAMPLES, make_parser
+from conformance.__main__ import main
+from conformance.cases.table import TEXT_CASES
+from conformance.judge.command import update_readme
+from conformance.parser import COMMANDS as KNOWN
+from conformance.parser import examples, make_parser
 from conformance.progress import WIDTH_OF_A_PIPE
 from tests.conformance.helpers import (
     CASES,
@@ -50,7 +52,7 @@ def test_the_help_shows_every_command_and_the_examples(capsys):
         main(["--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    assert EXAMPLES in shown
+    assert examples(*COMMANDS) in shown
     assert all(f"\n    {command} " in shown for command in COMMANDS)
 
 
@@ -62,7 +64,7 @@ def test_every_command_has_a_help(command, capsys):
     assert f"usage: python -m conformance {command}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("line", EXAMPLES.splitlines()[1:], ids=str.strip)
+@pytest.mark.parametrize("line", examples(*KNOWN).splitlines()[1:], ids=str.strip)
 def test_the_examples_of_the_help_are_understood(line):
     words = line.replace("'", "").split()
     assert words[:3] == ["python", "-m", "conformance"]

@@ -8,7 +8,7 @@ import pytest
 
 from common.weights import load_weights, read_arrays
 from conformance.__main__ import main
-from conformance.child import Child
+from conformance.run.child import Child
 
 SCRIPT = Path(__file__).with_name("faulty_trainee.py")
 SIZES = ("--layers", "1", "--hidden", "6", "--batch", "4", "--steps", "5", "--max-tokens", "200")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.deviations import FIELDS, load_deviations
+from conformance.verdict.deviations import FIELDS, load_deviations
 from tests.deviations.reproduction import ROOT
 
 ENTRIES = [deviation.fields for deviation in load_deviations()]

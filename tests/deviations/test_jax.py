@@ -1,4 +1,4 @@
-"""One small reproduction for each of JAX's entries in conformance/deviations.toml."""
+"""One small reproduction for each of JAX's entries in conformance/verdict/deviations.toml."""
 
 import numpy as np
 import pytest

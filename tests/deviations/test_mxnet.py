@@ -1,4 +1,4 @@
-"""One small reproduction for each of MXNet's entries in conformance/deviations.toml.
+"""One small reproduction for each of MXNet's entries in conformance/verdict/deviations.toml.
 
 Each shows the wrong answer beside the right one. When MXNet is mended, it fails and says so. A
 function that depends on a kernel path or may corrupt memory runs in a process of its own; float64

@@ -1,4 +1,4 @@
-"""One small reproduction for each of TensorFlow's entries in conformance/deviations.toml."""
+"""A small reproduction for each of TensorFlow's entries in conformance/verdict/deviations.toml."""
 
 import os
 import tempfile

@@ -1,0 +1,11 @@
+"""What the suite can tell, and how often it errs.
+
+certify.py        every case against every wrong convention
+trials.py         a fault put in, and what the diagnosis says
+score.py          how often the diagnosis is right
+ensemble.py       ensembles of training runs, made and measured
+envelope.py       their early steps
+curve_mutants.py  training mistakes that a curve must show
+pool.py           work spread over the cores
+command.py        ``certify`` and ``ensemble``
+"""

@@ -1,0 +1,190 @@
+"""Kill certificates: every case against every wrong convention that can be made with it.
+
+``python -m conformance certify`` evaluates each mutant on each case in NumPy, and measures how far
+its answer lies from the right one as a multiple of the bound. It is measured on the first rung that
+tells by ``MARGIN`` times, from the bottom of the ladder up: gradients are only looked at if the
+forward pass does not tell, and later minibatches if the first does not.
+"""
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from common.corpus import load_corpus
+from common.errors import printable
+from conformance.calibrate.pool import spread
+from conformance.cases.given import gather
+from conformance.cases.table import CURATED, TEXT_CASES
+from conformance.closeness.compare import RUNGS
+from conformance.mutants import CATALOGUE, Mutant, applicable
+from conformance.oracle.evaluation import Begun, begin, evaluate
+from conformance.oracle.truth import MARGIN, Answer, distances, right_answer
+from conformance.progress import Progress
+
+INTRODUCTION = """# Detecting power
+
+Every row is a wrong convention, evaluated in NumPy on every case that it can be made with. A case
+kills it if its answer lies at least 100 bounds from the right one, on the first rung of the ladder
+that tells. *Multiple* is the smallest over the cases that kill it: of the float64 bound, and of the
+float32 bound on the same rung. *Silent* counts the cases in which it makes no difference, or less,
+with the reason. Written by `python -m conformance certify --markdown docs/detecting-power.md`.
+"""
+
+AT_LEAST = 5
+"""How many cases must kill a mutant."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One mutant on one case. rung: the first that tells, None if none does; multiple: of the
+    float64 bound there, single: of the float32 bound, the largest over that rung"""
+
+    mutant: str
+    case: str
+    rung: str | None
+    multiple: float
+    single: float
+    silence: str | None
+
+    @property
+    def killed(self) -> bool:
+        return self.multiple >= MARGIN
+
+    def to_json(self) -> dict:
+        """JSON knows no infinity: null, where something differs that must be equal."""
+        return {k: None if v == math.inf else v for k, v in vars(self).items()}
+
+
+@dataclass
+class Certificate:
+    """Every pair, and what follows from them."""
+
+    pairs: list[Pair] = field(default_factory=list)
+
+    def kills(self, mutant: str) -> list[Pair]:
+        return [pair for pair in self.pairs if pair.mutant == mutant and pair.killed]
+
+    def survivors(self) -> list[Pair]:
+        """Pairs that are not killed and for which no reason is declared."""
+        return [pair for pair in self.pairs if not pair.killed and pair.silence is None]
+
+    def weak(self) -> list[str]:
+        """Mutants that too few cases kill."""
+        return [m.name for m in CATALOGUE if len(self.kills(m.name)) < AT_LEAST]
+
+    def redundant(self) -> dict[str, str]:
+        """Cases that kill nothing which one other case does not, and that case. Of two that kill
+        the same, the later one is redundant."""
+        killed: dict[str, set[str]] = {}
+        for pair in self.pairs:
+            killed.setdefault(pair.case, set())
+            if pair.killed:
+                killed[pair.case].add(pair.mutant)
+        order = list(killed)
+        found = {}
+        for k, case in enumerate(order):
+            for j, other in enumerate(order):
+                more = killed[case] < killed[other]
+                if j != k and (more or (j < k and killed[case] == killed[other])):
+                    found[case] = other
+                    break
+        return found
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.pairs) and not self.survivors() and not self.weak()
+
+    def to_json(self) -> dict:
+        return {
+            "margin": MARGIN,
+            "at least": AT_LEAST,
+            "holds": self.holds,
+            "pairs": [pair.to_json() for pair in self.pairs],
+            "survivors": [pair.to_json() for pair in self.survivors()],
+            "weak": self.weak(),
+            "redundant": self.redundant(),
+        }
+
+
+def examine(mutant: Mutant, answer: Answer, begun: Begun) -> Pair:
+    """How far a mutant is from the right answer to a case. begun: of the case, for all mutants"""
+    # What begins at the loss cannot show in the forward pass.
+    for K in dict.fromkeys((0, 1, answer.case.K) if mutant.forward else (1, answer.case.K)):
+        with np.errstate(all="ignore"):  # a wrong function may overflow: that is far, too
+            got = evaluate(mutant.conventions, answer.case, answer.numbers, K=K, begun=begun)
+            far = distances(got, answer, "float64")
+        if max(far.values()) >= MARGIN:
+            break
+    with np.errstate(all="ignore"):
+        single = distances(got, answer, "float32")
+    rung = next((r for r in RUNGS if far.get(r, 0.0) >= MARGIN), None)
+    best = far[rung] if rung else max(far.values())
+    told = single[rung] if rung else max(single.values())
+    return Pair(mutant.name, answer.case.name, rung, best, told, mutant.silent(answer.case))
+
+
+def certify(
+    names: Iterable[str], progress: Progress, text: str | None = None, workers: int = 1
+) -> Certificate:
+    """Every case against every mutant that can be made with it."""
+    work = functools.partial(examine_all, text=text)
+    found = spread(work, list(names), "certify", progress, workers)
+    return Certificate([pair for pairs in found for pair in pairs])
+
+
+def examine_all(name: str, text: str | None) -> list[Pair]:
+    """One case against every mutant that can be made with it."""
+    answer = right_answer(name, gather(load_corpus(text), None))
+    begun = begin(answer.case, answer.numbers)
+    return [examine(mutant, answer, begun) for mutant in applicable(answer.case.spec)]
+
+
+def all_cases() -> list[str]:
+    return [case.name for case in CURATED] + [f"text-{family}" for family in TEXT_CASES]
+
+
+def markdown(certificate: Certificate) -> str:
+    """The page: the sums, a row per mutant, and the redundant cases."""
+    pairs = certificate.pairs
+    killed = sum(pair.killed for pair in pairs)
+    cases = len({pair.case for pair in pairs})
+    lines = [INTRODUCTION]
+    lines.append(
+        f"{len(CATALOGUE)} wrong conventions, {cases} cases, {len(pairs)} pairs: {killed} killed, "
+        f"{len(pairs) - killed - len(certificate.survivors())} silent for a declared reason, "
+        f"{len(certificate.survivors())} unexplained.\n"
+    )
+    lines.append(
+        "| wrong convention | agrees if … | killed by | rung | multiple | float32 | silent |"
+    )
+    lines.append("|---|---|---|---|---|---|---|")
+    for mutant in CATALOGUE:
+        mine = [pair for pair in pairs if pair.mutant == mutant.name]
+        kills = [pair for pair in mine if pair.killed]
+        rungs = Counter(pair.rung for pair in kills)
+        silences = Counter(pair.silence for pair in mine if not pair.killed)
+        cells = (
+            mutant.name,
+            mutant.says,
+            f"{len(kills)} of {len(mine)}",
+            ", ".join(rung for rung, _ in rungs.most_common()),
+            number(min((pair.multiple for pair in kills), default=math.nan)),
+            number(min((pair.single for pair in kills), default=math.nan)),
+            "; ".join(f"{count}: {why}" for why, count in silences.items()),
+        )
+        lines.append("| " + " | ".join(printable(c).replace("|", "\\|") for c in cells) + " |")
+    lines.append("\n## Redundant cases\n")
+    lines.append("These kill nothing that the case beside them does not; they stay for what they")
+    lines.append("show beside conventions: batch 1, one step, zero state, depth.\n")
+    lines.append("| case | kills no more than |")
+    lines.append("|---|---|")
+    lines += [f"| {case} | {other} |" for case, other in certificate.redundant().items()]
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float) -> str:
+    return "differs where it must be equal" if math.isinf(value) else f"{value:.1e}"

@@ -1,0 +1,129 @@
+"""``python -m conformance certify``, ``ensemble``: what the suite can tell, how often it errs."""
+
+import argparse
+from pathlib import Path
+
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from common.errors import EXIT_FAIL, EXIT_PASS
+from common.files import write_json, write_text
+from common.recipe import RECIPES
+from common.spec import CELLS, RESETS
+from conformance.calibrate.certify import AT_LEAST, all_cases, certify, markdown
+from conformance.calibrate.ensemble import (
+    MEMBERS,
+    asked,
+    file_name,
+    gather,
+    make_ensemble,
+    run_measure,
+    summarise,
+)
+from conformance.calibrate.envelope import truth
+from conformance.calibrate.score import measure, page
+from conformance.judge.curves import ENSEMBLES
+from conformance.mutants import CATALOGUE
+from conformance.options import Command
+from conformance.progress import Progress, results_console
+from conformance.run.child import cores
+
+
+def add_certify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the table, as in docs/"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every pair")
+    parser.add_argument(
+        "--diagnosis",
+        type=Path,
+        metavar="FILE",
+        help="also measure how often the diagnosis is right, and write the page",
+    )
+
+
+def run_certify(options: argparse.Namespace) -> int:
+    progress = Progress(options.quiet)
+    certificate = certify(all_cases(), progress, workers=cores())
+    for pair in certificate.survivors():
+        progress.say(f"{pair.case}: {pair.mutant}: only {pair.multiple:.3g} times the bound")
+    for name in certificate.weak():
+        progress.say(f"{name}: killed by {len(certificate.kills(name))} cases, not {AT_LEAST}")
+    if options.markdown:
+        write_text(options.markdown, markdown(certificate))
+    if options.json:
+        write_json(options.json, certificate.to_json())
+    killed = sum(pair.killed for pair in certificate.pairs)
+    rows = Table(title="Wrong conventions against cases")
+    for column in ("mutants", "cases", "pairs", "killed", "declared silent", "unexplained"):
+        rows.add_column(column)
+    silent = sum(not p.killed and p.silence is not None for p in certificate.pairs)
+    counts = (len(CATALOGUE), len(all_cases()), len(certificate.pairs), killed, silent)
+    rows.add_row(*map(str, counts), str(len(certificate.survivors())))
+    results_console().print(rows)
+    holds = certificate.holds
+    if options.diagnosis:
+        score = measure(all_cases(), progress, workers=cores())
+        write_text(options.diagnosis, page(score, all_cases()))
+        results_console().print(*score.lines(), sep="\n")
+        holds = holds and score.holds
+    return EXIT_PASS if holds else EXIT_FAIL
+
+
+def add_ensemble(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--recipe", choices=RECIPES, default="quick")
+    add("--cell", nargs="+", choices=CELLS, default=list(CELLS))
+    add("--reset", nargs="+", choices=RESETS, default=list(RESETS), help="of the GRU")
+    add("--text", nargs="+", metavar="TEXT", help="as for train")
+    add("--members", type=int, default=MEMBERS, metavar="M", help="how many runs to make")
+    add(
+        "--from",
+        dest="folder",
+        type=Path,
+        metavar="FOLDER",
+        help="runs that train made: its members, or with --measure more runs to judge",
+    )
+    add("--measure", action="store_true", help="measure the stored ensembles instead")
+    add("--runs", type=int, default=200, metavar="N", help="with --measure: honest ones")
+    add("--mutant-runs", type=int, default=20, metavar="N", help="with --measure: of each mistake")
+    add("--out", type=Path, default=ENSEMBLES, metavar="FOLDER")
+
+
+def run_ensemble(options: argparse.Namespace) -> int:
+    """Make or measure what was asked for; a measurement fails if more than 1 % of the honest runs
+    of an ensemble are rejected, or a mistake is accepted."""
+    progress = Progress(options.quiet)
+    with threadpool_limits(1):
+        if options.measure:
+            return run_measure(options, progress)
+        for run in asked(options):
+            path = options.out / f"{file_name(run)}.json"
+            if options.folder:
+                data = summarise(gather(options.folder, run.settings()), truth(run))
+            else:
+                data = make_ensemble(run, options.members, progress)
+            write_json(path, data)
+            progress.say(f"{path}: {data['members']} members")
+    return EXIT_PASS
+
+
+COMMANDS = (
+    Command(
+        "ensemble",
+        "store or measure reference ensembles",
+        add_ensemble,
+        run_ensemble,
+        ("ensemble --recipe quick --cell lstm --measure",),
+    ),
+    Command(
+        "certify",
+        "every case against every wrong convention",
+        add_certify,
+        run_certify,
+        (
+            "certify --markdown docs/detecting-power.md",
+            "certify --diagnosis docs/naming-faults.md",
+        ),
+    ),
+)

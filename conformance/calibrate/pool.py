@@ -1,0 +1,41 @@
+"""Work that is spread over the cores, a process each: Python alone computes on one."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from conformance.progress import Progress
+from conformance.worker.lifetime import end_with_the_parent
+
+Result = TypeVar("Result")
+
+
+def spread(
+    work: Callable[[str], Result], items: list[str], what: str, progress: Progress, workers: int
+) -> Iterator[Result]:
+    """``work(item)`` for every item, in their order. Libraries compute with one thread in it.
+
+    work: a function of a module, or a partial of one: it is sent to fresh processes. With one
+    worker it is called here.
+    """
+    if workers == 1:
+        with threadpool_limits(1):
+            yield from map(work, progress.over(what, items))
+        return
+    # A process that was forked would inherit the threads of whatever has been imported, but not run
+    # them.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(items) or 1), context, _begin) as pool:
+        for _, result in zip(progress.over(what, items), pool.map(work, items), strict=True):
+            yield result
+
+
+def _begin() -> None:
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of what runs in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+    end_with_the_parent()
+    threadpool_limits(1)

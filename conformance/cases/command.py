@@ -1,0 +1,57 @@
+"""``python -m conformance cases``, and which cases a command is about."""
+
+import argparse
+from pathlib import Path
+
+from rich.table import Table
+
+from common.corpus import load_corpus
+from common.errors import EXIT_PASS
+from conformance.cases.given import gather
+from conformance.cases.table import DTYPES, find_case, select
+from conformance.options import Command, count
+from conformance.progress import results_console
+
+
+def add_which(parser: argparse.ArgumentParser) -> None:
+    """record and judge share these: what is recorded there must be there to be judged, and
+    ``tox -m conformance -- …`` hands the same options to both."""
+    add = parser.add_argument
+    add("--cases", nargs="+", default=[], metavar="GLOB", help="default: all")
+    add("--random", type=count, default=0, metavar="N", help="generated cases")
+    add("--seed", type=count, default=0, metavar="S", help="of the generated cases")
+    add(
+        "--text",
+        metavar="TEXT",
+        help="a file, 'timemachine' (downloaded), or 'sample' (the default, embedded)",
+    )
+    add("--weights", type=Path, metavar="FILE", help="add a case with these weights")
+    add("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES))
+
+
+def run_cases(options: argparse.Namespace) -> int:
+    """One row for each case that the options choose."""
+    given = gather(load_corpus(options.text), options.weights)
+    rows = Table("case", "cell", "n", "T", "d", "h", "q", "L", "about")
+    for name in select(options.cases, options.random, options.seed, given.weights is not None):
+        case = find_case(name, given)
+        spec = case.spec
+        about = [*spec.activations, *([f"reset {spec.reset}"] if spec.reset else [])]
+        about += ["zero state"] * case.zero_state + ["text"] * case.text
+        about += ["invariances"] * case.invariances
+        sizes = (case.n, case.T, spec.d, spec.h, spec.q, spec.L)
+        rows.add_row(name, spec.cell, *map(str, sizes), ", ".join(about))
+    results_console().print(rows)
+    return EXIT_PASS
+
+
+COMMANDS = (
+    Command(
+        "cases",
+        "list the cases",
+        add_which,
+        run_cases,
+        ("cases --random 3 --seed 7",),
+        quiet=False,
+    ),
+)

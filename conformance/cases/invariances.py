@@ -1,0 +1,177 @@
+"""What must hold for one implementation alone, whatever is right.
+
+An invariance runs the implementation again on a changed question. What comes out must equal
+something in its own first answer, or, for an option that was switched, must not.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.parameters import Arrays, layer_parameters, parameter_shapes
+from common.spec import ModelSpec
+from conformance.cases.table import Case, Material
+
+Ask = Callable[[ModelSpec, Arrays, np.ndarray, Arrays], Arrays]
+"""(spec, params, X, state) → O (T, n, q), and the last state's H and C (L, n, h)."""
+
+
+@dataclass(frozen=True)
+class Invariance:
+    """
+    name:     how it is called in a record
+    ask:      from the case and a way to run the implementation, to what it computed
+    own:      from its first answer (O, H, C), to what that must equal, or differ from
+    differs:  True if it must differ
+    spec:     the changed spec that the implementation must support; None if it is unchanged
+    """
+
+    name: str
+    ask: Callable[[Ask], Arrays]
+    own: Callable[[Arrays], Arrays]
+    differs: bool = False
+    spec: ModelSpec | None = None
+
+
+def invariances(case: Case, given: Material) -> list[Invariance]:
+    """Those that apply to a case (with T ≥ 3 and n ≥ 2)."""
+    return [
+        _split(case, given),
+        _row(case, given),
+        _permuted(case, given),
+        *_causal(case, given),
+        _stacked(case, given),
+        *_options(case, given),
+    ]
+
+
+def _split(case: Case, given: Material) -> Invariance:
+    """T steps in one call equal two calls with the state carried over."""
+    X, cut = given.X[0], case.T // 2
+
+    def ask(run: Ask) -> Arrays:
+        first = run(case.spec, given.params, X[:cut], given.state)
+        state = {part: first[part] for part in given.state}
+        second = run(case.spec, given.params, X[cut:], state)
+        return second | {"O": np.concatenate([first["O"], second["O"]])}
+
+    return Invariance("split", ask, lambda own: own)
+
+
+def _row(case: Case, given: Material) -> Invariance:
+    """A row of a batch equals that row alone."""
+    row = slice(case.n - 1, case.n)
+    state = {part: array[:, row] for part, array in given.state.items()}
+    return Invariance(
+        "row-alone",
+        lambda run: run(case.spec, given.params, given.X[0][:, row], state),
+        lambda own: {name: array[:, row] for name, array in own.items()},
+    )
+
+
+def _permuted(case: Case, given: Material) -> Invariance:
+    """Permuting the batch permutes the outputs."""
+    order = np.roll(np.arange(case.n), 1)
+    state = {part: array[:, order] for part, array in given.state.items()}
+    return Invariance(
+        "permuted",
+        lambda run: run(case.spec, given.params, given.X[0][:, order], state),
+        lambda own: {name: array[:, order] for name, array in own.items()},
+    )
+
+
+def _causal(case: Case, given: Material) -> list[Invariance]:
+    """Changing x_t changes nothing before t, and does change step t."""
+    t = case.T // 2
+    X = given.X[0].copy()
+    X[t] = -X[t]
+
+    def ask(run: Ask, steps: slice) -> Arrays:
+        return {"O": run(case.spec, given.params, X, given.state)["O"][steps]}
+
+    before, at = slice(0, t), slice(t, t + 1)
+    return [
+        Invariance("causal", lambda run: ask(run, before), lambda own: {"O": own["O"][before]}),
+        Invariance("input-read", lambda run: ask(run, at), lambda own: {"O": own["O"][at]}, True),
+    ]
+
+
+def _stacked(case: Case, given: Material) -> Invariance:
+    """L layers equal L one-layer models stacked. An identity as the output layer of a one-layer
+    model shows its hidden states."""
+    spec = case.spec
+
+    def ask(run: Ask) -> Arrays:
+        H, lasts = given.X[0], []
+        for layer in range(1, spec.L + 1):
+            top = layer == spec.L
+            one = dataclasses.replace(
+                spec,
+                d=spec.inputs_of(layer),
+                q=spec.q if top else spec.h,
+                L=1,
+                activations=spec.activations[layer - 1 : layer],
+            )
+            own = layer_parameters(given.params, layer)
+            params = {f"layer1.{name}": array for name, array in own.items()}
+            params["output.W_hq"] = given.params["output.W_hq"] if top else np.eye(spec.h)
+            params["output.b_q"] = given.params["output.b_q"] if top else np.zeros(spec.h)
+            state = {part: array[layer - 1 : layer] for part, array in given.state.items()}
+            answer = run(one, params, H, state)
+            H = answer.pop("O").astype("float64")
+            lasts.append(answer)
+        states = {part: np.concatenate([last[part] for last in lasts]) for part in given.state}
+        return {"O": H.astype(lasts[0]["H"].dtype), **states}
+
+    return Invariance("stacked", ask, lambda own: own)
+
+
+def _options(case: Case, given: Material) -> list[Invariance]:
+    """Switching any option of the spec changes the result: one that changes nothing is ignored."""
+    return [
+        Invariance(
+            f"option-{name}",
+            lambda run, spec=spec, params=params, state=state: {
+                "O": run(spec, params, given.X[0], state)["O"]
+            },
+            lambda own: {"O": own["O"]},
+            differs=True,
+            spec=spec,
+        )
+        for name, spec, params, state in _switched(case.spec, given)
+    ]
+
+
+def _switched(spec: ModelSpec, given: Material) -> list[tuple[str, ModelSpec, Arrays, Arrays]]:
+    switched = []
+    for layer, activation in enumerate(spec.activations):
+        other = "relu" if activation == "tanh" else "tanh"
+        activations = (*spec.activations[:layer], other, *spec.activations[layer + 1 :])
+        changed = dataclasses.replace(spec, activations=activations)
+        switched.append((f"activation-{layer + 1}", changed, given.params, given.state))
+    if spec.reset is not None:
+        other = "before" if spec.reset == "after" else "after"
+        changed = dataclasses.replace(spec, reset=other)
+        switched.append(("reset", changed, _other_reset(changed, given.params), given.state))
+    if spec.L > 1:
+        changed = dataclasses.replace(spec, L=spec.L - 1, activations=spec.activations[:-1])
+        params = {name: given.params[name] for name in parameter_shapes(changed)}
+        state = {part: array[:-1] for part, array in given.state.items()}
+        switched.append(("layers", changed, params, state))
+    return switched
+
+
+def _other_reset(changed: ModelSpec, params: Arrays) -> Arrays:
+    """The same numbers for the other reset variant; one bias becomes two equal halves, or back."""
+    other = {}
+    for name in parameter_shapes(changed):
+        layer = name.split(".")[0]
+        if name in params:
+            other[name] = params[name]
+        elif name.endswith(".b_h"):
+            other[name] = params[f"{layer}.b_xh"] + params[f"{layer}.b_hh"]
+        else:
+            other[name] = params[f"{layer}.b_h"] / 2
+    return other

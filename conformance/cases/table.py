@@ -1,0 +1,237 @@
+"""The table of cases. A case is data: its name alone gives its spec, its numbers and its recipe.
+
+A case can tell two functions apart if nothing in it is special: weights and biases are random and
+different for every gate, sizes are pairwise different, states are not zero. Cases that are special
+on purpose (batch 1, one step, zero state, one hidden unit) come beside these, never instead.
+"""
+
+import fnmatch
+import hashlib
+import itertools
+import random
+import re
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from common.corpus import Corpus, minibatches, one_hot
+from common.errors import BadInput
+from common.parameters import Arrays, initialise, parameter_shapes, state_shapes, zero_state
+from common.recipe import Recipe
+from common.spec import ACTIVATIONS, ModelSpec
+from conformance.cases.given import Given
+
+FAMILIES = {
+    "rnn-tanh": {"cell": "rnn", "activation": "tanh"},
+    "rnn-relu": {"cell": "rnn", "activation": "relu"},
+    "gru-before": {"cell": "gru", "reset": "before"},
+    "gru-after": {"cell": "gru", "reset": "after"},
+    "lstm": {"cell": "lstm"},
+}
+DTYPES = ("float64", "float32")
+CLIPPED = Recipe(learning_rate=0.5, clip=0.125)
+UNCLIPPED = Recipe(learning_rate=0.5, clip=64.0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question that every implementation answers.
+
+    n, T, K:      examples, steps, and minibatches to train on
+    zero_state:   start from zeros instead of random numbers
+    text:         one-hot characters of the text instead of random inputs
+    invariances:  also check what must hold for this implementation alone
+    """
+
+    name: str
+    spec: ModelSpec
+    n: int = 3
+    T: int = 6
+    K: int = 3
+    zero_state: bool = False
+    text: bool = False
+    invariances: bool = False
+    recipe: Recipe = field(default=CLIPPED)
+    params: Arrays | None = field(default=None, compare=False)
+
+    def zeros(self) -> tuple[str, ...]:
+        """Patterns of gradients that are zero by construction; a zero anywhere else is an error,
+        because it would compare nothing."""
+        patterns: list[str] = []
+        if self.zero_state and self.T == 1:
+            # H_0 = 0 (and C_0 = 0) meets every recurrent weight, the forget gate, and the reset
+            # gate if it acts before the matrix product.
+            patterns += ["layer*.W_h*"]
+            patterns += ["layer*.?_*f"] if self.spec.cell == "lstm" else []
+            patterns += ["layer*.?_*r"] if self.spec.reset == "before" else []
+        if self.name.startswith("random-") and "relu" in self.spec.activations:
+            patterns += ["*"]  # so few units may all be off
+        return tuple(patterns)
+
+
+@dataclass(frozen=True)
+class Material:
+    """The numbers of a case, each exactly a float32, so that both dtypes get the same.
+
+    X: (K, T, n, d)   Y: (K, T, n)   state: (L, n, h) each
+    """
+
+    params: Arrays
+    X: np.ndarray
+    Y: np.ndarray
+    state: Arrays
+
+    def digest(self) -> str:
+        """SHA-256 over every number: two records answer the same question if these agree."""
+        digest = hashlib.sha256()
+        arrays = {**self.params, "X": self.X, "Y": self.Y.astype("int64"), **self.state}
+        for name, array in arrays.items():
+            digest.update(f"{name} {array.shape} {array.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
+
+def _spec(family: str, d: int, h: int, q: int, L: int) -> ModelSpec:
+    options = FAMILIES[family]
+    if options["cell"] == "rnn":
+        return ModelSpec("rnn", d, h, q, L, activations=(options["activation"],) * L)
+    return ModelSpec(options["cell"], d, h, q, L, reset=options.get("reset"))
+
+
+def _mixed(*activations: str) -> Case:
+    spec = ModelSpec("rnn", 5, 7, 4, len(activations), activations=activations)
+    return Case("rnn-" + "-".join(activations), spec, invariances=True)
+
+
+def _curated() -> list[Case]:
+    cases = []
+    for family in FAMILIES:
+        two = _spec(family, 5, 7, 4, 2)
+        for L in (1, 2, 3, 4):
+            cases.append(Case(f"{family}-L{L}", _spec(family, 5, 7, 4, L), invariances=True))
+        cases += [
+            Case(f"{family}-zero-state", two, zero_state=True),
+            Case(f"{family}-batch-1", two, n=1),
+            Case(f"{family}-one-step", two, T=1),
+            Case(f"{family}-one-step-zero-state", two, T=1, zero_state=True),
+            Case(f"{family}-long", two, n=6, T=24),
+            Case(f"{family}-wide", _spec(family, 17, 6, 11, 2), n=4, T=5),
+            Case(f"{family}-one-unit", _spec(family, 4, 1, 3, 2), n=5, T=6),
+            Case(f"{family}-unclipped", two, recipe=UNCLIPPED),
+        ]
+    cases += [
+        _mixed("sigmoid"),
+        _mixed("identity"),
+        _mixed("sigmoid", "tanh"),
+        _mixed("tanh", "relu"),
+        _mixed("relu", "tanh"),
+        _mixed("sigmoid", "sigmoid"),
+        _mixed("tanh", "identity", "relu"),
+        _mixed("relu", "sigmoid", "relu"),
+        _mixed("tanh", "tanh", "relu", "tanh"),
+        _mixed("tanh", "relu", "sigmoid", "identity"),
+        Case("rnn-tanh-L12", _spec("rnn-tanh", 5, 7, 4, 12)),
+        Case("gru-after-L12", _spec("gru-after", 5, 7, 4, 12)),
+        Case("lstm-L12", _spec("lstm", 5, 7, 4, 12)),
+    ]
+    return cases
+
+
+CURATED = _curated()
+
+TEXT_CASES = ("rnn-tanh", "gru-before", "gru-after", "lstm")
+"""At the seed's sizes, on minibatches of the text: ``text-<family>``."""
+
+
+def text_case(family: str, q: int) -> Case:
+    """n = 32, T = 35, h = 256, L = 2 and d = q = the size of the vocabulary (28 for D2L's)."""
+    spec = _spec(family, q, 256, q, 2)
+    return Case(f"text-{family}", spec, n=32, T=35, K=2, zero_state=True, text=True)
+
+
+def weights_case(spec: ModelSpec, params: Arrays, corpus: Corpus) -> Case:
+    """Somebody's own weights: on the text if they take its characters, else on random inputs."""
+    text = spec.d == spec.q == corpus.q
+    return Case("weights", spec, n=8, T=16, K=2, zero_state=text, text=text, params=params)
+
+
+# One name for each case: no leading zeros, and no digits of other scripts.
+GENERATED = re.compile(r"random-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})")
+
+
+def random_case(seed: int, index: int) -> Case:
+    """A generated case; ``random-<seed>-<index>`` is all it takes to make it again."""
+    draw = random.Random(f"{seed} {index}")
+    cell = draw.choice(("rnn", "gru", "lstm"))
+    d, h, q = draw.randint(1, 9), draw.randint(2, 9), draw.randint(2, 9)
+    L, n, T = draw.randint(1, 4), draw.randint(1, 6), draw.randint(1, 12)
+    activations = tuple(draw.choice(ACTIVATIONS) for _ in range(L)) if cell == "rnn" else ()
+    reset = draw.choice(("before", "after")) if cell == "gru" else None
+    spec = ModelSpec(cell, d, h, q, L, activations, reset)
+    zero = draw.random() < 0.25
+    recipe = draw.choice((CLIPPED, UNCLIPPED))
+    return Case(f"random-{seed}-{index}", spec, n, T, zero_state=zero, recipe=recipe)
+
+
+def find_case(name: str, given: Given) -> Case:
+    """The case of that name; BadInput if there is none."""
+    for case in CURATED:
+        if case.name == name:
+            return case
+    if match := GENERATED.fullmatch(name):
+        return random_case(int(match[1]), int(match[2]))
+    if name.startswith("text-") and name.removeprefix("text-") in TEXT_CASES:
+        return text_case(name.removeprefix("text-"), given.corpus.q)
+    if name == "weights" and given.weights is not None:
+        return weights_case(*given.weights, given.corpus)
+    raise BadInput("cases", "", "the name of a case (see: python -m conformance cases)", name)
+
+
+def select(globs: list[str], randoms: int, seed: int, weights: bool = False) -> list[str]:
+    """The names that the patterns choose (all, if there are none), then N generated ones;
+    BadInput if a pattern chooses none. A pattern may be the whole name of a generated case."""
+    names = [case.name for case in CURATED] + [f"text-{family}" for family in TEXT_CASES]
+    names += ["weights"] if weights else []
+    names += [glob for glob in globs if GENERATED.fullmatch(glob)]
+    generated = [f"random-{seed}-{index}" for index in range(randoms)]
+    for glob in globs:
+        if not fnmatch.filter(names + generated, glob):
+            raise BadInput("--cases", "", "patterns that choose at least one case each", repr(glob))
+    chosen = [n for n in names if not globs or any(fnmatch.fnmatchcase(n, g) for g in globs)]
+    return list(dict.fromkeys(chosen + generated))
+
+
+def material(case: Case, corpus: Corpus) -> Material:
+    """Draw the numbers of a case; the name is the seed. ``RandomState``'s uniform draws are the
+    same on every NumPy and every platform."""
+    seed = zlib.crc32(case.name.encode())
+    rng = np.random.RandomState(seed)
+    spec, K, T, n = case.spec, case.K, case.T, case.n
+
+    def uniform(*shape: int) -> np.ndarray:
+        return (2 * rng.random_sample(shape) - 1).astype("float32").astype("float64")
+
+    params = initialise(spec, "uniform", seed) if case.params is None else case.params
+    params = {
+        name: params[name].astype("float32").astype("float64") for name in parameter_shapes(spec)
+    }
+    if case.text:
+        X, Y = _text_minibatches(case, corpus, seed)
+    else:
+        X, Y = uniform(K, T, n, spec.d), rng.randint(0, spec.q, (K, T, n))
+    state = zero_state(spec, n, "float64")
+    if not case.zero_state:
+        state = {part: uniform(*shape) for part, shape in state_shapes(spec, n).items()}
+    return Material(params, X, Y, state)
+
+
+def _text_minibatches(case: Case, corpus: Corpus, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first K sequential minibatches, one-hot."""
+    batches = minibatches(corpus, case.n, case.T, "sequential", random.Random(seed))
+    pairs = list(itertools.islice(batches, case.K))
+    if len(pairs) < case.K:
+        expected = f"characters for {case.K} minibatches of {case.n} × {case.T}"
+        raise BadInput(corpus.name, "", expected, f"{len(corpus.tokens)} characters")
+    X = np.stack([one_hot(X, case.spec.d, "float64") for X, _ in pairs])
+    return X, np.stack([Y for _, Y in pairs]).astype("int64")

@@ -1,0 +1,5 @@
+"""How close is close.
+
+compare.py   the only module of the suite that compares numbers
+bounds.toml  the bounds, by device, dtype and rung
+"""

@@ -1,0 +1,221 @@
+"""Where a failure begins: direction, step, layer and gate.
+
+Forward. The oracle takes one step from the states that the implementation itself recorded, for
+every step and layer, so that an earlier error does not count again: what is left is the error made
+at that place (``local_errors``). At the first such place, ``gates`` supposes that one gate alone is
+wrong, and solves the cell's equations for it.
+Backward. Parameters' gradients are sums over the steps, so the topmost layer with a wrong gradient
+is named, the gates whose gradients are wrong in it, and the last step at which X's gradient is
+wrong.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.parameters import GATES, Arrays, layer_parameters
+from common.spec import ModelSpec
+from conformance.cases.table import Case, Material
+from conformance.closeness.compare import Comparison, step_errors, within
+from conformance.oracle.conventions import Conventions, activate
+from conformance.oracle.equations import Value
+from conformance.oracle.evaluation import cell
+
+STAGES = {"gradients": "backward", "clip": "clip", "steps": "update"}
+"""What the rungs above the loss are parts of."""
+
+SLACK = 1e-6
+"""How far a gate that was solved for may lie outside its range, or from an affine function: the
+solution divides by small numbers."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """step and layer count from 1; 0 where there is none. gates: those that may be wrong"""
+
+    direction: str
+    step: int = 0
+    layer: int = 0
+    gates: tuple[str, ...] = ()
+    part: str = ""
+
+    def __str__(self) -> str:
+        said = [self.direction]
+        said += [f"step {self.step}"] if self.step else []
+        said += [f"layer {self.layer}"] if self.layer else []
+        said += [self.part] if self.part else []
+        if self.gates and self.gates != ("h",):
+            *most, last = self.gates
+            said.append("gate " + (f"{', '.join(most)} or {last}" if most else last))
+        return ", ".join(said)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One step of the oracle from every state that was recorded, all T steps of a layer at once.
+
+    rows:   X or the H below, H_{t−1} and 1, the inputs of an affine map, (T·n, in + h + 1)
+    before, after: the recorded states, (T·n, h) each     right: what the oracle makes of ``before``
+    values: of the oracle's gates
+    """
+
+    rows: np.ndarray
+    before: Arrays
+    after: Arrays
+    right: Arrays
+    values: Arrays
+
+
+def replay(case: Case, numbers: Material, got: Arrays, layer: int) -> Replay | None:
+    """None if the states were not all recorded."""
+    before, after = {}, {}
+    for part, first in numbers.state.items():
+        trace = got.get(f"trace/{part}")
+        if trace is None or trace.shape != (case.T, *first.shape):
+            return None
+        states = np.concatenate([first[None], trace.astype("float64")])
+        before[part] = _rows(states[:-1, layer - 1])
+        after[part] = _rows(states[1:, layer - 1])
+    below = numbers.X[0] if layer == 1 else got["trace/H"][:, layer - 2].astype("float64")
+    values: Arrays = {}
+
+    def watched(spec: ModelSpec, number: int, gate: str, a: Value) -> Value:
+        value = activate(spec, number, gate, a)
+        values[gate] = value.data
+        return value
+
+    p = {n: Value(a) for n, a in layer_parameters(numbers.params, layer).items()}
+    state = {part: Value(array) for part, array in before.items()}
+    made = cell(Conventions(activate=watched), case.spec, layer, p, Value(_rows(below)), state)
+    rows = np.hstack([_rows(below), before["H"], np.ones((len(before["H"]), 1))])
+    return Replay(rows, before, after, {n: v.data for n, v in made.items()}, values)
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1, array.shape[-1])
+
+
+def local_errors(case: Case, numbers: Material, got: Arrays) -> Arrays | None:
+    """By part of the state, (T, L): the error of every step of every layer alone, relative to the
+    largest magnitude in the layer; None if the states were not all recorded."""
+    errors = {part: np.zeros((case.T, case.spec.L)) for part in case.spec.states}
+    for layer in range(1, case.spec.L + 1):
+        made = replay(case, numbers, got, layer)
+        if made is None:
+            return None
+        for part, array in errors.items():
+            array[:, layer - 1] = step_errors(made.after[part], made.right[part], case.T)
+    return errors
+
+
+def locate_forward(case: Case, numbers: Material, got: Arrays, limit: float) -> Location | None:
+    """The first step, and in it the lowest layer, whose state is wrong though its inputs are right.
+
+    limit: the error that rounding explains"""
+    errors = local_errors(case, numbers, got)
+    if errors is None:
+        return None
+    wrong = {part: ~(array <= limit) for part, array in errors.items()}
+    for t, l in np.argwhere(np.any(list(wrong.values()), axis=0)):
+        part = next(part for part in reversed(case.spec.states) if wrong[part][t, l])
+        found = gates(case, replay(case, numbers, got, int(l) + 1), limit)
+        return Location("forward", int(t) + 1, int(l) + 1, found, part)
+    return None
+
+
+def gates(case: Case, made: Replay, limit: float) -> tuple[str, ...]:
+    """The gates that can explain, alone, what a layer made of right inputs: solved for, their
+    values are possible, and if there are rows enough to tell, what is before σ or tanh is an affine
+    function of the layer's inputs. None if no single gate can."""
+    cell_name, candidate = case.spec.cell, GATES[case.spec.cell][-1]
+    if cell_name == "rnn":
+        return ("h",)
+    with np.errstate(all="ignore"):
+        solved = _solved_gru(made) if cell_name == "gru" else _solved_lstm(made, limit)
+        possible = []
+        for gate, value in solved.items():
+            low = -1 if gate == candidate else 0
+            in_range = np.all((value >= low - SLACK) & (value <= 1 + SLACK))
+            few = len(made.rows) <= made.rows.shape[1]
+            # The GRU's candidate is no affine function: the reset gate is between.
+            untold = few or (cell_name == "gru" and gate == candidate)
+            if in_range and (untold or _affine(value, gate == candidate, made)):
+                possible.append(gate)
+    if cell_name == "gru":
+        return ("z",) if possible[:1] == ["z"] and not few else _with_reset(possible)
+    return tuple(possible)
+
+
+def _with_reset(possible: list[str]) -> tuple[str, ...]:
+    """r acts through the candidate: whatever that may be, r may have made."""
+    return (*possible[:-1], "r", "h") if "h" in possible else tuple(possible)
+
+
+def _solved_gru(made: Replay) -> Arrays:
+    """GRU-4 for z and for the candidate."""
+    z, new = made.values["z"], made.values["h"]
+    H0, H = made.before["H"], made.after["H"]
+    return {"z": (H - new) / (H0 - new), "h": (H - z * H0) / (1 - z)}
+
+
+def _solved_lstm(made: Replay, limit: float) -> Arrays:
+    """LSTM-5 for i, f and the candidate if C is wrong, LSTM-6 for o if it is not; nothing if both
+    equations are broken."""
+    i, f, o, c = (made.values[gate] for gate in "ifoc")
+    C0, C, H = made.before["C"], made.after["C"], made.after["H"]
+    if within(C, made.right["C"], limit):
+        return {"o": H / np.tanh(C)}
+    if not within(H, o * np.tanh(C), limit):
+        return {}
+    return {"i": (C - f * C0) / c, "f": (C - i * c) / C0, "c": (C - f * C0) / i}
+
+
+def _affine(value: np.ndarray, candidate: bool, made: Replay) -> bool:
+    a = np.arctanh(value if candidate else 2 * value - 1)
+    if not np.isfinite(a).all():
+        return False
+    fitted = made.rows @ np.linalg.lstsq(made.rows, a, rcond=None)[0]
+    return within(fitted, a, SLACK)
+
+
+def locate(
+    case: Case,
+    numbers: Material,
+    got: Arrays,
+    failed: dict[str, list[Comparison]],
+    limit: float,
+) -> Location:
+    """Where a failure begins.
+
+    failed: by rung, from the bottom up, the comparisons that failed, the worst first
+    limit:  the error of a state that rounding explains
+    """
+    rung, comparisons = next((r, c) for r, c in failed.items() if c)
+    worst = comparisons[0]
+    if found := locate_forward(case, numbers, got, limit):
+        return found
+    if worst.tensor == "forward/O" and len(worst.index) == 3:
+        return Location("forward", worst.index[0] + 1, part="output layer")
+    if rung not in STAGES:
+        return Location(worst.tensor)
+    names = [c.tensor.partition("/")[2] for c in comparisons]
+    if rung == "gradients" and all(name[:1] in tuple("XHC") for name in names):
+        return Location(STAGES[rung], part=f"gradient of {', '.join(names)}")
+    if any(name.startswith("output.") for name in names):
+        return Location(STAGES[rung], part="output layer")
+    layers = [int(m[1]) for name in names if (m := re.match(r"layer(\d{1,9})\.", name))]
+    if not layers:
+        return Location(STAGES[rung], part=worst.tensor)
+    top = max(layers)
+    wrong = {name[-1] for name in names if name.startswith(f"layer{top}.")}
+    order = GATES[case.spec.cell]
+    found = tuple(gate for gate in order if gate in wrong)
+    gates_named = found if len(found) < len(order) else ()
+    return Location(STAGES[rung], _last_wrong_step(case, got, comparisons), top, gates_named)
+
+
+def _last_wrong_step(case: Case, got: Arrays, comparisons: list) -> int:
+    """Going back through time, the first step at which X's gradient is wrong; 0 if it is right."""
+    at_X = [c for c in comparisons if c.tensor == "gradients/X" and len(c.index) == 3]
+    return at_X[0].index[0] + 1 if at_X else 0

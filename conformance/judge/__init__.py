@@ -1,0 +1,10 @@
+"""Records against what is right. Reads files only: no framework, and nothing that runs one.
+
+ladder.py      every case of every record, from the first rung up
+training.py    every training run
+lattice.py     digests against witnesses, and the step at which they part
+curves.py      float32 curves against ensembles; ensembles/ holds them
+reasons.py     why cases fail, and who is the odd one out
+everything.py  both, over a results folder
+command.py     ``judge``
+"""

@@ -1,0 +1,204 @@
+"""Judge records: every recorded tensor against the oracle, every case from the first rung up.
+
+Reads files only and imports no framework. A record from another machine, or from last year, is
+judged like one made just now; bounds can be changed and the records judged again.
+"""
+
+import fnmatch
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common.errors import BadInput
+from common.parameters import Arrays
+from conformance.cases.invariances import invariances
+from conformance.cases.table import Case
+from conformance.closeness.compare import (
+    FLOAT64_SCALE,
+    Bound,
+    Comparison,
+    compare,
+    load_bounds,
+    must_differ,
+    rung_of,
+)
+from conformance.diagnose.location import locate
+from conformance.judge.reasons import Failure, give_reasons
+from conformance.oracle.truth import Answer, right_answer
+from conformance.progress import Progress
+from conformance.records.ladder import Record, has_records, load_records
+from conformance.records.training import has_runs
+from conformance.verdict.deviations import Deviation, load_deviations
+from conformance.verdict.heat import heat
+from conformance.verdict.results import (
+    CRASHED,
+    DECLARED,
+    FAIL,
+    NOT_RUN,
+    PASS,
+    UNSUPPORTED,
+    CaseResult,
+    Verdict,
+)
+
+
+def judge(
+    results: Path,
+    progress: Progress,
+    expect: tuple[str, ...] = (),
+    cases: tuple[str, ...] = (),
+    deviations: list[Deviation] | None = None,
+    bounds: dict[str, Any] | None = None,
+) -> Verdict:
+    """Judge every record in a folder.
+
+    expect: backends that must be there     cases: names that every record must hold
+    """
+    records = load_records(results) if has_records(results) or not has_runs(results) else []
+    deviations = load_deviations() if deviations is None else deviations
+    bounds = load_bounds() if bounds is None else bounds
+    names = list(dict.fromkeys([*cases, *(c for record in records for c in record.data["cases"])]))
+    judged: list[CaseResult] = []
+    failures: list[Failure] = []
+    for name in progress.over("judge", names):
+        answer = right_answer(name, records[0].given)
+        for record, implementation, dtype in _columns(records):
+            result = _judge_case(record, implementation, dtype, answer, bounds, deviations)
+            judged.append(result)
+            if result.status == FAIL:
+                limits = bounds[result.device][dtype]
+                failures.append(Failure(result, record, answer, limits))
+    if failures:
+        give_reasons(failures, judged, progress)
+    present = {record.data["backend"] for record in records}
+    absent = [backend for backend in expect if backend not in present]
+    return Verdict(records, judged, absent, [d for d in deviations if d.stale])
+
+
+def _columns(records: list[Record]) -> Iterator[tuple[Record, str, str]]:
+    for record in records:
+        for implementation in record.data["implementations"]:
+            for dtype in record.data["dtypes"]:
+                yield record, implementation, dtype
+
+
+def _judge_case(
+    record: Record,
+    name: str,
+    dtype: str,
+    answer: Answer,
+    bounds: dict[str, Any],
+    deviations: list[Deviation],
+) -> CaseResult:
+    case, device = answer.case, record.data["device"]
+    implementation = f"{record.data['backend']}:{name}"
+    result = CaseResult(implementation, device, dtype, case.name, NOT_RUN)
+    if case.name not in record.data["entries"][name][dtype]:
+        result.reason = f"{record.folder.name} was recorded without it"
+        return result
+    entry = record.entry(name, dtype, case.name)
+    if entry["status"] in (UNSUPPORTED, CRASHED):
+        result.status, result.reason = entry["status"], entry["reason"]
+        return result
+    if entry["digest"] != answer.digest:
+        where = record.folder / "record.json"
+        raise BadInput(where, f"digest of {case.name}", answer.digest, entry["digest"])
+    try:
+        limits = bounds[device][dtype]
+    except KeyError:
+        where = record.folder / "record.json"
+        raise BadInput(
+            where, "device and dtype", "a table in bounds.toml", (device, dtype)
+        ) from None
+    got = record.arrays(name, dtype, case.name)
+    result.comparisons = compare_all(got, answer, dtype, limits, entry.get("inapplicable", {}))
+    left, used = unexcused(implementation, dtype, case, result.comparisons, deviations)
+    result.status = FAIL if left else DECLARED if used else PASS
+    result.reason = ", ".join(used)
+    if result.status != PASS:
+        result.heat = heat(got, answer.wanted, case.spec.states)
+    if left:
+        result.place = place_of(result, got, answer, limits["outputs"], dtype)
+    return result
+
+
+def compare_all(
+    got: Arrays, answer: Answer, dtype: str, limits: dict[str, Bound], inapplicable: dict[str, str]
+) -> list[Comparison]:
+    """Every tensor that must be there, and a failure for each that must not."""
+    zeros = answer.case.zeros()
+    scale = FLOAT64_SCALE if dtype == "float64" else 1.0
+    found = []
+    for tensor, wanted in answer.wanted.items():
+        zero = any(fnmatch.fnmatchcase(tensor.split("/")[-1], pattern) for pattern in zeros)
+        bound = limits[rung_of(tensor)]
+        found.append(
+            compare(tensor, got.get(tensor), wanted, bound, answer.noise[tensor] * scale, zero)
+        )
+    own = {part: got.get(f"forward/{part}") for part in ("O", *answer.case.spec.states)}
+    complete = all(array is not None for array in own.values())
+    if complete and answer.case.invariances:
+        for invariance in invariances(answer.case, answer.numbers):
+            if invariance.name in inapplicable and invariance.spec is not None:
+                continue
+            for part, wanted in invariance.own(own).items():
+                tensor, bound = f"invariance/{invariance.name}/{part}", limits["invariances"]
+                noise = answer.noise[f"forward/{part}"] * scale
+                check = must_differ if invariance.differs else compare
+                found.append(check(tensor, got.get(tensor), wanted, bound, noise))
+    known = {comparison.tensor for comparison in found}
+    if not complete:  # which has failed already, and leaves nothing to hold invariances against
+        known |= {tensor for tensor in got if tensor.startswith("invariance/")}
+    found += [Comparison(t, "not expected") for t in got if t not in known and _has_rung(t)]
+    wrong = {t: a.dtype for t, a in got.items() if a.dtype != dtype}
+    found += [
+        Comparison(t, f"dtype {w}, expected {dtype}") for t, w in wrong.items() if _has_rung(t)
+    ]
+    return found
+
+
+def _has_rung(tensor: str) -> bool:
+    try:
+        return bool(rung_of(tensor))
+    except KeyError:
+        raise BadInput("record", tensor, "a tensor of a known rung", tensor) from None
+
+
+def unexcused(
+    implementation: str,
+    dtype: str,
+    case: Case,
+    comparisons: list[Comparison],
+    deviations: list[Deviation],
+) -> tuple[list[Comparison], list[str]]:
+    """The failures that no declared deviation covers, and the ids of those that cover the rest."""
+    ours = [d for d in deviations if d.applies_to(implementation, dtype, case)]
+    left, used = [], []
+    for comparison in comparisons:
+        covering = [d for d in ours if d.covers(comparison.tensor)]
+        for deviation in covering:
+            deviation.applied += 1
+        excusing = [d for d in covering if not comparison.passed and d.excuses(comparison)]
+        for deviation in excusing:
+            deviation.excused += 1
+            used.append(deviation.id)
+        if not comparison.passed and not excusing:
+            left.append(comparison)
+    return left, list(dict.fromkeys(used))
+
+
+def place_of(result: CaseResult, got: Arrays, answer: Answer, bound: Bound, dtype: str) -> str:
+    """Where a failure begins, in words."""
+    scale = FLOAT64_SCALE if dtype == "float64" else 1.0
+    noise = max(answer.noise[f"trace/{part}"] for part in answer.case.spec.states) * scale
+    failed = {
+        rung: sorted((c for c in comparisons if not c.passed), key=_worst_first)
+        for rung, comparisons in result.rungs().items()
+    }
+    limit = min(bound.error, bound.ratio * noise)
+    return str(locate(answer.case, answer.numbers, got, failed, limit))
+
+
+def _worst_first(comparison: Comparison) -> float:
+    return -math.inf if math.isnan(comparison.error) else -comparison.error

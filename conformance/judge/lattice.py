@@ -1,0 +1,207 @@
+"""Judge training on the lattice: digests against a witness and against each other.
+
+The first digest that differs names the epoch. What the run wrote down about it
+(worker/step_finder.py) is a ladder case from the last common state: the oracle judges it, and says
+which rung broke, in which layer, gate and element; or that every rung holds and a few values lay
+within rounding of the middle between two lattice points, a straddle.
+"""
+
+import json
+import re
+import statistics
+from collections import Counter
+from typing import Any
+
+from common.errors import BadInput
+from common.lattice import to_lattice
+from common.parameters import Arrays, check_parameters, parameter_shapes
+from common.recipe import Recipe
+from common.spec import ModelSpec
+from common.weights import read_arrays
+from conformance.closeness.compare import Bound, compare_on_lattice
+from conformance.judge.ladder import compare_all, place_of
+from conformance.oracle.truth import answer_to
+from conformance.records.difference import DIFFERENCE, part, replay
+from conformance.records.training import TrainingRun, perplexity
+from conformance.records.witness import Witness, find_witness
+from conformance.verdict.results import (
+    CRASHED,
+    FAIL,
+    NOT_COMPARED,
+    PASS,
+    STRADDLE,
+    UNSUPPORTED,
+    CaseResult,
+    TrainingResult,
+)
+
+GATES = {"i": "input", "f": "forget", "o": "output", "c": "candidate", "z": "update", "r": "reset"}
+
+
+def judge_trajectories(
+    runs: list[TrainingRun], witnesses: list[Witness], limits: dict[str, dict[str, Bound]]
+) -> list[TrainingResult]:
+    """One result for every run on the lattice.
+
+    limits: the float64 bounds by device, for the replay of a step that differs
+    """
+    questions: dict[str, list[TrainingRun]] = {}
+    for run in runs:
+        if run.recipe.lattice:
+            questions.setdefault(run.question(), []).append(run)
+    found = []
+    for same in questions.values():
+        witness = find_witness(same[0].spec, same[0].recipe, same[0].data["text"], witnesses)
+        for run in same:
+            found.append(_judge_run(run, same, witness, limits[run.data["device"]]))
+    return found
+
+
+def begin(run: TrainingRun) -> TrainingResult:
+    """A result with what the run itself tells."""
+    rows = run.data["epochs"]
+    result = TrainingResult(
+        run.implementation, run.device, run.data["numerics"], run.title, epochs=len(rows)
+    )
+    if run.data["status"] != "finished":
+        known = {"unsupported": UNSUPPORTED, "crashed": CRASHED}
+        result.status, result.reason = known[run.data["status"]], run.data["reason"]
+    if rows:
+        result.curve = [perplexity(row) for row in rows]
+        result.perplexity = result.curve[-1]
+        result.rate = statistics.median(row["tokens"] / row["seconds"] for row in rows)
+    result.prediction = (run.data.get("prediction") or {}).get("text", "")
+    return result
+
+
+def _judge_run(
+    run: TrainingRun, same: list[TrainingRun], witness: Witness | None, limits: dict[str, Bound]
+) -> TrainingResult:
+    result = begin(run)
+    if run.data["status"] != "finished":
+        return result
+    if witness:
+        result.against, right = f"witness {witness.name}", witness.digests
+    else:
+        others = [other for other in same if other is not run and other.digests]
+        if not others:
+            result.status, result.reason = NOT_COMPARED, "no witness, and nobody else trained it"
+            return result
+        result.against, right = majority([run, *others])
+    pairs = list(zip(run.digests, right, strict=False))
+    result.agreed = next((e for e, (own, wanted) in enumerate(pairs) if own != wanted), len(pairs))
+    if result.agreed == len(pairs):
+        result.status = PASS
+        if len(pairs) < len(run.digests):
+            result.reason = f"{result.against} ends after {len(pairs)} epochs"
+        return result
+    _explain(result, run, limits)
+    return result
+
+
+def majority(runs: list[TrainingRun]) -> tuple[str, list[str]]:
+    """Who is right where there is no witness: epoch by epoch, those stay who have the digest that
+    most have; the first of them, by name, speaks for all."""
+    left = sorted(runs, key=lambda run: run.implementation)
+    for epoch in range(max(len(run.digests) for run in left)):
+        there = [run for run in left if epoch < len(run.digests)]
+        common = Counter(run.digests[epoch] for run in there).most_common(1)[0][0]
+        left = [run for run in there if run.digests[epoch] == common]
+    return left[0].implementation, left[0].digests
+
+
+def _explain(result: TrainingResult, run: TrainingRun, limits: dict[str, Bound]) -> None:
+    """Why the first digest that differs does: out of what the run wrote down about the step."""
+    epoch = result.agreed + 1
+    path = run.folder / DIFFERENCE
+    result.status = FAIL
+    result.place = f"epoch {epoch}"
+    again = (
+        f"python -m conformance train --backend {run.data['backend']} --numerics lattice … "
+        "--against RUN, with the same options and the folder of a run that agrees, finds the step"
+    )
+    if not path.exists():
+        result.reason = f"digest differs from {result.against}; {again}"
+        return
+    arrays, about = _evidence(path)
+    if about["epoch"] != epoch:
+        result.reason = f"{path.name} is about epoch {about['epoch']}; {again}"
+        return
+    result.place = f"epoch {epoch}, step {about['step']}"
+    if not about["the reference ends the epoch as expected"]:
+        result.reason = f"the NumPy reference of that environment leaves {result.against} as well"
+        return
+    judge_step(result, arrays, about, limits)
+
+
+def _evidence(path: Any) -> tuple[Arrays, dict[str, Any]]:
+    arrays, metadata = read_arrays(path)
+    try:
+        about = json.loads(metadata["about"])
+        about["spec"] = ModelSpec.from_json(about["spec"], path)
+        about["recipe"] = Recipe.from_json(about["recipe"], path)
+        steps = int(about["epoch"]), int(about["step"])
+        about["epoch"], about["step"] = steps
+        about["the reference ends the epoch as expected"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(path, "metadata 'about'", "an epoch, a step and its recipe", error) from None
+    for prefix in ("before", "after"):
+        check_parameters(about["spec"], part(arrays, prefix), path)
+    for name in ("X", "Y"):
+        if name not in arrays:
+            raise BadInput(path, name, "shape (T, n)", "no such tensor")
+    return arrays, about
+
+
+def judge_step(
+    result: TrainingResult, arrays: Arrays, about: dict[str, Any], limits: dict[str, Bound]
+) -> None:
+    """Judge the step that differs like a case: the first rung that breaks is the reason; if none
+    does, rounding to the lattice decides between a straddle and a fault in the rounding itself."""
+    spec, recipe = about["spec"], about["recipe"]
+    before, state = part(arrays, "before"), part(arrays, "state before")
+    case, numbers = replay(spec, recipe, before, state, arrays["X"], arrays["Y"])
+    answer = answer_to(case, numbers)
+    judged = CaseResult(result.implementation, result.device, "float64", case.name, FAIL)
+    answers = part(arrays, "answers")
+    judged.comparisons = compare_all(answers, answer, "float64", limits, {})
+    if worst := judged.first_failure():
+        where = describe(spec, worst.tensor, worst.index)
+        if worst.rung == "outputs":
+            begins = place_of(judged, answers, answer, limits["outputs"], "float64")
+            where = f"begins {begins}; worst in {where}"
+        result.reason = f"{worst.rung}: {where}: {worst.problem}"
+        return
+    wanted = {name: answer.wanted[f"step-1/{name}"] for name in parameter_shapes(spec)}
+    wanted |= {f"state {p}": answer.wanted[f"forward/{p}"] for p in spec.states}
+    got = part(arrays, "after")
+    got |= {f"state {p}": array for p, array in part(arrays, "state after").items()}
+    straddles, elements = [], 0
+    for name, array in to_lattice(wanted).items():
+        differing, unexplained = compare_on_lattice(got[name], array, wanted[name])
+        if unexplained:
+            place = describe(spec, name, unexplained[0])
+            result.reason = f"rounding to the lattice: {place}: not the nearest point"
+            return
+        elements += len(differing)
+        straddles += [describe(spec, name, index) for index in differing]
+    if not straddles:
+        result.reason = "the step agrees when it is replayed alone: the trainer carries a fault"
+        return
+    result.status = STRADDLE
+    result.reason = f"every rung holds; {elements} values straddle, the first is {straddles[0]}"
+
+
+def describe(spec: ModelSpec, tensor: str, index: tuple[int, ...]) -> str:
+    """A tensor's element in words: ``layer 2, forget gate, W_hf [3, 7]``."""
+    kind, _, name = tensor.rpartition("/")
+    if kind == "trace" and len(index) == 4:  # (T, L, n, h)
+        t, layer, *element = index
+        return f"layer {layer + 1}, time step {t + 1}, {name} {element}"
+    place = f" [{', '.join(map(str, index))}]" if index else ""
+    if not (found := re.fullmatch(r"layer(\d+)\.(\w+)", name)):
+        return f"{tensor}{place}"
+    layer, short = found.groups()
+    gate = GATES.get(short[-1], "candidate" if spec.cell == "gru" else "")
+    parts = [f"layer {layer}", *([f"{gate} gate"] if gate else []), f"{short}{place}"]
+    return ", ".join(parts)

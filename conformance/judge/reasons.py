@@ -1,0 +1,97 @@
+"""Why cases failed: the diagnosis of every failure, and the vote where several answered.
+
+Diagnosing takes seconds, so of every implementation only the smallest failures are searched; the
+others are tried with what was found there, which takes one evaluation.
+"""
+
+from dataclasses import dataclass
+
+from common.parameters import Arrays
+from conformance.closeness.compare import FLOAT64_SCALE, Bound, agreement, rung_of
+from conformance.diagnose.explain import Evidence, Suspects, explain, sentence
+from conformance.oracle.truth import Answer
+from conformance.progress import Progress
+from conformance.records.ladder import Record
+from conformance.verdict.results import FAIL, CaseResult
+
+SEARCHED = 3
+"""How many failures of one implementation are searched for an explanation."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed case, with what is needed to look into it again."""
+
+    result: CaseResult
+    record: Record
+    answer: Answer
+    bounds: dict[str, Bound]
+
+    @property
+    def size(self) -> int:
+        case = self.answer.case
+        return case.T * case.spec.L * case.n * case.spec.h**2
+
+    def got(self) -> Arrays:
+        name = self.result.implementation.partition(":")[2]
+        return self.record.arrays(name, self.result.dtype, self.result.case)
+
+    def evidence(self) -> Evidence:
+        answer, result = self.answer, self.result
+        return Evidence(
+            answer.case, answer.numbers, self.got(), answer.noise, self.bounds, result.dtype
+        )
+
+
+def give_reasons(failures: list[Failure], results: list[CaseResult], progress: Progress) -> None:
+    """Fill in ``why`` and ``vote`` of every failure."""
+    known: dict[str, list[Suspects]] = {}
+    searched: dict[tuple, int] = {}
+    # float64 first: rounding hides least there, and what it finds is tried on float32.
+    order = sorted(failures, key=lambda f: (f.result.dtype != "float64", f.size))
+    names = progress.over("diagnose", [f"{f.result.case} {f.result.dtype}" for f in order])
+    for failure, _ in zip(order, names, strict=True):
+        result = failure.result
+        mine = known.setdefault(result.implementation, [])
+        done = searched.get(result.row, 0)
+        found = explain(failure.evidence(), mine, search=done < SEARCHED)
+        if found is None:
+            result.why = "not searched: see the smaller cases of this implementation"
+            continue
+        searched[result.row] = done + 1
+        result.why = sentence(result.implementation, found, result.place)
+        mine += [e.suspects for e in found if e.suspects not in mine]
+    for failure in failures:
+        failure.result.vote = vote(failure, failures, results)
+
+
+def vote(failure: Failure, failures: list[Failure], results: list[CaseResult]) -> str:
+    """Who agrees with whom on this case; empty if fewer than three implementations answered it."""
+    asked = failure.result
+    question = (asked.case, asked.dtype, asked.device)
+    same = [r for r in results if (r.case, r.dtype, r.device) == question]
+    wrong = [f for f in failures if f.result in same]
+    right = [r for r in same if r.comparisons and r.status != FAIL]
+    if len(wrong) + len(right) < 3:
+        return ""
+    total = len(wrong) + len(right)
+    with_it = [f for f in wrong if f is failure or agree(f, failure)]
+    if len(with_it) > len(right) and len(with_it) > 1:
+        names = ", ".join(f.result.implementation for f in with_it)
+        return f"{names} agree with one another against the oracle: {len(with_it)} of {total}"
+    who = "the odd one out" if len(with_it) == 1 else f"with {len(with_it) - 1} other"
+    return f"{len(right)} of {total} agree with the oracle; {asked.implementation} is {who}"
+
+
+def agree(one: Failure, other: Failure) -> bool:
+    """Whether two implementations recorded the same, within twice the bound."""
+    a, b = one.got(), other.got()
+    scale = FLOAT64_SCALE if one.result.dtype == "float64" else 1.0
+    for tensor in one.answer.wanted:
+        if tensor not in a or tensor not in b:
+            return False
+        bound, noise = one.bounds[rung_of(tensor)], 2 * one.answer.noise[tensor] * scale
+        doubled = Bound(2 * bound.error, bound.ratio)
+        if agreement(a[tensor], b[tensor], doubled, noise) is None:
+            return False
+    return True

@@ -1,0 +1,7 @@
+"""What is right. Nothing here runs a framework, and nothing that runs one imports this.
+
+equations.py    the equations in NumPy, with gradients by hand, after common/EQUATIONS.md
+conventions.py  every choice of an implementation, as a value that can be wrong
+evaluation.py   a case evaluated under conventions
+truth.py        the right answer to a case, and its noise floor
+"""

@@ -1,0 +1,110 @@
+"""The equations again, with every choice of an implementation as a value that can be wrong.
+
+``Conventions()`` is what EQUATIONS.md says, and then evaluation.py gives the oracle's answers bit
+for bit. A wrong convention (mutants/) replaces one of the choices; two of them can be combined if
+they replace different ones, or ones that are applied one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from common.parameters import GATES, Arrays
+from common.recipe import Recipe
+from common.spec import ModelSpec
+from conformance.oracle.equations import (
+    PHI,
+    Value,
+    clip,
+    descend,
+    sigmoid,
+    tanh,
+)
+
+Parameters = dict[str, Value]
+State = dict[str, Value]
+Reading = Callable[[ModelSpec, int, Parameters], Parameters]
+
+
+def activate(spec: ModelSpec, layer: int, gate: str, a: Value) -> Value:
+    """σ for gates, tanh for candidates, φ_l for the vanilla RNN."""
+    if spec.cell == "rnn":
+        return PHI[spec.activations[layer - 1]](a)
+    return tanh(a) if gate == GATES[spec.cell][-1] else sigmoid(a)
+
+
+def top_layer(before: list[State], after: list[State]) -> Value:
+    """O_t is read from H_t^(L)   (OUT-1)"""
+    return after[-1]["H"]
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """Tuples are applied one after another; every other field is one choice.
+
+    initialised:  what the parameters are before training, from those that were given
+    read:         the parameters that a layer computes with, from those it was given
+    read_output:  the same for the output layer
+    inputs, targets:  X (T, n, d) and Y (T, n), as they are understood
+    initial:      the state that the first step starts from; reported: the one that is given back
+    reset:        where the GRU's reset gate acts, from where it should
+    activate, cell_output, product:  gate(pre-activation), the tanh of LSTM-6, matrix products
+    mix:          GRU-4 out of z, H_{t−1} and the candidate
+    order:        the layers as they are stacked
+    passes_up:    what a layer hands up, from its input and its H
+    reads:        what the output layer reads, from all layers' states before and after the step
+    carry:        the state from one step to the next
+    count:        what the summed loss is divided by, from T and n
+    gradients:    what is given back as gradients
+    carried:      the next minibatch's state, from the first and the last of this one
+    detached:     whether gradients stop between minibatches
+    accumulate:   the gradient of a step, from the one just computed and the last clipped one
+    clip, descend:  CLIP-1, CLIP-2 and SGD-1
+    """
+
+    initialised: tuple[Callable[[ModelSpec, Arrays], Arrays], ...] = ()
+    read: tuple[Reading, ...] = ()
+    read_output: tuple[Callable[[Parameters], Parameters], ...] = ()
+    inputs: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
+    targets: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
+    initial: tuple[Callable[[Arrays], Arrays], ...] = ()
+    reported: tuple[Callable[[Arrays], Arrays], ...] = ()
+    reset: Callable[[str | None], str | None] = lambda reset: reset
+    activate: Callable[[ModelSpec, int, str, Value], Value] = activate
+    cell_output: Callable[[Value], Value] = tanh
+    product: Callable[[Value, Value], Value] = Value.__matmul__
+    mix: Callable[[Value, Value, Value], Value] = lambda z, H, new: z * H + z.one_minus() * new
+    order: Callable[[int], list[int]] = lambda L: list(range(1, L + 1))
+    passes_up: Callable[[Value, Value], Value] = lambda X, H: H
+    reads: Callable[[list[State], list[State]], Value] = top_layer
+    carry: Callable[[State], State] = lambda state: state
+    count: Callable[[int, int], int] = lambda T, n: T * n
+    gradients: tuple[Callable[[ModelSpec, Arrays], Arrays], ...] = ()
+    carried: Callable[[Arrays, Arrays], Arrays] = lambda first, last: last
+    detached: bool = True
+    accumulate: Callable[[Arrays, Arrays | None], Arrays] = lambda grads, last: grads
+    clip: Callable[[Arrays, float], tuple[np.ndarray, Arrays]] = clip
+    descend: Callable[[Arrays, Arrays, Recipe], Arrays] = descend
+
+    def changed(self) -> set[str]:
+        """The choices that differ from EQUATIONS.md's."""
+        return {f.name for f in fields(self) if getattr(self, f.name) != getattr(TRUTH, f.name)}
+
+    def with_also(self, other: Conventions) -> Conventions | None:
+        """Both together; None if they disagree about the same choice."""
+        chosen = {}
+        for name in other.changed():
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, tuple):
+                chosen[name] = mine + theirs
+            elif name in self.changed():
+                return None
+            else:
+                chosen[name] = theirs
+        return replace(self, **chosen)
+
+
+TRUTH = Conventions()

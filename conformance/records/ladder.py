@@ -1,0 +1,141 @@
+"""Records as the judge reads them: whole, of one suite version, of one text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import SUITE_VERSION
+from common.errors import BadInput
+from common.files import read_json
+from common.parameters import Arrays
+from common.weights import read_arrays
+from conformance.cases.given import Given, load_given
+from conformance.records.training import COMPARED, FOLDER
+
+FIELDS = {
+    "suite": str,
+    "backend": str,
+    "device": str,
+    "dtypes": list,
+    "implementations": list,
+    "text": dict,
+    "passport": dict,
+    "cases": list,
+    "entries": dict,
+}
+STATUSES = ("recorded", "unsupported", "crashed")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One folder of results."""
+
+    folder: Path
+    data: dict[str, Any]
+    given: Given
+
+    def entry(self, implementation: str, dtype: str, case: str) -> dict[str, Any]:
+        """A case's entry: its status, and the digest of the numbers it was asked about."""
+        return self.data["entries"][implementation][dtype][case]
+
+    def arrays(self, implementation: str, dtype: str, case: str) -> Arrays:
+        """What was recorded for a case; BadInput if the file is missing, cut short or another's."""
+        path = self.folder / array_path(implementation, dtype, case)
+        arrays, metadata = read_arrays(path)
+        digest = self.entry(implementation, dtype, case)["digest"]
+        if metadata.get("digest") != digest:
+            raise BadInput(path, "metadata 'digest'", digest, metadata.get("digest"))
+        return arrays
+
+
+def load_records(results: Path) -> list[Record]:
+    """Every record in a results folder, by name.
+
+    Raises BadInput if there is none, if one is only half there, and if they are of different
+    versions of the suite, of different texts or of different weights, and if two are of the same
+    backend and device.
+    """
+    if not results.is_dir():
+        raise BadInput(results, "", "a folder of records", "no such folder")
+    folders = sorted(path for path in results.iterdir() if path.is_dir())
+    folders = [path for path in folders if path.name not in (FOLDER, COMPARED)]
+    whole = [path for path in folders if not path.name.startswith(".")]
+    for partial in folders:
+        name = partial.name.removeprefix(".").removesuffix(".partial")
+        if partial.name.endswith(".partial") and not (results / name).exists():
+            found = "one that was interrupted (the same record command continues it)"
+            raise BadInput(partial, "", "a whole record", found)
+    if not whole:
+        raise BadInput(results, "", "at least one record", "none")
+    records = [_load(folder) for folder in whole]
+    for record in records[1:]:
+        _check_same(records[0], record)
+    made: dict[tuple[str, str], Record] = {}
+    for record in records:
+        key = record.data["backend"], record.data["device"]
+        if key in made:
+            expected = "one record of a backend on a device"
+            raise BadInput(record.folder, "", expected, f"{made[key].folder.name} beside it")
+        made[key] = record
+    return records
+
+
+def has_records(results: Path) -> bool:
+    """Whether there is a record, or a part of one, in a results folder."""
+    return results.is_dir() and any(
+        p.is_dir() and p.name not in (FOLDER, COMPARED) for p in results.iterdir()
+    )
+
+
+def _load(folder: Path) -> Record:
+    path = folder / "record.json"
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise BadInput(path, "", "an object", type(data).__name__)
+    for field, kind in FIELDS.items():
+        if not isinstance(data.get(field), kind):
+            raise BadInput(path, field, f"a {kind.__name__}", repr(data.get(field))[:80])
+    for field in ("dtypes", "implementations", "cases"):
+        if not data[field] or not all(isinstance(name, str) for name in data[field]):
+            raise BadInput(path, field, "a list of names", repr(data[field])[:80])
+    for field in ("name", "sha256"):
+        if not isinstance(data["text"].get(field), str):
+            raise BadInput(path, "text", f"its {field}", repr(data["text"])[:80])
+    if data["suite"] != SUITE_VERSION:
+        raise BadInput(path, "suite", f"version {SUITE_VERSION}", f"version {data['suite']}")
+    for implementation in data["implementations"]:
+        for dtype in data["dtypes"]:
+            for case in data["cases"]:
+                entry = data["entries"]
+                for key in (implementation, dtype, case):
+                    entry = entry.get(key) if isinstance(entry, dict) else None
+                _check_entry(path, f"{implementation} {dtype} {case}", entry)
+    return Record(folder, data, load_given(folder / "given.safetensors"))
+
+
+def _check_entry(path: Path, field: str, entry: Any) -> None:
+    if not isinstance(entry, dict) or entry.get("status") not in STATUSES:
+        raise BadInput(path, field, f"a status out of {', '.join(STATUSES)}", repr(entry)[:80])
+    if entry["status"] == "recorded" and not isinstance(entry.get("digest"), str):
+        raise BadInput(path, field, "a digest", repr(entry.get("digest")))
+    if not isinstance(entry.get("inapplicable", {}), dict):
+        raise BadInput(path, field, "reasons by invariance", repr(entry["inapplicable"])[:80])
+    if entry["status"] != "recorded" and not isinstance(entry.get("reason"), str):
+        raise BadInput(path, field, "a reason", repr(entry.get("reason")))
+
+
+def _check_same(first: Record, other: Record) -> None:
+    """Records that answer different questions cannot be compared."""
+    path = other.folder / "record.json"
+    for field, of in (
+        ("text", lambda record: record.data["text"]["sha256"]),
+        ("weights", lambda record: record.data.get("weights")),
+    ):
+        if of(first) != of(other):
+            expected = f"{of(first)} as in {first.folder.name}"
+            raise BadInput(path, field, expected, of(other))
+
+
+def array_path(name: str, dtype: str, case: str) -> Path:
+    """Where a case's arrays lie within a record."""
+    return Path("arrays", name, dtype, f"{case}.safetensors")

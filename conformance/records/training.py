@@ -1,0 +1,151 @@
+"""Training runs as the judge reads them: ``results/training/<backend>-<device>/<run>/run.json``."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import SUITE_VERSION
+from common.errors import BadInput
+from common.files import read_json
+from common.recipe import Recipe
+from common.spec import ModelSpec
+
+NUMERICS = {
+    "lattice": "float64",
+    "float64": "float64",
+    "float32": "float32",
+    "tf32": "tf32",
+    "mixed": "mixed",
+}
+"""How numbers are kept, and the dtype that an implementation is made for."""
+
+CHECKPOINT = "checkpoint.safetensors"
+
+FOLDER, COMPARED = "training", "compare"
+"""Of training runs, and of those that ``compare`` made: neither holds records."""
+
+STATUSES = ("finished", "unsupported", "crashed")
+FIELDS = {
+    "backend": str,
+    "device": str,
+    "implementation": str,
+    "numerics": str,
+    "recipe name": str,
+    "text": dict,
+    "passport": dict,
+    "epochs": list,
+    "status": str,
+}
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One folder of a training run, finished or not."""
+
+    folder: Path
+    data: dict[str, Any]
+    spec: ModelSpec
+    recipe: Recipe
+
+    @property
+    def implementation(self) -> str:
+        return f"{self.data['backend']}:{self.data['implementation']}"
+
+    @property
+    def device(self) -> str:
+        """Where it was trained: "cpu", or "cpu × 4" by four workers."""
+        workers = self.data.get("workers", 1)
+        return self.data["device"] + (f" × {workers}" if workers > 1 else "")
+
+    @property
+    def title(self) -> str:
+        """What was trained: cell, reset variant and the recipe's name."""
+        reset = [self.spec.reset] if self.spec.reset else []
+        return "-".join([self.data["recipe name"], self.spec.cell, *reset])
+
+    @property
+    def digests(self) -> list[str]:
+        """The digest after every epoch; none if the run was not on the lattice."""
+        return [row["digest"] for row in self.data["epochs"] if "digest" in row]
+
+    def question(self) -> str:
+        """What a run has in common with those that must train alike, however long they are."""
+        recipe = self.recipe.to_json() | {"epochs": None}
+        text = {key: self.data["text"].get(key) for key in ("sha256", "characters")}
+        return json.dumps([self.spec.to_json(), recipe, text])
+
+
+def load_runs(results: Path) -> list[TrainingRun]:
+    """Every run below a results folder, by name; none if nothing was trained.
+
+    Raises BadInput if one is not whole, of another version of the suite, or was interrupted.
+    """
+    found = []
+    for folder in sorted(results.glob(f"{FOLDER}/*/*")):
+        if not folder.is_dir():
+            continue
+        name = folder.name.removeprefix(".").removesuffix(".partial")
+        if folder.name.startswith("."):
+            if not (folder.parent / name).exists():
+                text = "one that was interrupted (the same train command continues it)"
+                raise BadInput(folder, "", "a whole run", text)
+            continue
+        found.append(load_run(folder))
+    return found
+
+
+def has_runs(results: Path) -> bool:
+    """Whether anything was trained, or begun, below a results folder."""
+    return any(path.is_dir() for path in results.glob(f"{FOLDER}/*/*"))
+
+
+def load_run(folder: Path) -> TrainingRun:
+    """One run; BadInput if its run.json is missing or not whole."""
+    path = folder / "run.json"
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise BadInput(path, "", "an object", type(data).__name__)
+    if data.get("suite") != SUITE_VERSION:
+        raise BadInput(path, "suite", f"version {SUITE_VERSION}", repr(data.get("suite")))
+    for field, kind in FIELDS.items():
+        if not isinstance(data.get(field), kind):
+            raise BadInput(path, field, f"a {kind.__name__}", repr(data.get(field))[:80])
+    for field, known in (("status", STATUSES), ("numerics", tuple(NUMERICS))):
+        if data[field] not in known:
+            raise BadInput(path, field, f"one of {', '.join(known)}", repr(data[field])[:80])
+    workers = data.get("workers", 1)  # runs that are older than workers do not name them
+    if type(workers) is not int or workers < 1:
+        raise BadInput(path, "workers", "a whole number of at least 1", repr(workers)[:80])
+    if data["status"] != "finished" and not isinstance(data.get("reason"), str):
+        raise BadInput(path, "reason", "a reason", repr(data.get("reason"))[:80])
+    spec = ModelSpec.from_json(data.get("spec"), path)
+    recipe = Recipe.from_json(data.get("recipe"), path)
+    for number, row in enumerate(data["epochs"], start=1):
+        _check_row(path, number, row, recipe.lattice)
+    if data["status"] == "finished" and len(data["epochs"]) != recipe.epochs:
+        raise BadInput(path, "epochs", f"{recipe.epochs} of them", len(data["epochs"]))
+    return TrainingRun(folder, data, spec, recipe)
+
+
+def _check_row(path: Path, number: int, row: Any, lattice: bool) -> None:
+    field = f"epoch {number}"
+    if not isinstance(row, dict):
+        raise BadInput(path, field, "an object", repr(row)[:80])
+    losses = row.get("losses")
+    numbers = isinstance(losses, list) and all(type(x) in (int, float) for x in losses)
+    if not (losses and numbers and all(map(math.isfinite, losses))):
+        raise BadInput(path, field, "finite losses", repr(losses)[:80])
+    if lattice and not isinstance(row.get("digest"), str):
+        raise BadInput(path, field, "a digest", repr(row.get("digest"))[:80])
+
+
+def perplexity(row: dict[str, Any]) -> float:
+    """exp(Σ loss·tokens / Σ tokens) over an epoch (PPL-1); its minibatches are all of one size.
+    Infinite where a float64 cannot hold it."""
+    mean = math.fsum(row["losses"]) / len(row["losses"])
+    try:
+        return math.exp(mean)
+    except OverflowError:
+        return math.inf

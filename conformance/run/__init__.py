@@ -1,0 +1,10 @@
+"""The parent's side: it asks a worker, survives its death, and writes what it answers.
+
+ladder.py    every case of one backend: a record
+training.py  one training run, with checkpoints
+command.py   ``record`` and ``train``
+plan.py      which runs ``train`` is asked for
+asked.py     a training run that is asked for
+child.py     a worker process seen from its parent
+team.py      several workers that share every minibatch
+"""

@@ -1,0 +1,237 @@
+"""``python -m conformance record`` and ``train``: what is seen of them."""
+
+import argparse
+import contextlib
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from backends.registry import MODULES
+from common.corpus import MAX_TOKENS, load_corpus
+from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printable
+from common.parameters import INITIALISERS
+from common.recipe import ORDERS, RECIPES
+from common.spec import CELLS, RESETS
+from conformance.cases.command import add_which
+from conformance.cases.given import gather
+from conformance.cases.table import DTYPES, find_case, material, select
+from conformance.options import Command, positive, seconds
+from conformance.progress import Progress
+from conformance.records.training import NUMERICS, perplexity
+from conformance.run.asked import EPOCH_LIMIT, Run
+from conformance.run.child import Child, Died
+from conformance.run.ladder import CASE_LIMIT, Request, record
+from conformance.run.plan import IMPLEMENTATIONS, PREFIX, check, runs
+from conformance.run.team import Team
+from conformance.run.training import Stopped, follow, train
+
+
+def add_record(parser: argparse.ArgumentParser) -> None:
+    add_which(parser)
+    add = parser.add_argument
+    add("--backend", required=True, metavar="NAME", help=", ".join(MODULES))
+    add("--device", choices=("cpu", "gpu"), default="cpu")
+    add("--out", type=Path, default=Path("results"), metavar="FOLDER")
+    add("--limit", type=seconds, default=CASE_LIMIT, metavar="SECONDS", help="per case")
+    add(
+        "--threads",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="default 1: cases are small, and backends that run side by side slow one another down",
+    )
+
+
+def run_record(options: argparse.Namespace) -> int:
+    given = gather(load_corpus(options.text), options.weights)
+    names = select(options.cases, options.random, options.seed, given.weights is not None)
+    for case in (find_case(name, given) for name in names):
+        if case.text:
+            material(case, given.corpus)  # before anything is written: the text may be too short
+    request = Request(
+        backend=options.backend,
+        device=options.device,
+        dtypes=[dtype for dtype in DTYPES if dtype in options.dtype],
+        cases=names,
+        given=given,
+        out=options.out,
+        limit=options.limit,
+        threads=options.threads,
+    )
+    progress = Progress(options.quiet)
+    made = record(request, progress)
+    crashed = [
+        f"{options.backend}:{name} {dtype} {case}: crashed: {entry['reason']}"
+        for name, dtypes in made["entries"].items()
+        for dtype, cases in dtypes.items()
+        for case, entry in cases.items()
+        if entry["status"] == "crashed"
+    ]
+    for line in crashed:  # a result, which --quiet does not hide
+        print(printable(line), file=sys.stderr)
+    progress.say(
+        f"{request.folder}: {len(names)} cases in {made['seconds']} s, peak {made['peak MiB']} MiB"
+    )
+    return EXIT_FAIL if crashed else EXIT_PASS
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--backend", required=True, metavar="NAME", help=", ".join(MODULES))
+    add(
+        "--implementation", nargs="+", choices=IMPLEMENTATIONS, help="default: layers if it has any"
+    )
+    add("--recipe", choices=RECIPES, default="quick")
+    add("--numerics", nargs="+", choices=NUMERICS, default=["float32"])
+    add("--cell", nargs="+", choices=CELLS, default=["lstm"])
+    add("--reset", nargs="+", choices=RESETS, default=["after"], help="of the GRU")
+    add("--layers", type=int, metavar="L")
+    add("--hidden", type=int, metavar="h")
+    add("--epochs", type=int, metavar="N")
+    add("--learning-rate", type=float, metavar="ETA")
+    add("--clip", type=float, metavar="THETA")
+    add("--batch", type=int, metavar="n", help="examples in a minibatch")
+    add("--steps", type=int, metavar="T", help="time steps in a minibatch")
+    add("--order", choices=ORDERS)
+    add("--initialiser", choices=INITIALISERS)
+    add("--seed", type=int, metavar="S", help="of the weights, offsets and orders")
+    add(
+        "--perturbation", type=int, metavar="S", help="seed of a move by one unit in the last place"
+    )
+    add(
+        "--text",
+        nargs="+",
+        metavar="TEXT",
+        help="files, 'timemachine' (downloaded) or 'sample' (the default of quick, embedded)",
+    )
+    add("--max-tokens", type=int, default=MAX_TOKENS, metavar="N", help="of every text; 0: all")
+    add("--held-out", type=float, default=0.0, metavar="SHARE", help="of every text, from its end")
+    add("--prefix", default=PREFIX, help="what the predicted text begins with")
+    add("--device", choices=("cpu", "gpu"), default="cpu")
+    add("--threads", type=int, metavar="N", help="default: 1 for quick, all cores otherwise")
+    add(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that share every minibatch, here or where the framework's launcher says",
+    )
+    add("--digests", choices=("epoch", "step"), default="epoch", help="with --numerics lattice")
+    add("--limit", type=float, default=EPOCH_LIMIT, metavar="SECONDS", help="per epoch")
+    add("--out", type=Path, default=Path("results"), metavar="FOLDER")
+    add("--against", type=Path, metavar="RUN", help="a run on the lattice to be held against")
+    add("--fresh", action="store_true", help="do not go on from a checkpoint")
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Train every run that is asked for; one that crashes does not keep the others from running."""
+    progress = Progress(options.quiet)
+    asked = runs(options)
+    for run in asked:
+        check(run)
+    with nothing_left_behind(asked[0]):
+        child = make_child(asked)
+        try:
+            codes = [_train(run, child, progress) for run in asked]
+            child.leave()
+            return max(codes)
+        finally:
+            child.stop()
+
+
+def _train(run: Run, child: Child | Team, progress: Progress) -> int:
+    """One run, and the exit code that it asks for."""
+    title = f"{run.backend}:{run.name}"
+    rank = rank_of(child, run)
+    try:
+        if rank:
+            title = f"{title}, worker {rank} of {run.workers}"
+            made = follow(run, child)
+        else:
+            with progress.training(title, run.recipe.epochs) as seen:
+                made = train(run, child, lambda row, number: seen(number, **view(row)))
+    except Stopped as reason:
+        print(printable(str(reason)), file=sys.stderr)
+        return EXIT_BAD_INPUT
+    if rank and made["status"] == "finished":
+        progress.say(f"{title}: finished; worker 0 has written the run")
+        return EXIT_PASS
+    if made["status"] == "finished":
+        progress.say(f"{title}: {made['prediction']['text']}")
+        progress.say(f"{title}: {run.folder}, {made['seconds']} s")
+        return EXIT_PASS
+    # A result, which --quiet does not hide.
+    print(printable(f"{title}: {made['status']}: {made['reason']}"), file=sys.stderr)
+    return EXIT_FAIL if made["status"] == "crashed" else EXIT_PASS
+
+
+def rank_of(child: Child | Team, run: Run) -> int:
+    """Which one of several workers the child is, where a launcher has started them."""
+    if run.workers == 1:
+        return 0
+    try:
+        return child.greet()["rank"]
+    except Died:  # train says so of the run
+        return 0
+
+
+def view(row: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of an epoch."""
+    shown = {"perplexity": perplexity(row), "rate": row["tokens"] / row["seconds"]}
+    return shown | {"digest": row.get("digest", "")[:12]}
+
+
+def make_child(runs: list[Run]) -> Child | Team:
+    """One worker for runs of one backend, on one device, with as many threads; or several."""
+    first = runs[0]
+    dtypes = list(dict.fromkeys(NUMERICS[run.numerics] for run in runs))
+    folder = first.folder.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    which = first.backend, first.device, dtypes, first.threads
+    if first.workers > 1:
+        return Team(*which, first.workers, folder)
+    return Child(*which, None, folder / "worker.log")
+
+
+@contextlib.contextmanager
+def nothing_left_behind(run: Run) -> Iterator[None]:
+    """Remove what was made for runs if BadInput keeps every one of them from being started."""
+    folder = run.folder.parent
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BadInput:
+        if absent and not any(path.is_dir() for path in folder.iterdir()):
+            shutil.rmtree(folder)
+            for path in absent[1:]:
+                path.rmdir()
+        raise
+
+
+COMMANDS = (
+    Command(
+        "record",
+        "run one backend",
+        add_record,
+        run_record,
+        (
+            "record --backend pytorch --out results",
+            "record --backend pytorch --cases 'lstm-*' --dtype float64",
+            "record --backend mxnet --text timemachine",
+            "record --backend pytorch --weights mine.safetensors",
+        ),
+    ),
+    Command(
+        "train",
+        "train with one backend",
+        add_train,
+        run_train,
+        (
+            "train --backend pytorch --cell lstm --numerics lattice",
+            "train --backend mxnet --recipe d2l --text timemachine",
+            "train --backend pytorch --numerics lattice --workers 2",
+        ),
+    ),
+)

@@ -1,0 +1,224 @@
+"""Record what one backend computes: one process, one environment, one folder of results.
+
+    results/<backend>-<device>/record.json          passport, and every case with its status
+                               given.safetensors    the text's beginning, the weights
+                               arrays/<implementation>/<dtype>/<case>.safetensors
+                               worker.log           whatever the framework printed
+
+All of it is made in ``.<backend>-<device>.partial`` and moved into place when it is whole; until
+then an earlier record stays as it is. An interrupted run goes on where it was if it is started
+again with the same options; otherwise it starts afresh.
+"""
+
+import contextlib
+import json
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backends.registry import check_name
+from common import SUITE_VERSION
+from common.files import write_json, write_text
+from conformance.cases.given import Given, save_given
+from conformance.records.ladder import array_path
+from conformance.run.child import Child, Died, cores
+
+if TYPE_CHECKING:
+    from conformance.progress import Progress
+
+CASE_LIMIT = 120.0
+"""Seconds for one case. The longest, text-lstm, takes a few."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be recorded."""
+
+    backend: str
+    device: str
+    dtypes: list[str]
+    cases: list[str]
+    given: Given
+    out: Path
+    limit: float = CASE_LIMIT
+    threads: int = 1
+
+    @property
+    def folder(self) -> Path:
+        return self.out / f"{self.backend}-{self.device}"
+
+    @property
+    def old(self) -> Path:
+        return self.out / f".{self.folder.name}.old"
+
+    @property
+    def partial(self) -> Path:
+        return self.out / f".{self.backend}-{self.device}.partial"
+
+
+class Journal:
+    """One line for each case that is done, so that nothing is done twice after an interruption."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> dict[tuple[str, str, str], dict[str, Any]]:
+        """The entries by implementation, dtype and case; a last line cut short is removed."""
+        if not self.path.exists():
+            return {}
+        text = self.path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        write_text(self.path, whole)
+        return {tuple(key): entry for key, entry in map(json.loads, whole.splitlines())}
+
+    def add(self, key: tuple[str, str, str], entry: dict[str, Any]) -> None:
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps([key, entry]) + "\n")
+
+
+def record(request: Request, progress: "Progress") -> dict[str, Any]:
+    """Run every case in a worker and write the record; returns what is in record.json.
+
+    A case that raises, ends the worker or outlasts its limit is ``crashed``, and the rest goes on.
+    Raises BadInput if the backend or the device is not there; nothing is overwritten then.
+    """
+    began = time.monotonic()
+    check_name(request.backend)
+    if request.old.exists() and not request.folder.exists():
+        request.old.rename(request.folder)  # an earlier run was killed between two renames
+    request.partial.mkdir(parents=True, exist_ok=True)
+    save_given(request.partial / "given.safetensors", request.given)
+    log = request.partial / "worker.log"
+    given = request.partial / "given.safetensors"
+    child = Child(request.backend, request.device, request.dtypes, request.threads, given, log)
+    try:
+        with _nothing_left_behind_on_bad_input(request.partial):
+            greeting = _greet(child)
+        settings = _settings(request, greeting)
+        journal = _open_journal(request.partial, settings)
+        entries = _run_cases(request, child, greeting["implementations"], journal, progress)
+    finally:
+        child.stop()
+    result = settings | {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - began, 1),
+        "peak MiB": max((entry.get("peak MiB", 0) for entry in entries.values()), default=0),
+        "entries": _nest(entries),
+    }
+    write_json(request.partial / "record.json", result)
+    _put_in_place(request)
+    return result
+
+
+def _greet(child: Child) -> dict[str, Any]:
+    """Start the worker. One that dies while it imports its framework is a result as well: every
+    case is crashed then."""
+    try:
+        return child.start()
+    except Died as death:
+        return {"implementations": ["equations", "layers"], "passport": {"start": str(death)}}
+
+
+@contextlib.contextmanager
+def _nothing_left_behind_on_bad_input(partial: Path) -> Iterator[None]:
+    fresh = not (partial / "settings.json").exists()
+    try:
+        yield
+    except Exception:
+        if fresh:
+            shutil.rmtree(partial)
+        raise
+
+
+def _settings(request: Request, greeting: dict[str, Any]) -> dict[str, Any]:
+    """What the whole record shares; a run that is resumed must have the same."""
+    machine = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "cores": cores(),
+        "threads asked for": request.threads,
+    }
+    return {
+        "suite": SUITE_VERSION,
+        "backend": request.backend,
+        "device": request.device,
+        "dtypes": request.dtypes,
+        "implementations": greeting["implementations"],
+        "text": request.given.text(),
+        "weights": request.given.weights_digest(),
+        "passport": greeting["passport"] | machine,
+        "cases": request.cases,
+    }
+
+
+def _open_journal(partial: Path, settings: dict[str, Any]) -> Journal:
+    """Go on with what is there if it was made with the same settings; throw it away otherwise."""
+    path = partial / "settings.json"
+    same = path.exists() and path.read_text(encoding="utf-8") == json.dumps(settings)
+    if not same:
+        shutil.rmtree(partial / "arrays", ignore_errors=True)
+        (partial / "journal.jsonl").unlink(missing_ok=True)
+        path.write_text(json.dumps(settings), encoding="utf-8")
+    return Journal(partial / "journal.jsonl")
+
+
+def _run_cases(
+    request: Request,
+    child: Child,
+    implementations: list[str],
+    journal: Journal,
+    progress: "Progress",
+) -> dict[tuple[str, str, str], dict[str, Any]]:
+    entries = journal.read()
+    for name in implementations:
+        for dtype in request.dtypes:
+            for case in progress.over(f"{request.backend}:{name} {dtype}", request.cases):
+                key = (name, dtype, case)
+                if key not in entries:
+                    entries[key] = _run_case(request, child, key)
+                    journal.add(key, entries[key])
+            chosen = [entries[name, dtype, case]["status"] for case in request.cases]
+            progress.say(f"{request.backend}:{name} {dtype}: {_counts(chosen)}")
+    return entries
+
+
+def _run_case(request: Request, child: Child, key: tuple[str, str, str]) -> dict[str, Any]:
+    name, dtype, case = key
+    path = request.partial / array_path(name, dtype, case)
+    question = {"implementation": name, "dtype": dtype, "case": case, "path": str(path.resolve())}
+    began = time.monotonic()
+    try:
+        entry = child.ask(question, request.limit)
+    except Died as death:
+        entry = {"status": "crashed", "reason": str(death)}
+    return entry | {"seconds": round(time.monotonic() - began, 3)}
+
+
+def _counts(statuses: list[str]) -> str:
+    return ", ".join(f"{statuses.count(s)} {s}" for s in dict.fromkeys(["recorded", *statuses]))
+
+
+def _nest(entries: dict[tuple[str, str, str], dict[str, Any]]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for (name, dtype, case), entry in entries.items():
+        nested.setdefault(name, {}).setdefault(dtype, {})[case] = entry
+    return nested
+
+
+def _put_in_place(request: Request) -> None:
+    """Replace an earlier record by the new one; at no time is there half of one."""
+    for leftover in ("settings.json", "journal.jsonl"):
+        (request.partial / leftover).unlink(missing_ok=True)
+    shutil.rmtree(request.old, ignore_errors=True)
+    if request.folder.exists():
+        request.folder.rename(request.old)
+    request.partial.rename(request.folder)
+    shutil.rmtree(request.old, ignore_errors=True)

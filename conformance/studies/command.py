@@ -1,0 +1,134 @@
+"""``python -m conformance compare``, ``bench``: cells, frameworks, texts and speed side by side.
+
+The exercises of D2L's chapter on deep RNNs: train cells of every kind with every framework, and
+compare perplexity and speed (``--text``, compare_cells.py); train on one author, on another and
+on all of them, and see what each model makes of each author (``--texts``, compare_texts.py).
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+from rich.table import Table
+
+from backends import registry
+from common.corpus import MAX_TOKENS
+from common.errors import EXIT_PASS, BadInput
+from common.recipe import RECIPES
+from common.spec import CELLS, RESETS
+from conformance.options import Command, positive
+from conformance.progress import Progress, results_console
+from conformance.records.training import NUMERICS
+from conformance.report.page_speed import bench_report
+from conformance.studies import bench
+from conformance.studies.bench_workers import bench_workers
+from conformance.studies.compare_cells import compare_cells
+from conformance.studies.compare_runs import PASSED_ON
+from conformance.studies.compare_texts import compare_texts
+
+TARGET = 1.5
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--cells", nargs="+", choices=CELLS, help="default: all, or lstm with --texts")
+    add(
+        "--backends", nargs="+", default=["numpy"], metavar="NAME", help=", ".join(registry.MODULES)
+    )
+    add("--recipe", choices=RECIPES, default="quick")
+    add("--numerics", choices=NUMERICS, default="float32")
+    add("--reset", choices=RESETS, default="after", help="of the GRU")
+    add("--device", choices=("cpu", "gpu"), default="cpu")
+    texts = parser.add_mutually_exclusive_group()
+    texts.add_argument("--text", nargs="+", metavar="TEXT", help="all are one text to train on")
+    texts.add_argument(
+        "--texts",
+        nargs="+",
+        metavar="TEXT",
+        help="train on each and on all, evaluate on each; wells=a.txt,b.txt is two files as one",
+    )
+    add("--max-tokens", type=int, default=MAX_TOKENS, metavar="N", help="of every file; 0: all")
+    add("--held-out", type=float, default=0.1, metavar="SHARE", help="of every file, from its end")
+    for name, kind in PASSED_ON.items():
+        add(name, type=kind, metavar="VALUE", help="as in train")
+    add("--target", type=float, default=TARGET, metavar="PERPLEXITY", help="default: %(default)s")
+    add(
+        "--python",
+        nargs="+",
+        default=[],
+        metavar="BACKEND=PATH",
+        help="default: this one, or that of .tox/BACKEND, whichever has the framework",
+    )
+    add("--out", type=Path, default=Path("results"), metavar="FOLDER")
+    add("--plot", type=Path, metavar="FILE", help="write a picture (SVG)")
+    add("--json", type=Path, metavar="FILE", help="write the numbers")
+    add("--fresh", action="store_true", help="repeat runs that are finished")
+
+
+def run_compare(options: argparse.Namespace) -> int:
+    """Train what is not trained yet, then show, draw and write the comparison."""
+    for backend in options.backends:
+        registry.check_name(backend)
+    if not 1 < options.target < math.inf:
+        raise BadInput("--target", "", "a perplexity above 1", options.target)
+    return compare_texts(options) if options.texts else compare_cells(options)
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--backend", metavar="NAME", help="default: all in this environment")
+    about = "training by so many processes instead, against one"
+    add("--workers", type=positive, nargs="+", default=[], metavar="N", help=about)
+    add("--report", action="store_true", help="the report's page instead")
+
+
+def run_bench(options: argparse.Namespace) -> int:
+    """Measure one backend, or all that this environment has, and print the ratios."""
+    progress = Progress(options.quiet)
+    if options.report:
+        results_console().print(bench_report(progress))
+        return EXIT_PASS
+    if options.workers:
+        results_console().print(bench_workers(options, progress))
+        return EXIT_PASS
+    names = [registry.check_name(options.backend)] if options.backend else list(registry.modules())
+    rows = Table(title="Time as a ratio within one run, at the seed's sizes, float32")
+    for column in ("measured", "against", "ratio", "range", "wanted", "tokens/s"):
+        rows.add_column(column)
+    for name in names:
+        try:
+            registry.load(name)
+        except BadInput as reason:
+            if options.backend:
+                raise
+            progress.say(f"{name}: not measured: {reason}")
+            continue
+        for found in bench.races(name, progress):
+            spread = f"{min(found.ratios):.2f} to {max(found.ratios):.2f}"
+            rates = " and ".join(f"{rate:,.0f}" for rate in found.rates)
+            ratio = f"{found.ratio:.2f}"
+            rows.add_row(found.first, found.second, ratio, spread, found.wanted, rates)
+    results_console().print(rows)
+    return EXIT_PASS
+
+
+COMMANDS = (
+    Command(
+        "compare",
+        "train cells or texts, and compare them",
+        add_compare,
+        run_compare,
+        ("compare --cells rnn gru lstm --backends numpy --plot results/compare.svg",),
+    ),
+    Command(
+        "bench",
+        "measure speed as ratios",
+        add_bench,
+        run_bench,
+        (
+            "bench --backend pytorch",
+            "bench --backend pytorch --workers 1 2 4",
+            "bench --report",
+        ),
+    ),
+)

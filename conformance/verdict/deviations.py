@@ -1,0 +1,95 @@
+"""deviations.toml: what frameworks are known to get wrong.
+
+Every entry has a reproduction that a test runs, and that fails once the framework is mended. An
+entry with a ``[deviation.ladder]`` also excuses failures on the ladder, within its margin:
+
+    implementation, dtype   whose: "mxnet:layers", "float64"
+    cases, tensors          patterns of the cases and of the recorded tensors
+    activation              only cases in which a layer has this one (may be left out)
+    margin                  the largest error it excuses, as measured
+
+and it must find something to excuse wherever it applies: otherwise it is stale.
+"""
+
+import fnmatch
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common.errors import BadInput
+from conformance.cases.table import Case
+from conformance.closeness.compare import Comparison
+
+PATH = Path(__file__).with_name("deviations.toml")
+FIELDS = (
+    "id",
+    "framework",
+    "versions",
+    "title",
+    "what",
+    "where",
+    "worked_around",
+    "since",
+    "evidence",
+)
+LADDER_FIELDS = ("implementation", "dtype", "cases", "tensors", "margin")
+
+
+@dataclass
+class Deviation:
+    """One entry; ``applied`` and ``excused`` count what the judge did with it."""
+
+    fields: dict[str, Any]
+    applied: int = field(default=0)
+    excused: int = field(default=0)
+
+    @property
+    def id(self) -> str:
+        return self.fields["id"]
+
+    @property
+    def ladder(self) -> dict[str, Any] | None:
+        return self.fields.get("ladder")
+
+    def applies_to(self, implementation: str, dtype: str, case: Case) -> bool:
+        """Whether this entry speaks of a case."""
+        ladder = self.ladder
+        return (
+            ladder is not None
+            and ladder["implementation"] == implementation
+            and ladder["dtype"] == dtype
+            and fnmatch.fnmatchcase(case.name, ladder["cases"])
+            and ladder.get("activation") in (None, *case.spec.activations)
+        )
+
+    def covers(self, tensor: str) -> bool:
+        """Whether it speaks of this tensor of such a case."""
+        return fnmatch.fnmatchcase(tensor, self.ladder["tensors"])
+
+    def excuses(self, comparison: Comparison) -> bool:
+        """Whether a comparison fails within the margin. NaN and missing tensors never do, nor does
+        an option that is ignored: it fails because its error is too small."""
+        return comparison.bound < comparison.error <= self.ladder["margin"]
+
+    @property
+    def stale(self) -> bool:
+        """It applies to what was judged, and nothing deviates there any more."""
+        return self.applied > 0 and self.excused == 0
+
+
+def load_deviations(path: Path = PATH) -> list[Deviation]:
+    """Read and check the file."""
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("deviation", [])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(path, "", "a TOML file", error) from None
+    for entry in entries:
+        name = entry.get("id", "an entry without id")
+        if missing := [key for key in FIELDS if not entry.get(key)]:
+            raise BadInput(path, name, f"the fields {', '.join(missing)}", "none of that name")
+        if missing := [
+            key for key in LADDER_FIELDS if key not in entry.get("ladder", LADDER_FIELDS)
+        ]:
+            raise BadInput(path, f"{name}: ladder", f"the fields {', '.join(missing)}", "none")
+    return [Deviation(entry) for entry in entries]

@@ -1,0 +1,251 @@
+"""What the judge found: one result per case, and the verdict over all of them."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from common import SUITE_VERSION
+from conformance.closeness.compare import RUNGS, Comparison
+from conformance.records.ladder import Record
+from conformance.verdict.deviations import Deviation
+from conformance.verdict.heat import Heat
+
+PASS, FAIL, DECLARED = "pass", "fail", "declared deviation"
+UNSUPPORTED, CRASHED, NOT_RUN = "unsupported", "crashed", "not run"
+STRADDLE, NOT_COMPARED = "straddle", "not compared"
+
+
+@dataclass
+class CaseResult:
+    """How one implementation did on one case, on one device, in one dtype."""
+
+    implementation: str
+    device: str
+    dtype: str
+    case: str
+    status: str
+    reason: str = ""
+    comparisons: list[Comparison] = field(default_factory=list)
+    place: str = ""
+    why: str = ""
+    vote: str = ""
+    heat: list[Heat] = field(default_factory=list)
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        return self.implementation, self.device, self.dtype
+
+    def rungs(self) -> dict[str, list[Comparison]]:
+        """The comparisons by rung, from the bottom of the ladder up."""
+        found: dict[str, list[Comparison]] = {rung: [] for rung in RUNGS}
+        for comparison in self.comparisons:
+            found[comparison.rung].append(comparison)
+        return found
+
+    def first_failure(self) -> Comparison | None:
+        """The worst tensor of the first rung that broke."""
+        for comparisons in self.rungs().values():
+            failed = [c for c in comparisons if not c.passed]
+            if failed:
+                return max(failed, key=lambda c: math.inf if math.isnan(c.error) else c.error)
+        return None
+
+
+@dataclass
+class TrainingResult:
+    """How one implementation did in one training run.
+
+    title:      recipe and cell
+    agreed:     so many leading digests of ``epochs`` are right
+    against:    what the run was held against: a witness, another implementation, an ensemble
+    perplexity: of the last epoch
+    rate:       tokens per second, the median over the epochs
+    curve:      perplexity after every epoch
+    tests:      what the ensemble asked: part, name and strain, 1 at the ends of what is accepted
+    """
+
+    implementation: str
+    device: str
+    numerics: str
+    title: str
+    status: str = NOT_RUN
+    agreed: int = 0
+    epochs: int = 0
+    against: str = ""
+    reason: str = ""
+    place: str = ""
+    perplexity: float = math.nan
+    rate: float = math.nan
+    prediction: str = ""
+    curve: list[float] = field(default_factory=list)
+    tests: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        return self.implementation, self.device, self.numerics
+
+
+@dataclass
+class Verdict:
+    """What the judge found.
+
+    expected, training_expected: the backends that had to be there, and whether trained
+    inputs: the SHA-256 of every record and run that was read, by its path in the results folder
+    """
+
+    records: list[Record]
+    results: list[CaseResult]
+    absent: list[str]
+    stale: list[Deviation]
+    training: list[TrainingResult] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+    training_expected: bool = False
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> list[CaseResult]:
+        return [r for r in self.results if r.status in (FAIL, CRASHED, NOT_RUN)]
+
+    @property
+    def training_failures(self) -> list[TrainingResult]:
+        return [r for r in self.training if r.status in (FAIL, CRASHED, NOT_RUN)]
+
+    @property
+    def compared(self) -> int:
+        """How many elements were compared."""
+        return sum(c.elements for r in self.results for c in r.comparisons)
+
+    @property
+    def passed(self) -> bool:
+        """Only if something was compared, nothing failed, and nothing that was named is missing."""
+        wrong = self.failures or self.training_failures or self.absent or self.stale
+        compared = self.compared > 0 or any(r.status == PASS for r in self.training)
+        return not wrong and compared and all(self.rows().values())
+
+    def rows(self) -> dict[tuple[str, str, str], int]:
+        """How many cases passed, by implementation, device and dtype."""
+        rows: dict[tuple[str, str, str], int] = {}
+        for result in self.results:
+            rows[result.row] = rows.get(result.row, 0) + (result.status == PASS)
+        return rows
+
+    def ratios(self, row: tuple[str, str, str]) -> np.ndarray:
+        """Every tensor's error in multiples of the noise floor, exact rungs left out."""
+        return np.array(
+            [
+                c.ratio
+                for r in self.results
+                if r.row == row
+                for c in r.comparisons
+                if c.bound > 0 and not math.isnan(c.ratio)
+            ]
+        )
+
+    def grid(self) -> dict[str, int]:
+        """Float64 elements compared on the grid, those that differ there, and those of them that
+        only straddle a boundary; declared deviations are left out. No difference from the oracle
+        means none between any two."""
+        on_grid = [
+            c
+            for r in self.results
+            if r.dtype == "float64" and r.status != DECLARED
+            for c in r.comparisons
+            if c.rung not in ("weights", "invariances")
+        ]
+        return {
+            "elements": sum(c.elements for c in on_grid),
+            "differing": sum(c.differing for c in on_grid),
+            "straddles": sum(c.straddles for c in on_grid),
+        }
+
+    def sentence(self) -> str:
+        """The verdict in one sentence."""
+        implementations = sorted({r.implementation for r in (*self.results, *self.training)})
+        text = self.records[0].data["text"]["name"] if self.records else "none"
+        who = f"{len(implementations)} implementation" + "s" * (len(implementations) != 1)
+        if self.passed:
+            passes = sum(r.status == PASS for r in self.results)
+            agree = "agrees" if len(implementations) == 1 else "agree"
+            declared = sum(r.status == DECLARED for r in self.results)
+            but = f", {declared} declared deviations" if declared else ""
+            runs = sum(r.status == PASS for r in self.training)
+            trained = f", and on {runs} training runs" if runs else ""
+            return (
+                f"PASS: {who} {agree} with the oracle on {passes:,} case results{but}{trained} "
+                f"(text: {text})."
+            )
+        parts = [f"{len(self.failures)} case results failed"] if self.failures else []
+        runs = len(self.training_failures)
+        parts += [f"{runs} training runs failed"] if runs else []
+        parts += [f"no record of {', '.join(self.absent)}"] if self.absent else []
+        parts += [f"stale deviation {d.id}" for d in self.stale]
+        parts = parts or ["a row without a single pass"]
+        return f"FAIL: {'; '.join(parts)} (text: {text}, {who})."
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as JSON values; a NaN becomes null."""
+        return {
+            "suite": SUITE_VERSION,
+            "passed": self.passed,
+            "sentence": self.sentence(),
+            "text": self.records[0].data["text"] if self.records else None,
+            "grid": self.grid(),
+            "expected": self.expected,
+            "training expected": self.training_expected,
+            "inputs": self.inputs,
+            "absent": self.absent,
+            "stale deviations": [d.id for d in self.stale],
+            "records": [
+                {k: v for k, v in r.data.items() if k not in ("entries", "cases")}
+                for r in self.records
+            ],
+            "results": [_result_to_json(result) for result in self.results],
+            "training": [_training_to_json(result) for result in self.training],
+        }
+
+
+def number(value: float) -> float | None:
+    """What JSON can hold of a number."""
+    return value if math.isfinite(value) else None
+
+
+def _training_to_json(result: TrainingResult) -> dict[str, Any]:
+    fields = asdict(result)
+    fields["curve"] = [number(value) for value in result.curve]
+    return {k: number(v) if isinstance(v, float) else v for k, v in fields.items()}
+
+
+def _share(comparison: Comparison) -> float:
+    """The error as a share of its bound; NaN where there is no such thing."""
+    return comparison.error / comparison.bound if comparison.bound > 0 else math.nan
+
+
+def _result_to_json(result: CaseResult) -> dict[str, Any]:
+    rungs = {
+        rung: {
+            "tensors": len(found),
+            "passed": sum(c.passed for c in found),
+            "error": number(max((c.error for c in found), default=math.nan)),
+            "ratio": number(max((c.ratio for c in found), default=math.nan)),
+            "of bound": number(max((_share(c) for c in found), default=math.nan)),
+        }
+        for rung, found in result.rungs().items()
+        if found
+    }
+    failed = [asdict(c) for c in result.comparisons if not c.passed]
+    failed = [
+        {k: number(v) if isinstance(v, float) else v for k, v in fields.items()}
+        for fields in failed
+    ]
+    about = {k: getattr(result, k) for k in ("implementation", "device", "dtype", "case", "status")}
+    return about | {
+        "reason": result.reason,
+        "place": result.place,
+        "why": result.why,
+        "vote": result.vote,
+        "heat": [heat.to_json() for heat in result.heat],
+        "rungs": rungs,
+        "failed": failed,
+    }

@@ -1,0 +1,122 @@
+"""The child process of a record or a training run: it imports one framework, and answers.
+
+Requests come as JSON lines on standard input, replies go as JSON lines to standard output, arrays
+go to files. When this process dies, the parent sees it and starts another one.
+"""
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from backends import registry
+from backends.protocol import Place, Workers
+from common.errors import BadInput
+from common.weights import write_arrays
+from conformance.cases.given import Given, load_given
+from conformance.cases.table import find_case, material
+from conformance.worker.agreement import ALONE
+from conformance.worker.ladder import answer, answer_invariances
+from conformance.worker.lifetime import be_the_first_to_go, end_with_the_parent, peak_memory
+from conformance.worker.step_finder import Locating
+
+
+def handle(request: dict[str, Any], given: Given, implementations: dict) -> dict[str, Any]:
+    """Answer one request, ``{implementation, dtype, case, path}``, with the case's entry."""
+    case = find_case(request["case"], given)
+    numbers = material(case, given.corpus)
+    entry: dict[str, Any] = {"digest": numbers.digest()}
+    implementation = implementations[request["implementation"], request["dtype"]]
+    if reason := implementation.unsupported(case.spec):
+        return entry | {"status": "unsupported", "reason": reason}
+    try:
+        answers = answer(implementation, case, numbers)
+        if case.invariances:
+            more, entry["inapplicable"] = answer_invariances(implementation, case, numbers)
+            answers |= more
+    except Exception as error:  # whatever a framework raises is this case's result
+        traceback.print_exc()
+        lines = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+        return entry | {"status": "crashed", "reason": reason}
+    write_arrays(Path(request["path"]), answers, {"digest": entry["digest"]})
+    return entry | {"status": "recorded"}
+
+
+def product_rate(backend: registry.Backend, request: dict[str, Any]) -> dict[str, Any]:
+    """How fast the framework multiplies matrices, if its backend can tell."""
+    if not hasattr(backend, "product_rate"):
+        return {}
+    return {"rate": backend.product_rate(*(request[k] for k in ("device", "dtype", "n", "times")))}
+
+
+def join(backend: registry.Backend, options: argparse.Namespace, reply: Callable) -> Workers:
+    """Meet the other workers; the parent is told whether a launcher has started them, and if not,
+    it starts them and says where they meet."""
+    if not hasattr(backend, "join"):
+        found = f"{options.backend}, which has none"
+        raise BadInput("--workers", "", "a backend whose framework joins processes", found)
+    reply({"launched": backend.launched()})
+    meet = json.loads(sys.stdin.readline())
+    place = Place(meet["rank"], tuple(meet["addresses"])) if meet else None
+    workers = backend.join(place, options.device)
+    if workers.size != options.workers:
+        raise BadInput("--workers", "", f"the {workers.size} that joined", options.workers)
+    return workers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="child process of: python -m conformance record, train"
+    )
+    for option in ("--backend", "--device"):
+        parser.add_argument(option, required=True)
+    parser.add_argument("--given", help="of a record; a training run brings its own")
+    parser.add_argument("--dtypes", nargs="+", required=True)
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+
+    # Frameworks print what they like; replies must not mix with it.
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    be_the_first_to_go()
+    end_with_the_parent()
+
+    def reply(value: dict[str, Any]) -> None:
+        replies.write(json.dumps(value) + "\n")
+        replies.flush()
+
+    try:
+        backend = registry.load(options.backend)
+        workers = join(backend, options, reply) if options.workers > 1 else ALONE
+        implementations = {
+            (name, dtype): backend.implementation(name, options.device, dtype)
+            for name in backend.IMPLEMENTATIONS
+            for dtype in options.dtypes
+        }
+        given = load_given(Path(options.given)) if options.given else None
+        passport = backend.passport(options.device)
+    except BadInput as error:
+        reply({"bad input": [error.where, error.field, error.expected, error.found]})
+        return
+    names = list(backend.IMPLEMENTATIONS)
+    reply({"implementations": names, "passport": passport, "rank": workers.rank})
+    training = Locating(implementations, workers)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request.get("do") == "product_rate":
+            entry = product_rate(backend, request)
+        elif "do" in request:
+            entry = training.handle(request)
+        else:
+            entry = handle(request, given, implementations)
+        reply(entry | {"peak MiB": peak_memory()})
+    workers.leave()
+
+
+if __name__ == "__main__":
+    main()

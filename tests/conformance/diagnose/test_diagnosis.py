@@ -1,0 +1,69 @@
+"""What a failure is put down to: named, if it reproduces everything; else not."""
+
+import numpy as np
+
+from common.corpus import load_corpus
+from conformance.cases.given import gather
+from conformance.closeness.compare import load_bounds
+from conformance.diagnose.explain import Evidence, explain, sentence
+from conformance.mutants import CATALOGUE
+from conformance.oracle.conventions import TRUTH
+from conformance.oracle.evaluation import evaluate
+from conformance.oracle.truth import right_answer
+
+GIVEN = gather(load_corpus(None), None)
+BOUNDS = load_bounds()["cpu"]
+BY_NAME = {mutant.name: mutant for mutant in CATALOGUE}
+
+
+def evidence(answer, conventions, dtype="float64", change=None) -> Evidence:
+    with np.errstate(all="ignore"):
+        got = evaluate(conventions, answer.case, answer.numbers, dtype)
+    if change:
+        change(got)
+    return Evidence(answer.case, answer.numbers, got, answer.noise, BOUNDS[dtype], dtype)
+
+
+def test_what_no_convention_explains_is_not_put_down_to_one():
+    answer = right_answer("lstm-L2", GIVEN)
+
+    def off(got: dict) -> None:
+        for array in got.values():
+            array *= 1 + 1e-9  # far above the float64 bound
+
+    for conventions in (TRUTH, BY_NAME["gates read as i,g,f,o"].conventions):
+        assert explain(evidence(answer, conventions, change=off)) == []
+
+
+def test_nothing_is_named_if_a_tensor_is_missing():
+    answer = right_answer("gru-after-L1", GIVEN)
+    wrong = BY_NAME["reset before"].conventions
+    assert explain(evidence(answer, wrong))[0].names == ("reset before",)
+    assert explain(evidence(answer, wrong, change=lambda got: got.pop("gradients/X"))) == []
+
+
+def test_a_fault_in_float32_is_named_within_the_bounds_of_float32():
+    answer = right_answer("lstm-L2", GIVEN)
+    wrong = BY_NAME["forget bias 1 at run time"].conventions
+    found = explain(evidence(answer, wrong, "float32"))
+    assert found[0].names == ("forget bias 1 at run time",)
+    assert 1e-9 < found[0].error < 1e-4
+
+
+def test_the_sentence_says_how_close_and_what_to_do():
+    answer = right_answer("lstm-L2", GIVEN)
+    found = explain(evidence(answer, BY_NAME["gates read as i,g,f,o"].conventions))
+    said = sentence("pytorch:layers", found, "forward, step 1, layer 1")
+    assert said.startswith("pytorch:layers agrees with the oracle to ")
+    assert said.endswith("the gates i,f,o,g are read as i,g,f,o: reorder blocks 2, 3 and 4")
+    assert sentence("x:y", [], "forward, layer 2") == (
+        "no known convention explains this; the first difference is at: forward, layer 2"
+    )
+
+
+def test_what_is_known_is_tried_before_the_catalogue_is_searched():
+    answer = right_answer("lstm-L1", GIVEN)
+    wrong = BY_NAME["biases doubled"]
+    found = evidence(answer, wrong.conventions)
+    assert explain(found, [(wrong,)], search=False)[0].names == ("biases doubled",)
+    assert explain(found, [(BY_NAME["no clip"],)], search=False) is None

@@ -1,0 +1,80 @@
+"""Where a failure begins, down to the gate, without errors that only follow from earlier ones."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from common.corpus import load_corpus
+from common.parameters import GATES
+from conformance.cases.given import gather
+from conformance.diagnose.location import local_errors, locate_forward
+from conformance.mutants import CATALOGUE
+from conformance.oracle.conventions import TRUTH
+from conformance.oracle.evaluation import evaluate
+from conformance.oracle.truth import right_answer
+
+GIVEN = gather(load_corpus(None), None)
+LIMIT = 1e-12
+GATED = [(name, gate) for name in ("lstm-L3", "gru-before-L3", "gru-after-L3")
+         for gate in GATES[name.split("-")[0]]]  # fmt: skip
+
+
+def wrong_in(answer, tensor: str) -> dict[str, np.ndarray]:
+    """The answers of an implementation that reads one tensor 1.01 times as large."""
+    params = answer.numbers.params
+    numbers = dataclasses.replace(answer.numbers, params=params | {tensor: 1.01 * params[tensor]})
+    return evaluate(TRUTH, answer.case, numbers)
+
+
+@pytest.mark.parametrize(("name", "gate"), GATED)
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_a_fault_in_one_gate_is_located_in_layer_and_gate(name, gate, layer):
+    answer = right_answer(name, GIVEN)
+    got = wrong_in(answer, f"layer{layer}.W_h{gate}")
+    found = locate_forward(answer.case, answer.numbers, got, LIMIT)
+    assert (found.direction, found.step, found.layer) == ("forward", 1, layer)
+    # The GRU's reset gate acts through the candidate: they cannot be told apart.
+    either = answer.case.spec.cell == "gru" and gate in "rh"
+    assert found.gates == (("r", "h") if either else (gate,))
+
+
+def test_errors_do_not_add_up_over_layers_and_steps():
+    """Every layer above a wrong one has wrong states, and all of them are right locally."""
+    answer = right_answer("lstm-L3", GIVEN)
+    got = wrong_in(answer, "layer2.W_xf")
+    errors = local_errors(answer.case, answer.numbers, got)
+    for part in ("H", "C"):
+        assert errors[part].shape == (answer.case.T, 3)
+        assert np.all(errors[part][:, 1] > 1e-6)
+        assert np.all(errors[part][:, [0, 2]] < LIMIT)
+    top = got["trace/H"][:, 2] - answer.wanted["trace/H"][:, 2]
+    assert np.abs(top).max() > 1e-6
+
+
+def test_a_fault_at_one_step_is_located_there():
+    answer = right_answer("gru-after-L2", GIVEN)
+    got = evaluate(TRUTH, answer.case, answer.numbers)
+    got["trace/H"][4, 0] += 1e-6
+    found = locate_forward(answer.case, answer.numbers, got, LIMIT)
+    assert (found.step, found.layer, found.part) == (5, 1, "H")
+
+
+def test_a_nan_is_located():
+    answer = right_answer("lstm-L2", GIVEN)
+    got = evaluate(TRUTH, answer.case, answer.numbers)
+    got["trace/C"][2, 1, 0, 0] = np.nan
+    found = locate_forward(answer.case, answer.numbers, got, LIMIT)
+    assert (found.step, found.layer, found.part, found.gates) == (3, 2, "C", ())
+
+
+def test_what_is_right_has_no_place():
+    answer = right_answer("lstm-L2", GIVEN)
+    assert locate_forward(answer.case, answer.numbers, answer.wanted, LIMIT) is None
+
+
+def test_no_gate_is_named_where_two_are_wrong():
+    answer = right_answer("lstm-L2", GIVEN)
+    wrong = next(m for m in CATALOGUE if m.name == "gates read as i,o,f,g")
+    got = evaluate(wrong.conventions, answer.case, answer.numbers)
+    assert locate_forward(answer.case, answer.numbers, got, LIMIT).gates == ()

@@ -1,0 +1,180 @@
+"""A declared deviation excuses what it declares, no more, and only as long as it is true."""
+
+import numpy as np
+import pytest
+
+from common.errors import BadInput
+from conformance.judge.ladder import judge
+from conformance.progress import Progress
+from conformance.verdict.deviations import FIELDS, LADDER_FIELDS, Deviation, load_deviations
+from conformance.verdict.results import CaseResult, Verdict
+from conformance.verdict.terminal import summary
+from tests.conformance.helpers import spoil
+
+pytestmark = pytest.mark.usefixtures("few_suspects")
+
+CASE = "lstm-L2"
+TENSOR = "gradients/layer1.W_xi"
+LADDER = {
+    "implementation": "numpy:equations",
+    "dtype": "float32",
+    "cases": "lstm-*",
+    "tensors": "gradients/layer1.W_x?",
+    "margin": 1e-3,
+}
+
+
+def declared(**changes: object) -> Deviation:
+    fields = dict.fromkeys(FIELDS, "…") | {"id": "test-1", "ladder": LADDER | changes}
+    return Deviation(fields)
+
+
+def judged(out, *deviations: Deviation) -> tuple[Verdict, CaseResult]:
+    """The verdict, and the result of the spoiled case."""
+    verdict = judge(out, Progress(quiet=True), deviations=list(deviations))
+    found = [r for r in verdict.results if (r.case, r.dtype) == (CASE, "float32")]
+    assert len(found) == 1
+    return verdict, found[0]
+
+
+def deviate(out, by: float, tensor: str = TENSOR) -> None:
+    """Let a tensor deviate by this much, relative to its largest magnitude."""
+
+    def change(arrays: dict) -> None:
+        array = arrays[tensor]
+        array.flat[0] += by * np.abs(array).max()
+
+    spoil(out / "numpy-cpu", CASE, change, "float32")
+
+
+def test_a_deviation_within_the_margin_is_declared_and_not_passed(out):
+    deviate(out, 5e-4)
+    verdict, result = judged(out, declared())
+    assert (result.status, result.reason) == ("declared deviation", "test-1")
+    assert verdict.passed
+    assert sum(r.status == "pass" for r in verdict.results) == 3
+    assert "on 3 case results" in verdict.sentence()
+    assert "declared deviation: numpy:equations: test-1 (1 case)" in summary(verdict)
+
+
+def test_a_deviation_beyond_the_margin_fails(out):
+    deviate(out, 2e-3)
+    verdict, result = judged(out, declared())
+    assert result.status == "fail"
+    assert not verdict.passed
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_is_never_excused(value, out):
+    spoil(out / "numpy-cpu", CASE, lambda arrays: arrays[TENSOR].fill(value), "float32")
+    verdict, result = judged(out, declared(margin=1e9))
+    assert result.status == "fail"
+    assert not verdict.passed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays: arrays.pop(TENSOR),
+        lambda arrays: arrays.update({TENSOR: arrays[TENSOR][:-1]}),
+        lambda arrays: arrays.update({TENSOR: arrays[TENSOR].astype("float64")}),
+    ],
+    ids=["missing", "misshapen", "of another dtype"],
+)
+def test_a_tensor_that_cannot_be_compared_is_never_excused(change, out):
+    spoil(out / "numpy-cpu", CASE, change, "float32")
+    assert judged(out, declared(margin=1e9))[1].status == "fail"
+
+
+def test_an_option_that_is_ignored_is_never_excused(out):
+    """What must differ fails by an error that is too small, not too large."""
+
+    def ignore(arrays: dict) -> None:
+        arrays["invariance/option-layers/O"] = arrays["forward/O"].copy()
+
+    spoil(out / "numpy-cpu", CASE, ignore, "float32")
+    assert judged(out, declared(tensors="*"))[1].status == "fail"
+
+
+def test_a_second_failure_that_is_not_declared_fails_beside_the_first(out):
+    deviate(out, 5e-4)
+    deviate(out, 5e-4, "gradients/layer2.W_xi")
+    assert judged(out, declared())[1].status == "fail"
+    assert judged(out, declared(), declared(tensors="gradients/layer2*"))[1].status == (
+        "declared deviation"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"implementation": "numpy:layers"},
+        {"dtype": "float64"},
+        {"cases": "gru-*"},
+        {"tensors": "gradients/layer2*"},
+        {"tensors": "layer1.W_xi"},
+    ],
+    ids=str,
+)
+def test_a_deviation_of_something_else_excuses_nothing(changes, out):
+    deviate(out, 5e-4)
+    assert judged(out, declared(**changes))[1].status == "fail"
+
+
+def test_a_deviation_that_no_longer_deviates_is_stale_and_fails(out):
+    verdict, result = judged(out, declared())
+    assert result.status == "pass"
+    assert not verdict.passed
+    assert [d.id for d in verdict.stale] == ["test-1"]
+    assert verdict.sentence().startswith("FAIL: stale deviation test-1")
+    assert verdict.to_json()["stale deviations"] == ["test-1"]
+
+
+def test_a_deviation_of_what_was_not_judged_is_not_stale(out):
+    verdict, _ = judged(out, declared(implementation="mxnet:layers"))
+    assert verdict.passed
+
+
+def test_a_deviation_that_speaks_of_no_ladder_excuses_nothing(out):
+    deviate(out, 5e-4)
+    verdict, result = judged(out, Deviation(dict.fromkeys(FIELDS, "…")))
+    assert result.status == "fail"
+    assert not verdict.stale
+
+
+def write(path, **changes) -> None:
+    lines = ["[[deviation]]"]
+    lines += [f'{field} = "{changes.get(field, field)}"' for field in FIELDS]
+    lines += ["[deviation.ladder]", *(f'{field} = "x"' for field in LADDER_FIELDS[:-1])]
+    lines += ["margin = 1e-6"]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_the_file_is_read_as_entries(tmp_path):
+    path = tmp_path / "deviations.toml"
+    write(path, id="first")
+    (found,) = load_deviations(path)
+    assert (found.id, found.ladder["margin"]) == ("first", 1e-6)
+
+
+@pytest.mark.parametrize("field", [*FIELDS, *LADDER_FIELDS])
+def test_an_entry_that_lacks_a_field_is_bad_input(field, tmp_path):
+    path = tmp_path / "deviations.toml"
+    write(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith(f"{field} =")), "utf-8")
+    with pytest.raises(BadInput, match=field):
+        load_deviations(path)
+
+
+@pytest.mark.parametrize("content", [b"[[deviation", b"\xff", b"a = 1\na = 2\n"])
+def test_a_file_that_is_no_toml_is_bad_input(content, tmp_path):
+    path = tmp_path / "deviations.toml"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="a TOML file"):
+        load_deviations(path)
+
+
+def test_the_project_s_own_file_is_whole_and_its_entries_have_names_of_their_own():
+    names = [deviation.id for deviation in load_deviations()]
+    assert len(set(names)) == len(names)
