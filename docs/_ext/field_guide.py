@@ -15,7 +15,7 @@ from docs._ext.frameworks import code_block
 from docs._ext.sources import ROOT, Missing
 
 GUIDE = ROOT / "docs" / "field_guide.toml"
-DEVIATIONS = ROOT / "conformance" / "deviations.toml"
+DEVIATIONS = ROOT / "conformance" / "verdict" / "deviations.toml"
 
 
 def guide() -> dict[str, Any]:
