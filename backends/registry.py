@@ -53,4 +53,5 @@ def load(name: str) -> Backend:
         if error.name is None or error.name.startswith(("backends", "common")):
             raise
         found = f"no module {error.name!r} in this environment"
-        raise BadInput(f"backend {name}", "", "its framework installed", found) from None
+        extra = f" (extra {name!r})" if name in MODULES else ""
+        raise BadInput(f"backend {name}", "", f"its framework installed{extra}", found) from None

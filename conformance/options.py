@@ -1,16 +1,23 @@
-"""What the rooms' commands are made of: a command, and the numbers that options take."""
+"""What the rooms' commands are made of: a command, the numbers that options take, the name under
+which the suite was started.
+"""
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 LONGEST_LIMIT = 86_400.0
+
+INSTALLED = "deep-rnn"
+"""The command of the installed suite; pyproject.toml names it."""
 
 
 @dataclass(frozen=True)
 class Command:
     """A command of a room: its arguments, and the function that carries it out and returns the exit
-    code. examples: the words after ``python -m conformance``     more: what its help ends with
+    code. examples: the words after ``program()``     more: what its help ends with
     quiet: whether it shows progress, which ``--quiet`` turns off
     """
 
@@ -21,6 +28,11 @@ class Command:
     examples: tuple[str, ...]
     more: str = ""
     quiet: bool = True
+
+
+def program() -> str:
+    """What starts the suite again: the installed command, if that is how it was started."""
+    return INSTALLED if Path(sys.argv[0]).stem == INSTALLED else "python -m conformance"
 
 
 def count(value: str) -> int:

@@ -7,6 +7,7 @@ from conformance.calibrate import command as calibrate
 from conformance.cases import command as cases
 from conformance.diagnose import command as diagnose
 from conformance.judge import command as judge
+from conformance.options import program
 from conformance.records import command as records
 from conformance.report import command as report
 from conformance.run import command as run
@@ -18,7 +19,7 @@ COMMANDS = {command.name: command for room in ROOMS for command in room.COMMANDS
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m conformance",
+        prog=program(),
         description="Do deep RNNs compute the same in every framework? Record, then judge.",
         epilog=examples(*COMMANDS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -43,4 +44,4 @@ def make_parser() -> argparse.ArgumentParser:
 def examples(*names: str) -> str:
     """Lines to be copied, for the help of one command or of all."""
     words = [example for name in names for example in COMMANDS[name].examples]
-    return "\n".join(["examples:", *(f"  python -m conformance {line}" for line in words)])
+    return "\n".join(["examples:", *(f"  {program()} {line}" for line in words)])

@@ -21,6 +21,7 @@ from common.parameters import Arrays, initialise, parameter_shapes, state_shapes
 from common.recipe import Recipe
 from common.spec import ACTIVATIONS, ModelSpec
 from conformance.cases.given import Given
+from conformance.options import program
 
 FAMILIES = {
     "rnn-tanh": {"cell": "rnn", "activation": "tanh"},
@@ -185,7 +186,7 @@ def find_case(name: str, given: Given) -> Case:
         return text_case(name.removeprefix("text-"), given.corpus.q)
     if name == "weights" and given.weights is not None:
         return weights_case(*given.weights, given.corpus)
-    raise BadInput("cases", "", "the name of a case (see: python -m conformance cases)", name)
+    raise BadInput("cases", "", f"the name of a case (see: {program()} cases)", name)
 
 
 def select(globs: list[str], randoms: int, seed: int, weights: bool = False) -> list[str]:

@@ -13,7 +13,7 @@ from conformance.cases.command import add_which
 from conformance.cases.given import gather
 from conformance.cases.table import select
 from conformance.judge.everything import judge_all
-from conformance.options import Command
+from conformance.options import Command, program
 from conformance.progress import WIDTH_OF_A_PIPE, Progress, results_console
 from conformance.verdict import terminal
 from conformance.verdict.results import Verdict
@@ -46,7 +46,7 @@ def run_judge(options: argparse.Namespace) -> int:
     if options.svg:
         picture = Console(record=True, width=WIDTH_OF_A_PIPE, file=io.StringIO(), highlight=False)
         terminal.show(verdict, picture)
-        write_text(options.svg, picture.export_svg(title="python -m conformance judge"))
+        write_text(options.svg, picture.export_svg(title=f"{program()} judge"))
     if options.readme:
         update_readme(options.readme, terminal.markdown(verdict))
     return EXIT_PASS if verdict.passed else EXIT_FAIL

@@ -20,6 +20,7 @@ from common.spec import ModelSpec
 from common.weights import read_arrays
 from conformance.closeness.compare import Bound, compare_on_lattice
 from conformance.judge.ladder import compare_all, place_of
+from conformance.options import program
 from conformance.oracle.truth import answer_to
 from conformance.records.difference import DIFFERENCE, part, replay
 from conformance.records.training import TrainingRun, perplexity
@@ -117,7 +118,7 @@ def _explain(result: TrainingResult, run: TrainingRun, limits: dict[str, Bound])
     result.status = FAIL
     result.place = f"epoch {epoch}"
     again = (
-        f"python -m conformance train --backend {run.data['backend']} --numerics lattice … "
+        f"{program()} train --backend {run.data['backend']} --numerics lattice … "
         "--against RUN, with the same options and the folder of a run that agrees, finds the step"
     )
     if not path.exists():

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from common.errors import printable
 from conformance.closeness.compare import RUNGS
+from conformance.options import program
 from conformance.verdict.results import (
     CRASHED,
     DECLARED,
@@ -173,8 +174,8 @@ def replay_command(result: dict[str, Any]) -> str:
         shlex.quote, (backend, result["device"], result["dtype"], result["case"])
     )
     return (
-        f"python -m conformance record --backend {backend} --device {device} --dtype {dtype} "
-        f"--cases {case} --out replay && python -m conformance judge replay"
+        f"{program()} record --backend {backend} --device {device} --dtype {dtype} "
+        f"--cases {case} --out replay && {program()} judge replay"
     )
 
 

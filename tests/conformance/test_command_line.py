@@ -52,6 +52,7 @@ def test_the_help_shows_every_command_and_the_examples(capsys):
         main(["--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
+    assert set(KNOWN) == set(COMMANDS)
     assert examples(*KNOWN) in shown
     assert all(f"\n    {command} " in shown for command in COMMANDS)
 
