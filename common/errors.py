@@ -3,6 +3,12 @@
 EXIT_PASS = 0
 EXIT_FAIL = 1
 EXIT_BAD_INPUT = 2
+EXIT_INTERNAL = 3
+"""A fault of the suite itself: never a verdict, and never the user's."""
+
+
+LONGEST = 400
+"""Characters of what was found: a hostile file must not fill the terminal."""
 
 
 class BadInput(Exception):
@@ -18,7 +24,9 @@ class BadInput(Exception):
     """
 
     def __init__(self, where: object, field: str, expected: str, found: object) -> None:
-        self.where, self.field, self.expected, self.found = str(where), field, expected, str(found)
+        found = str(found)
+        found = found if len(found) <= LONGEST else found[: LONGEST - 1] + "…"
+        self.where, self.field, self.expected, self.found = str(where), field, expected, found
         place = f"{where}: {field}" if field else f"{where}"
         super().__init__(printable(f"{place}: expected {expected}, found {found}"))
 

@@ -42,6 +42,19 @@ def parameter_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     return shapes | {"output.W_hq": (spec.h, spec.q), "output.b_q": (spec.q,)}
 
 
+MOST_PARAMETERS = 2**28
+"""268 million numbers, 2 GiB in float64, and training holds them several times. D2L's LSTM has
+0.8 million."""
+
+
+def check_size(spec: ModelSpec, where: object = "spec") -> None:
+    """BadInput if the model would have more than MOST_PARAMETERS. Nothing is allocated for it."""
+    total = sum(math.prod(shape) for shape in parameter_shapes(spec).values())
+    if total > MOST_PARAMETERS:
+        expected = f"a model of at most {MOST_PARAMETERS:,} parameters"
+        raise BadInput(where, "d, h, q, L", expected, f"{total:,}")
+
+
 def layer_parameters(params: dict, layer: int) -> dict:
     """The parameters of layer 1 … L under their short names: ``layer2.W_xh`` becomes ``W_xh``."""
     prefix = f"layer{layer}."
@@ -140,6 +153,7 @@ def initialise(spec: ModelSpec, scheme: str, seed: int, dtype: str = "float64") 
         raise BadInput("initialiser", "", f"one of {', '.join(INITIALISERS)}", repr(scheme))
     if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**32):
         raise BadInput("initialiser", "seed", "a whole number from 0 to 2³² − 1", repr(seed))
+    check_size(spec)
     rng = np.random.RandomState(seed)
     params = {
         name: INITIALISERS[scheme](spec, name.rsplit(".")[-1], shape, rng)

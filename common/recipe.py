@@ -1,7 +1,7 @@
 """How a model is trained: D2L's loop, its numbers, and the recipes that have a name."""
 
 import dataclasses
-import math
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,10 @@ Order = Literal["sequential", "random"]
 ORDERS = ("sequential", "random")
 
 LARGEST_SEED = 2**32 - 1
+
+LARGEST_COUNT = 2**20
+"""Of epochs, n and T: an epoch is a row of run.json, and n and T are axes of every array of a step.
+D2L has 500 epochs, 32 examples and 35 steps; how long the text is limits n T further."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,14 @@ class Recipe:
     def __post_init__(self) -> None:
         for field in ("learning_rate", "clip"):
             value = getattr(self, field)
-            if not (_is_a(value, (int, float)) and math.isfinite(value) and value > 0):
+            if not (_is_a(value, (int, float)) and 0 < value <= sys.float_info.max):
                 raise BadInput("recipe", field, "a finite number above 0", repr(value))
         for field in ("epochs", "n", "T"):
             value = getattr(self, field)
             if not (_is_a(value, int) and value >= 1):
                 raise BadInput("recipe", field, "a whole number of at least 1", repr(value))
+            if value > LARGEST_COUNT:
+                raise BadInput("recipe", field, f"at most {LARGEST_COUNT}", value)
         for field in ("seed", "perturbation"):
             value = getattr(self, field)
             if not (_is_a(value, int) and 0 <= value <= LARGEST_SEED):

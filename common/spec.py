@@ -14,12 +14,18 @@ ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 RESETS = ("before", "after")
 
 
+MOST_LAYERS = 1024
+"""Each has a dozen tensors with names, which are listed before any is read. The deepest recurrent
+stacks that were ever published have some dozens."""
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A stack of L recurrent layers of one cell, with an output layer on top.
 
     cell:         rnn (RNN-1), gru (GRU-1 to GRU-4) or lstm (LSTM-1 to LSTM-6)
-    d, h, q, L:   inputs, hidden units in every layer, outputs, layers; each at least 1
+    d, h, q, L:   inputs, hidden units in every layer, outputs, layers; each at least 1, and L at
+                  most MOST_LAYERS
     activations:  φ_1 … φ_L of the vanilla RNN, one of ``ACTIVATIONS`` per layer; empty for gated
                   cells, whose activations are part of their equations
     reset:        where the GRU's reset gate acts: "before" the matrix product (GRU-3b) or "after"
@@ -46,6 +52,8 @@ class ModelSpec:
             size = getattr(self, field)
             if type(size) is not int or size < 1:
                 raise BadInput("spec", field, "a whole number of at least 1", repr(size))
+        if self.L > MOST_LAYERS:
+            raise BadInput("spec", "L", f"at most {MOST_LAYERS} layers", self.L)
         self._check_activations()
         self._check_reset()
 

@@ -3,7 +3,11 @@
 A safetensors file is a JSON header and raw little-endian bytes: nothing in it is ever executed.
 """
 
+import hashlib
 import json
+import math
+import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +17,107 @@ from safetensors.numpy import save
 from common.errors import BadInput
 from common.files import write_atomically
 from common.parameters import Arrays, check_parameters, parameter_shapes
+from common.reading import check_file, parse_json
 from common.spec import ModelSpec
 
 FORMAT = "deep-rnn-weights-1"
 
+CHECKSUM = "sha256"
+"""The checksum's key in the metadata. It is against accidents: who forges a file can make one."""
+
+LARGEST_FILE = 4 * 2**30
+"""Bytes. The suite's largest case has 34 MiB, one with weights of somebody's own (5 × 268 million
+numbers of common/spec.py, at the very most) a few GiB."""
+
+LARGEST_HEADER = 64 * 2**20
+"""Bytes. A checkpoint of 500 epochs over a long book has 20 MiB of losses in it."""
+
+MOST_AXES = 8
+
+WHOLE = "a whole safetensors file"
+
+Found = tuple[Arrays, dict[str, str]]
+
 
 def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
-    """Write a safetensors file atomically."""
+    """Write a safetensors file atomically, with a checksum over all that it says, and always the
+    same bytes for the same arrays and metadata."""
     # save writes the memory as it lies there, so a transposed view must be laid out first.
     # (Not ascontiguousarray, which turns a scalar into a vector.)
     laid_out = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    metadata = {key: value for key, value in metadata.items() if key != CHECKSUM}
+    metadata[CHECKSUM] = checksum(laid_out, metadata)
     # Not save_file, whose own error hides that a disk is full.
-    write_atomically(path, lambda temporary: temporary.write_bytes(save(laid_out, metadata)))
+    data = _in_order(save(laid_out, metadata))
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
-def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """Read a safetensors file: its arrays and its metadata; BadInput if it is not whole."""
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted: safetensors has them in the order of a
+    hash table, which is another one in every process."""
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)  # arrays begin at a multiple of 8, and count from there
+    return struct.pack("<Q", len(text)) + text + data[8 + length :]
+
+
+def checksum(arrays: Arrays, metadata: dict[str, str]) -> str:
+    """SHA-256 over metadata, and over every array with its name, type and shape."""
+    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], order="C")
+        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        digest.update(array.reshape(-1).view("uint8"))
+    return digest.hexdigest()
+
+
+def read_arrays(path: Path, follow: bool = False, ours: bool = False) -> Found:
+    """Read a safetensors file: its arrays and its metadata; BadInput if it is not whole.
+
+    follow: whether it may be a link, because a user has named it
+    ours:   whether the suite wrote it: then it must have a checksum; where there is one, it counts
+    """
+    check_file(path, WHOLE, LARGEST_FILE, follow)
     try:
+        _check_header(path)
         with safe_open(path, framework="numpy") as file:
             names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except FileNotFoundError:
-        raise BadInput(path, "", "a safetensors file", "no such file") from None
+            arrays = {name: file.get_tensor(name) for name in names}
+            metadata = file.metadata() or {}
     except (OSError, SafetensorError, TypeError, ValueError, AttributeError, KeyError) as error:
         # The last four: a tensor of a type that NumPy lacks, bfloat16 say.
-        raise BadInput(path, "", "a whole safetensors file", error) from None
+        raise BadInput(path, "", WHOLE, error) from None
+    stored = metadata.pop(CHECKSUM, None)
+    if stored is None and ours:
+        expected = "a checksum (who has files of an older version makes them again)"
+        raise BadInput(path, f"metadata {CHECKSUM!r}", expected, "none")
+    if stored is not None and stored != (found := checksum(arrays, metadata)):
+        expected = f"{stored[:12]}, what was written"
+        raise BadInput(path, "checksum", expected, f"{found[:12]}: the file is damaged")
+    return arrays, metadata
+
+
+def _check_header(path: Path) -> None:
+    """ValueError if the header is too large to be read, or has sizes that the file has not."""
+    with open(path, "rb") as file:
+        size, start = os.fstat(file.fileno()).st_size, file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+        if length > min(LARGEST_HEADER, size - 8):
+            raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")
+        header = parse_json(file.read(length).decode("utf-8"), path, "", WHOLE)
+    if not isinstance(header, dict):
+        raise ValueError(f"a header that is a {type(header).__name__}")
+    for name, tensor in header.items():
+        shape = tensor.get("shape") if isinstance(tensor, dict) else None
+        if name != "__metadata__" and not (
+            isinstance(shape, list)
+            and len(shape) <= MOST_AXES
+            and all(type(n) is int and 0 <= n <= size for n in shape)
+            and math.prod(shape) <= 8 * size  # the smallest types have several in a byte
+        ):
+            raise ValueError(f"{name[:80]!r} of shape {str(shape)[:80]}")
 
 
 def save_weights(path: Path, spec: ModelSpec, params: Arrays) -> None:
@@ -54,18 +134,11 @@ def load_weights(path: Path) -> tuple[ModelSpec, Arrays]:
     Raises BadInput for a truncated or foreign file, a bad spec, and a missing, extra, misshapen or
     non-finite tensor.
     """
-    arrays, metadata = read_arrays(path)
+    arrays, metadata = read_arrays(path, follow=True)
     if metadata.get("format") != FORMAT:
         found = repr(metadata.get("format")) if "format" in metadata else "none"
         raise BadInput(path, "metadata 'format'", repr(FORMAT), found)
-    try:
-        value = json.loads(metadata.get("spec", ""))
-    except (ValueError, RecursionError) as error:  # also a number or a nesting beyond all bounds
-        raise BadInput(path, "metadata 'spec'", "JSON", error) from None
+    value = parse_json(metadata.get("spec", ""), path, "metadata 'spec'", "JSON")
     spec = ModelSpec.from_json(value, path)
-    # Before the shapes of a billion layers are listed because a foreign file says so.
-    if len(arrays) < spec.L:
-        at_most = f"no more layers than the {len(arrays)} tensors in the file"
-        raise BadInput(path, "metadata 'spec'", at_most, f"L = {spec.L}")
     check_parameters(spec, arrays, path)
     return spec, {name: arrays[name] for name in parameter_shapes(spec)}

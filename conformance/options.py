@@ -35,18 +35,33 @@ def program() -> str:
     return INSTALLED if Path(sys.argv[0]).stem == INSTALLED else "python -m conformance"
 
 
+LARGEST_COUNT = 999_999_999
+
+MOST = 10_000
+"""Of what is started, made or listed one by one: cases, members, threads, workers."""
+
+
 def count(value: str) -> int:
     """A whole number of at least 0."""
-    if not value.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, found {value!r}")
-    return int(value)
+    return _whole(value, 0, LARGEST_COUNT)
+
+
+def few(value: str) -> int:
+    """A whole number from 0 up to MOST."""
+    return _whole(value, 0, MOST)
 
 
 def positive(value: str) -> int:
-    """A whole number of at least 1."""
-    if (number := count(value)) < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, found {value!r}")
-    return number
+    """A whole number from 1 up to MOST."""
+    return _whole(value, 1, MOST)
+
+
+def _whole(value: str, least: int, most: int) -> int:
+    # The length comes first: Python does not read a number of 5,000 digits.
+    if value.isdecimal() and len(value) <= 20 and least <= (number := int(value)) <= most:
+        return number
+    expected = f"a whole number from {least} to {most}"
+    raise argparse.ArgumentTypeError(f"expected {expected}, found {value[:40]!r}")
 
 
 def seconds(value: str) -> float:

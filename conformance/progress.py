@@ -1,8 +1,11 @@
 """Progress of long work: a live bar on a terminal, plain lines elsewhere."""
 
 import contextlib
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -13,10 +16,43 @@ from common.errors import printable
 WIDTH_OF_A_PIPE = 180
 
 
+def let_go(stream: TextIO | None) -> None:
+    """Whoever read a pipe has gone, as ``| head -1`` does. What else would be written there goes
+    nowhere: the command ends as it would have, and its exit code says what it found."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it is no real file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+class Output(Console):
+    """rich's console, which does not end the process with exit code 1, a verdict's, when nobody
+    reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        let_go(sys.stderr if self.stderr else sys.stdout)
+
+
+def complain(line: str) -> None:
+    """One line on standard error, which --quiet does not hide."""
+    tell(line, sys.stderr)
+
+
+def tell(line: str, stream: TextIO | None = None) -> None:
+    """One line, as it is but for what would reach a terminal as more than text; on standard output
+    if no stream is named."""
+    stream = stream or sys.stdout
+    try:
+        print(printable(line), file=stream, flush=True)
+    except BrokenPipeError:
+        let_go(stream)
+
+
 def results_console() -> Console:
     """Where results go: standard output. A pipe or a file has no width of its own; 80 columns
     would squeeze the tables."""
-    console = Console(highlight=False)
+    console = Output(highlight=False)
     if not console.is_terminal:
         console.width = WIDTH_OF_A_PIPE
     return console
@@ -26,7 +62,7 @@ class Progress:
     """Says what is going on, on standard error, so that standard output holds results only."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self.console = Output(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
 
     def say(self, line: str) -> None:
         """One finished line. Nothing in it is read as rich's markup."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import BadInput
+from common.reading import check_size
 from common.texts.download import Download, fetch
 
 SAMPLE = Path(__file__).with_name("sample.txt")
@@ -19,6 +20,10 @@ TIME_MACHINE = Download(
     size=178_979,
     sha256="8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516",
 )
+
+
+LARGEST_TEXT = 64 * 2**20
+"""Bytes; all of Shakespeare has 5.5 MB. A text is held several times while it is taken apart."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def _read_file(path: Path) -> str:
         if not path.is_file():  # asked first, because opening a pipe would wait for ever
             found = "something else" if path.exists() else "no such file"
             raise BadInput(path, "", "a text file", found)
+        check_size(path, "a text file", path.stat().st_size, LARGEST_TEXT)
         raw = path.read_bytes().decode("utf-8")
     except OSError as error:
         raise BadInput(path, "", "a text file that can be read", error.strerror or error) from None

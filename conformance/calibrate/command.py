@@ -24,7 +24,7 @@ from conformance.calibrate.envelope import truth
 from conformance.calibrate.score import measure, page
 from conformance.judge.curves import ENSEMBLES
 from conformance.mutants import CATALOGUE
-from conformance.options import Command
+from conformance.options import Command, few
 from conformance.progress import Progress, results_console
 from conformance.run.child import cores
 
@@ -76,7 +76,7 @@ def add_ensemble(parser: argparse.ArgumentParser) -> None:
     add("--cell", nargs="+", choices=CELLS, default=list(CELLS))
     add("--reset", nargs="+", choices=RESETS, default=list(RESETS), help="of the GRU")
     add("--text", nargs="+", metavar="TEXT", help="as for train")
-    add("--members", type=int, default=MEMBERS, metavar="M", help="how many runs to make")
+    add("--members", type=few, default=MEMBERS, metavar="M", help="how many runs to make")
     add(
         "--from",
         dest="folder",
@@ -85,8 +85,8 @@ def add_ensemble(parser: argparse.ArgumentParser) -> None:
         help="runs that train made: its members, or with --measure more runs to judge",
     )
     add("--measure", action="store_true", help="measure the stored ensembles instead")
-    add("--runs", type=int, default=200, metavar="N", help="with --measure: honest ones")
-    add("--mutant-runs", type=int, default=20, metavar="N", help="with --measure: of each mistake")
+    add("--runs", type=few, default=200, metavar="N", help="with --measure: honest ones")
+    add("--mutant-runs", type=few, default=20, metavar="N", help="with --measure: of each mistake")
     add("--out", type=Path, default=ENSEMBLES, metavar="FOLDER")
 
 

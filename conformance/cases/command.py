@@ -9,7 +9,7 @@ from common.corpus import load_corpus
 from common.errors import EXIT_PASS
 from conformance.cases.given import gather
 from conformance.cases.table import DTYPES, find_case, select
-from conformance.options import Command, count
+from conformance.options import Command, count, few
 from conformance.progress import results_console
 
 
@@ -18,7 +18,7 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     ``tox -m conformance -- …`` hands the same options to both."""
     add = parser.add_argument
     add("--cases", nargs="+", default=[], metavar="GLOB", help="default: all")
-    add("--random", type=count, default=0, metavar="N", help="generated cases")
+    add("--random", type=few, default=0, metavar="N", help="generated cases")
     add("--seed", type=count, default=0, metavar="S", help="of the generated cases")
     add(
         "--text",

@@ -6,16 +6,22 @@ text nor the weights file is at hand.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from common.corpus import Corpus, Vocabulary
 from common.errors import BadInput
 from common.parameters import Arrays, check_parameters
+from common.reading import parse_json
 from common.spec import ModelSpec
 from common.weights import load_weights, read_arrays, write_arrays
+
+LARGEST_VOCABULARY = 256
+"""Tokens are stored in a byte each."""
 
 
 @dataclass(frozen=True)
@@ -61,25 +67,37 @@ def save_given(path: Path, given: Given) -> None:
 
 def load_given(path: Path) -> Given:
     """Read it back; BadInput if it is not whole."""
-    arrays, metadata = read_arrays(path)
-    try:
-        text = json.loads(metadata["text"])
-        vocabulary = Vocabulary(tuple(json.loads(metadata["tokens"])))
-        corpus = Corpus(text["name"], text["sha256"], vocabulary, arrays.pop("corpus"))
-        spec = json.loads(metadata["spec"]) if "spec" in metadata else None
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise BadInput(path, "", "a text and its vocabulary", repr(error)) from None
+    arrays, metadata = read_arrays(path, ours=True)
+    text, tokens = (_read(path, metadata, field) for field in ("text", "tokens"))
+    strings = isinstance(text, dict) and [text.get("name"), text.get("sha256")]
+    if not strings or not all(isinstance(value, str) for value in strings):
+        raise BadInput(path, "metadata 'text'", "its name and its sha256", repr(text))
+    characters = isinstance(tokens, list) and all(isinstance(t, str) for t in tokens)
+    if not characters or not 2 <= len(tokens) <= LARGEST_VOCABULARY:
+        expected = f"2 to {LARGEST_VOCABULARY} characters"
+        raise BadInput(path, "metadata 'tokens'", expected, repr(tokens))
     names = [name for name in arrays if name.startswith("held out/")]
     held_out = {name.removeprefix("held out/"): arrays.pop(name) for name in names}
-    for name, tokens in {"corpus": corpus.tokens, **held_out}.items():
-        if tokens.dtype != np.uint8 or tokens.max(initial=0) >= len(vocabulary):
-            raise BadInput(path, name, f"numbers below {len(vocabulary)}", tokens.dtype)
-    if spec is None:
+    for name, array in {"corpus": arrays.pop("corpus", None), **held_out}.items():
+        if array is None or array.dtype != np.uint8 or array.ndim != 1 or not array.size:
+            found = "none" if array is None else f"{array.dtype} of shape {array.shape}"
+            raise BadInput(path, name, "a row of uint8", found)
+        if array.max() >= len(tokens):
+            raise BadInput(path, name, f"numbers below {len(tokens)}", array.max())
+        held_out[name] = array
+    corpus = Corpus(*strings, Vocabulary(tuple(tokens)), held_out.pop("corpus"))
+    if "spec" not in metadata:
+        if arrays:
+            raise BadInput(path, min(arrays), "no such tensor", "it")
         return Given(corpus, held_out=held_out)
-    model = ModelSpec.from_json(spec, path)
+    model = ModelSpec.from_json(_read(path, metadata, "spec"), path)
     params = {name.removeprefix("weights/"): array for name, array in arrays.items()}
     check_parameters(model, params, path)
     return Given(corpus, (model, params), held_out)
+
+
+def _read(path: Path, metadata: Mapping[str, str], field: str) -> Any:
+    return parse_json(metadata.get(field, ""), path, f"metadata {field!r}", "JSON")
 
 
 def gather(corpus: Corpus, weights: Path | None) -> Given:

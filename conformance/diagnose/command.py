@@ -179,7 +179,7 @@ def error_of(conventions: Conventions, reading: Reading, data: Data, bound: Boun
 
 def load_data(path: Path, stack: Stack) -> Data:
     """The input X and the outputs, and H0 and C0 if they are there."""
-    arrays, _ = read_arrays(path)
+    arrays, _ = read_arrays(path, follow=True)
     for name in ("X", "outputs"):
         if name not in arrays:
             held = ", ".join(sorted(arrays)) or "nothing"
@@ -215,7 +215,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_diagnose(options: argparse.Namespace) -> int:
-    stack = read_stack(read_arrays(options.weights)[0], options.layout, options.weights)
+    stack = read_stack(
+        read_arrays(options.weights, follow=True)[0], options.layout, options.weights
+    )
     data = load_data(options.io, stack)
     dtype = options.dtype or ("float64" if data.outputs.dtype == "float64" else "float32")
     bound = Bound(load_bounds()["cpu"][dtype]["outputs"].error)

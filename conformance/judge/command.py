@@ -9,6 +9,7 @@ from rich.console import Console
 from common.corpus import load_corpus
 from common.errors import EXIT_FAIL, EXIT_PASS, BadInput
 from common.files import write_json, write_text
+from common.reading import LARGEST_JSON, read_text
 from conformance.cases.command import add_which
 from conformance.cases.given import gather
 from conformance.cases.table import select
@@ -40,7 +41,7 @@ def run_judge(options: argparse.Namespace) -> int:
     verdict = judge_all(options.results, progress, expect, tuple(names), options.training)
     if options.text or weights:
         _check_given(options, verdict)
-    terminal.show(verdict, results_console())
+    # Before the table is shown: whoever reads it may leave early (``judge … | head -1``).
     if options.json:
         write_json(options.json, verdict.to_json())
     if options.svg:
@@ -49,6 +50,7 @@ def run_judge(options: argparse.Namespace) -> int:
         write_text(options.svg, picture.export_svg(title=f"{program()} judge"))
     if options.readme:
         update_readme(options.readme, terminal.markdown(verdict))
+    terminal.show(verdict, results_console())
     return EXIT_PASS if verdict.passed else EXIT_FAIL
 
 
@@ -66,10 +68,7 @@ def _check_given(options: argparse.Namespace, verdict: Verdict) -> None:
 def update_readme(path: Path, results: str) -> None:
     """Replace what stands between the markers ``<!-- results -->`` and ``<!-- /results -->``."""
     start, end = "<!-- results -->\n", "<!-- /results -->"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BadInput(path, "", "UTF-8", error) from None
+    text = read_text(path, "a Markdown file", LARGEST_JSON)
     before, found, rest = text.partition(start)
     _, found_end, after = rest.partition(end)
     if not (found and found_end):

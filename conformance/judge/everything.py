@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from common.files import check_folder
 from conformance.judge.ladder import judge
 from conformance.judge.training import judge_training
 from conformance.progress import Progress
@@ -32,6 +33,7 @@ def judge_all(
     expect: backends that must be there     cases: names that every record must hold
     training: whether the expected backends must also have trained with the quick recipe
     """
+    check_folder(results, "a folder of records")
     read = inputs(results)
     verdict = judge(results, progress, expect, cases)
     verdict.training = judge_training(results, expect if training else ())

@@ -136,7 +136,7 @@ def _explain(result: TrainingResult, run: TrainingRun, limits: dict[str, Bound])
 
 
 def _evidence(path: Any) -> tuple[Arrays, dict[str, Any]]:
-    arrays, metadata = read_arrays(path)
+    arrays, metadata = read_arrays(path, ours=True)
     try:
         about = json.loads(metadata["about"])
         about["spec"] = ModelSpec.from_json(about["spec"], path)

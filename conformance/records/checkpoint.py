@@ -1,11 +1,11 @@
 """Whether a training run may go on from the checkpoint that lies in its folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
 from common.parameters import check_parameters
+from common.reading import parse_json
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from common.weights import read_arrays
@@ -15,11 +15,15 @@ def check_checkpoint(path: Path, settings: dict[str, Any], spec: ModelSpec, reci
     """BadInput if a checkpoint is there that was made with other settings, or is not whole."""
     if not path.exists():
         return
-    params, metadata = read_arrays(path)
     try:
-        found, rows = json.loads(metadata["settings"]), json.loads(metadata["rows"])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise BadInput(path, "metadata", "settings and epochs", repr(error)) from None
+        params, metadata = read_arrays(path, ours=True)
+    except BadInput as error:
+        expected = f"{error.expected} (--fresh starts anew)"
+        raise BadInput(error.where, error.field, expected, error.found) from None
+    found, rows = (
+        parse_json(metadata.get(field, ""), path, "metadata", "settings and epochs")
+        for field in ("settings", "rows")
+    )
     for field, expected in settings.items():
         there = found.get(field) if isinstance(found, dict) else None
         if there != expected:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from common.errors import EXIT_PASS, BadInput
-from common.files import write_json
+from common.files import check_folder, write_json
 from conformance.options import Command
 from conformance.progress import Progress
 from conformance.records.training import load_runs
@@ -21,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_witness(options: argparse.Namespace) -> int:
     """Store a witness for every question that the runs in the results folders answer alike, or
     add the runs to the stored ones."""
+    for folder in options.results:
+        check_folder(folder)
     runs = [run for folder in options.results for run in load_runs(folder)]
     made = confirm(runs, options.out) if options.confirm else make_witnesses(runs)
     if not made:

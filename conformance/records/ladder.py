@@ -41,7 +41,7 @@ class Record:
     def arrays(self, implementation: str, dtype: str, case: str) -> Arrays:
         """What was recorded for a case; BadInput if the file is missing, cut short or another's."""
         path = self.folder / array_path(implementation, dtype, case)
-        arrays, metadata = read_arrays(path)
+        arrays, metadata = read_arrays(path, ours=True)
         digest = self.entry(implementation, dtype, case)["digest"]
         if metadata.get("digest") != digest:
             raise BadInput(path, "metadata 'digest'", digest, metadata.get("digest"))

@@ -4,10 +4,10 @@ import argparse
 import datetime
 from pathlib import Path
 
-from common.errors import EXIT_FAIL, EXIT_PASS, BadInput, printable
-from common.files import write_json, write_text
+from common.errors import EXIT_FAIL, EXIT_PASS, BadInput
+from common.files import check_folder, write_json, write_text
 from conformance.options import Command
-from conformance.progress import Progress
+from conformance.progress import Progress, tell
 from conformance.report.changes import FAILING, changes, versions
 from conformance.report.formats import badge, junit, summary
 
@@ -39,11 +39,12 @@ def run_report(options: argparse.Namespace) -> int:
         expected = "the packages of requirements/report.txt"
         raise BadInput("report", error.name or "", expected, "not installed") from None
     progress = Progress(options.quiet)
+    check_folder(options.results)
     verdict = current(options.results, progress)
     changed = since = None
     if options.against:
         path = options.against
-        old = read_verdict(path) if path.is_file() else current(path, progress)
+        old = read_verdict(path, follow=True) if path.is_file() else current(path, progress)
         changed, since = changes(verdict, old), versions(verdict, old)
     out = options.out or options.results / "report.html"
     made = datetime.datetime.now(datetime.UTC).isoformat(" ", "minutes")
@@ -63,10 +64,10 @@ def run_report(options: argparse.Namespace) -> int:
         written.append(options.changes)
     for path in written:
         progress.say(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
-    print(printable(verdict["sentence"]))
+    tell(verdict["sentence"])
     for change in changed or []:
         who = f"{change.implementation} ({change.device}, {change.dtype})"
-        print(printable(f"{change.kind}: {who} {change.case}: {change.detail}"))
+        tell(f"{change.kind}: {who} {change.case}: {change.detail}")
     worse = any(change.kind == FAILING for change in changed or [])
     return EXIT_PASS if verdict["passed"] and not worse else EXIT_FAIL
 

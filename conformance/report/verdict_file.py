@@ -40,9 +40,12 @@ def current(results: Path, progress: Progress) -> dict[str, Any]:
     return json.loads(json.dumps(verdict))
 
 
-def read_verdict(path: Path) -> dict[str, Any]:
-    """A verdict.json; BadInput with the field at fault if it does not keep to the schema."""
-    value = read_json(path)
+def read_verdict(path: Path, follow: bool = False) -> dict[str, Any]:
+    """A verdict.json; BadInput with the field at fault if it does not keep to the schema.
+
+    follow: whether it may be a link, because a user has named it
+    """
+    value = read_json(path, follow)
     try:
         _validator()(value)
     except fastjsonschema.JsonSchemaValueException as error:

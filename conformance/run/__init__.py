@@ -1,6 +1,8 @@
 """The parent's side: it asks a worker, survives its death, and writes what it answers.
 
 ladder.py    every case of one backend: a record
+journal.py   what of a record is done, for a run that was interrupted
+room.py      whether it was the disk, and not a framework
 training.py  one training run, with checkpoints
 command.py   ``record`` and ``train``
 plan.py      which runs ``train`` is asked for

@@ -61,6 +61,10 @@ class Run:
     def old(self) -> Path:
         return self.folder.with_name(f".{self.name}.old")
 
+    @property
+    def lock(self) -> Path:
+        return self.folder.with_name(f".{self.name}.lock")
+
     def settings(self) -> dict[str, Any]:
         """What a run that is resumed must have in common with the one that was interrupted."""
         corpus = self.given.corpus

@@ -2,15 +2,14 @@
 
 import argparse
 import contextlib
-import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from backends.registry import MODULES
 from common.corpus import MAX_TOKENS, load_corpus
-from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printable
+from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
+from common.files import check_inside, make_folder, remove_folder
 from common.parameters import INITIALISERS
 from common.recipe import ORDERS, RECIPES
 from common.spec import CELLS, RESETS
@@ -18,8 +17,8 @@ from conformance.cases.command import add_which
 from conformance.cases.given import gather
 from conformance.cases.table import DTYPES, find_case, material, select
 from conformance.options import Command, positive, seconds
-from conformance.progress import Progress
-from conformance.records.training import NUMERICS, perplexity
+from conformance.progress import Progress, complain
+from conformance.records.training import FOLDER, NUMERICS, perplexity
 from conformance.run.asked import EPOCH_LIMIT, Run
 from conformance.run.child import Child, Died
 from conformance.run.ladder import CASE_LIMIT, Request, record
@@ -70,7 +69,7 @@ def run_record(options: argparse.Namespace) -> int:
         if entry["status"] == "crashed"
     ]
     for line in crashed:  # a result, which --quiet does not hide
-        print(printable(line), file=sys.stderr)
+        complain(line)
     progress.say(
         f"{request.folder}: {len(names)} cases in {made['seconds']} s, peak {made['peak MiB']} MiB"
     )
@@ -153,7 +152,7 @@ def _train(run: Run, child: Child | Team, progress: Progress) -> int:
             with progress.training(title, run.recipe.epochs) as seen:
                 made = train(run, child, lambda row, number: seen(number, **view(row)))
     except Stopped as reason:
-        print(printable(str(reason)), file=sys.stderr)
+        complain(str(reason))
         return EXIT_BAD_INPUT
     if rank and made["status"] == "finished":
         progress.say(f"{title}: finished; worker 0 has written the run")
@@ -163,7 +162,7 @@ def _train(run: Run, child: Child | Team, progress: Progress) -> int:
         progress.say(f"{title}: {run.folder}, {made['seconds']} s")
         return EXIT_PASS
     # A result, which --quiet does not hide.
-    print(printable(f"{title}: {made['status']}: {made['reason']}"), file=sys.stderr)
+    complain(f"{title}: {made['status']}: {made['reason']}")
     return EXIT_FAIL if made["status"] == "crashed" else EXIT_PASS
 
 
@@ -188,7 +187,8 @@ def make_child(runs: list[Run]) -> Child | Team:
     first = runs[0]
     dtypes = list(dict.fromkeys(NUMERICS[run.numerics] for run in runs))
     folder = first.folder.parent
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    check_inside(first.out / FOLDER)
     which = first.backend, first.device, dtypes, first.threads
     if first.workers > 1:
         return Team(*which, first.workers, folder)
@@ -204,7 +204,7 @@ def nothing_left_behind(run: Run) -> Iterator[None]:
         yield
     except BadInput:
         if absent and not any(path.is_dir() for path in folder.iterdir()):
-            shutil.rmtree(folder)
+            remove_folder(folder)
             for path in absent[1:]:
                 path.rmdir()
         raise

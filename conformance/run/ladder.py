@@ -7,13 +7,13 @@
 
 All of it is made in ``.<backend>-<device>.partial`` and moved into place when it is whole; until
 then an earlier record stays as it is. An interrupted run goes on where it was if it is started
-again with the same options; otherwise it starts afresh.
+again with the same options; otherwise it starts afresh. While it runs, it holds
+``.<backend>-<device>.lock``.
 """
 
 import contextlib
 import json
 import platform
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,10 +25,22 @@ import numpy as np
 
 from backends.registry import check_name
 from common import SUITE_VERSION
-from common.files import write_json, write_text
+from common.files import (
+    check_inside,
+    make_folder,
+    move,
+    remove_folder,
+    replace_folder,
+    write_json,
+    write_text,
+)
+from common.locks import locked
+from common.reading import LARGEST_JSON, read_text
 from conformance.cases.given import Given, save_given
 from conformance.records.ladder import array_path
 from conformance.run.child import Child, Died, cores
+from conformance.run.journal import Journal
+from conformance.run.room import check_answer, check_room
 
 if TYPE_CHECKING:
     from conformance.progress import Progress
@@ -62,45 +74,38 @@ class Request:
     def partial(self) -> Path:
         return self.out / f".{self.backend}-{self.device}.partial"
 
-
-class Journal:
-    """One line for each case that is done, so that nothing is done twice after an interruption."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self) -> dict[tuple[str, str, str], dict[str, Any]]:
-        """The entries by implementation, dtype and case; a last line cut short is removed."""
-        if not self.path.exists():
-            return {}
-        text = self.path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        write_text(self.path, whole)
-        return {tuple(key): entry for key, entry in map(json.loads, whole.splitlines())}
-
-    def add(self, key: tuple[str, str, str], entry: dict[str, Any]) -> None:
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps([key, entry]) + "\n")
+    @property
+    def lock(self) -> Path:
+        return self.out / f".{self.folder.name}.lock"
 
 
 def record(request: Request, progress: "Progress") -> dict[str, Any]:
     """Run every case in a worker and write the record; returns what is in record.json.
 
     A case that raises, ends the worker or outlasts its limit is ``crashed``, and the rest goes on.
-    Raises BadInput if the backend or the device is not there; nothing is overwritten then.
+    Raises BadInput if the backend or the device is not there, if another process writes the record,
+    and if there is a link in it; nothing is overwritten then. An OSError, of a full disk for one,
+    is nobody's crash: the earlier record stays, and the same command goes on.
     """
-    began = time.monotonic()
     check_name(request.backend)
+    make_folder(request.out)
+    with locked(request.lock, request.folder):
+        check_inside(request.folder, request.old, request.partial)
+        return _record(request, progress)
+
+
+def _record(request: Request, progress: "Progress") -> dict[str, Any]:
+    began = time.monotonic()
     if request.old.exists() and not request.folder.exists():
-        request.old.rename(request.folder)  # an earlier run was killed between two renames
-    request.partial.mkdir(parents=True, exist_ok=True)
+        move(request.old, request.folder)  # an earlier run was killed between two renames
+    make_folder(request.partial)
     save_given(request.partial / "given.safetensors", request.given)
     log = request.partial / "worker.log"
     given = request.partial / "given.safetensors"
     child = Child(request.backend, request.device, request.dtypes, request.threads, given, log)
     try:
         with _nothing_left_behind_on_bad_input(request.partial):
-            greeting = _greet(child)
+            greeting = _greet(child, request.partial)
         settings = _settings(request, greeting)
         journal = _open_journal(request.partial, settings)
         entries = _run_cases(request, child, greeting["implementations"], journal, progress)
@@ -113,16 +118,19 @@ def record(request: Request, progress: "Progress") -> dict[str, Any]:
         "entries": _nest(entries),
     }
     write_json(request.partial / "record.json", result)
-    _put_in_place(request)
+    for leftover in ("settings.json", "journal.jsonl"):
+        (request.partial / leftover).unlink(missing_ok=True)
+    replace_folder(request.partial, request.folder, request.old)
     return result
 
 
-def _greet(child: Child) -> dict[str, Any]:
+def _greet(child: Child, partial: Path) -> dict[str, Any]:
     """Start the worker. One that dies while it imports its framework is a result as well: every
     case is crashed then."""
     try:
-        return child.start()
+        return check_answer(child.start())
     except Died as death:
+        check_room(partial)
         return {"implementations": ["equations", "layers"], "passport": {"start": str(death)}}
 
 
@@ -133,7 +141,7 @@ def _nothing_left_behind_on_bad_input(partial: Path) -> Iterator[None]:
         yield
     except Exception:
         if fresh:
-            shutil.rmtree(partial)
+            remove_folder(partial)
         raise
 
 
@@ -162,11 +170,11 @@ def _settings(request: Request, greeting: dict[str, Any]) -> dict[str, Any]:
 def _open_journal(partial: Path, settings: dict[str, Any]) -> Journal:
     """Go on with what is there if it was made with the same settings; throw it away otherwise."""
     path = partial / "settings.json"
-    same = path.exists() and path.read_text(encoding="utf-8") == json.dumps(settings)
-    if not same:
-        shutil.rmtree(partial / "arrays", ignore_errors=True)
+    stored = read_text(path, "settings", LARGEST_JSON) if path.exists() else None
+    if stored != json.dumps(settings):
+        remove_folder(partial / "arrays")
         (partial / "journal.jsonl").unlink(missing_ok=True)
-        path.write_text(json.dumps(settings), encoding="utf-8")
+        write_text(path, json.dumps(settings))
     return Journal(partial / "journal.jsonl")
 
 
@@ -177,7 +185,7 @@ def _run_cases(
     journal: Journal,
     progress: "Progress",
 ) -> dict[tuple[str, str, str], dict[str, Any]]:
-    entries = journal.read()
+    entries = journal.read(request.partial)
     for name in implementations:
         for dtype in request.dtypes:
             for case in progress.over(f"{request.backend}:{name} {dtype}", request.cases):
@@ -196,9 +204,11 @@ def _run_case(request: Request, child: Child, key: tuple[str, str, str]) -> dict
     question = {"implementation": name, "dtype": dtype, "case": case, "path": str(path.resolve())}
     began = time.monotonic()
     try:
-        entry = child.ask(question, request.limit)
+        entry = check_answer(child.ask(question, request.limit))
     except Died as death:
         entry = {"status": "crashed", "reason": str(death)}
+    if entry["status"] == "crashed":
+        check_room(request.partial)
     return entry | {"seconds": round(time.monotonic() - began, 3)}
 
 
@@ -211,14 +221,3 @@ def _nest(entries: dict[tuple[str, str, str], dict[str, Any]]) -> dict[str, Any]
     for (name, dtype, case), entry in entries.items():
         nested.setdefault(name, {}).setdefault(dtype, {})[case] = entry
     return nested
-
-
-def _put_in_place(request: Request) -> None:
-    """Replace an earlier record by the new one; at no time is there half of one."""
-    for leftover in ("settings.json", "journal.jsonl"):
-        (request.partial / leftover).unlink(missing_ok=True)
-    shutil.rmtree(request.old, ignore_errors=True)
-    if request.folder.exists():
-        request.folder.rename(request.old)
-    request.partial.rename(request.folder)
-    shutil.rmtree(request.old, ignore_errors=True)

@@ -7,9 +7,11 @@ from pathlib import Path
 from backends.registry import check_name
 from common.corpus import load_texts
 from common.errors import BadInput
+from common.parameters import check_size
 from common.recipe import RECIPES, Recipe
-from common.spec import ModelSpec
+from common.spec import MOST_LAYERS, ModelSpec
 from conformance.cases.given import Given
+from conformance.options import MOST
 from conformance.records.training import load_run
 from conformance.records.witness import find_witness, load_witnesses
 from conformance.run.asked import Run
@@ -27,12 +29,13 @@ def runs(options: argparse.Namespace) -> list[Run]:
     text = options.text or [{"quick": "sample", "d2l": "timemachine"}[options.recipe]]
     corpus, held_out = load_texts(text, options.max_tokens or None, options.held_out)
     given = Given(corpus, held_out=held_out)
-    if options.workers < 1:
-        raise BadInput("--workers", "", "at least 1", options.workers)
+    for option in ("workers", "threads"):
+        number = getattr(options, option)
+        if number is not None and not 1 <= number <= MOST:
+            expected = "at least 1" if number < 1 else f"at most {MOST}"
+            raise BadInput(f"--{option}", "", expected, number)
     threads = 1 if options.recipe == "quick" else max(1, cores() // options.workers)
     threads = options.threads or threads
-    if options.threads is not None and options.threads < 1:
-        raise BadInput("--threads", "", "at least 1", options.threads)
     if not 0 < options.limit <= LONGEST_LIMIT:
         expected = f"a number above 0 and up to {LONGEST_LIMIT:g}"
         raise BadInput("--limit", "", expected, options.limit)
@@ -55,6 +58,8 @@ def runs(options: argparse.Namespace) -> list[Run]:
             h = named.h if options.hidden is None else options.hidden
             if L < 1:
                 raise BadInput("--layers", "", "at least 1", L)
+            if L > MOST_LAYERS:  # before they are listed
+                raise BadInput("--layers", "", f"at most {MOST_LAYERS}", L)
             activations = ("tanh",) * L if cell == "rnn" else ()
             spec = ModelSpec(cell, corpus.q, h, corpus.q, L, activations, reset)
             for implementation in options.implementation or [default(options.backend)]:
@@ -88,6 +93,7 @@ def runs(options: argparse.Namespace) -> list[Run]:
 def check(run: Run) -> None:
     """BadInput for what can be known before a framework is loaded."""
     check_name(run.backend)
+    check_size(run.spec)
     if run.numerics in GPU_ONLY and run.device != "gpu":
         raise BadInput("--numerics", run.numerics, "--device gpu", run.device)
     if run.recipe.n % run.workers:

@@ -8,11 +8,11 @@
 
 While it runs, the folder's name begins with a dot and ends in ``.partial``, and it holds
 ``checkpoint.safetensors``: parameters and epochs so far in one file, so that they always belong
-together. The same command goes on from there, bit for bit; other settings are refused.
+together. The same command goes on from there, bit for bit; other settings are refused. Nobody else
+writes the run meanwhile: a file beside it, whose name ends in ``.lock``, is locked.
 """
 
 import platform
-import shutil
 import tempfile
 import threading
 import time
@@ -24,12 +24,21 @@ from typing import Any
 import numpy as np
 
 from common.errors import BadInput
-from common.files import write_json
+from common.files import (
+    check_inside,
+    make_folder,
+    move,
+    remove_folder,
+    replace_folder,
+    write_json,
+)
+from common.locks import locked
 from conformance.cases.given import save_given
 from conformance.records.checkpoint import check_checkpoint
 from conformance.records.training import CHECKPOINT, NUMERICS
 from conformance.run.asked import Run
 from conformance.run.child import Child, Died, cores
+from conformance.run.room import check_answer, check_room
 from conformance.run.team import Team
 
 CHECKPOINT_EVERY = 20.0
@@ -63,18 +72,26 @@ def train(run: Run, child: Child | Team, seen: Seen) -> dict[str, Any]:
 
     A run whose worker dies or hangs, or whose framework raises, is written with the status
     ``crashed``, one that cannot be expressed with ``unsupported``. Raises Stopped if a number is
-    not finite any more, BadInput if a checkpoint of other settings is in the way.
+    not finite any more, BadInput if a checkpoint of other settings is in the way or another process
+    writes the run, OSError if the disk is full: then what was there stays.
     """
+    make_folder(run.folder.parent)
+    with locked(run.lock, run.folder):
+        check_inside(run.folder, run.old, run.partial)
+        return _train(run, child, seen)
+
+
+def _train(run: Run, child: Child | Team, seen: Seen) -> dict[str, Any]:
     partial, checkpoint = run.partial, run.partial / CHECKPOINT
     if run.old.exists() and not run.folder.exists():
-        run.old.rename(run.folder)  # an earlier run was killed between two renames
+        move(run.old, run.folder)  # an earlier run was killed between two renames
     if run.fresh:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_folder(partial)
     check_checkpoint(checkpoint, run.settings(), run.spec, run.recipe)
     for leftover in partial.glob(".*.tmp"):
         leftover.unlink()  # of a worker that was killed while it wrote
     fresh = not partial.exists()
-    partial.mkdir(parents=True, exist_ok=True)
+    make_folder(partial)
     given = partial / "given.safetensors"
     save_given(given, run.given)
     began = time.monotonic()
@@ -88,10 +105,12 @@ def train(run: Run, child: Child | Team, seen: Seen) -> dict[str, Any]:
         result |= _run(run, child, job_of(run, given, checkpoint), seen)
     except BadInput:
         if fresh and not checkpoint.exists():
-            shutil.rmtree(partial)
+            remove_folder(partial)
         raise
     except Died as death:
         result["reason"] = str(death)
+    if result["status"] == "crashed":
+        check_room(partial)
     result = run.settings() | {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began, 1),
@@ -106,7 +125,8 @@ def train(run: Run, child: Child | Team, seen: Seen) -> dict[str, Any]:
     write_json(partial / "run.json", result)
     if result["status"] == "crashed" and (checkpoint.exists() or run.folder.exists()):
         return result  # the same command goes on from the checkpoint; an earlier run stays
-    _put_in_place(run)
+    replace_folder(partial, run.folder, run.old)
+    (run.folder / CHECKPOINT).unlink(missing_ok=True)
     return result
 
 
@@ -124,16 +144,6 @@ def job_of(run: Run, given: Path, checkpoint: Path) -> dict[str, Any]:
         "checkpoint": str(checkpoint.resolve()),
         "digests": run.digests,
     }
-
-
-def _put_in_place(run: Run) -> None:
-    """Replace an earlier run by the new one; at no time is there half of one, or none."""
-    shutil.rmtree(run.old, ignore_errors=True)
-    if run.folder.exists():
-        run.folder.rename(run.old)
-    run.partial.rename(run.folder)
-    (run.folder / CHECKPOINT).unlink(missing_ok=True)
-    shutil.rmtree(run.old, ignore_errors=True)
 
 
 def _run(run: Run, child: Child | Team, job: dict[str, Any], seen: Seen) -> dict[str, Any]:
@@ -187,11 +197,9 @@ def _differs(run: Run, rows: list[dict[str, Any]]) -> bool:
 
 
 def _ask(child: Child | Team, request: dict[str, Any], limit: float) -> dict[str, Any]:
-    answer = child.ask(request, limit)
+    answer = check_answer(child.ask(request, limit))
     if "bad input" in answer:
         raise BadInput(*answer["bad input"])
-    if "system" in answer:
-        raise OSError(0, answer["system"][1], answer["system"][0])
     return answer
 
 

@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,15 @@ from common.weights import write_arrays
 from conformance.cases.given import Given, load_given
 from conformance.cases.table import find_case, material
 from conformance.worker.agreement import ALONE
+from conformance.worker.failure import failure
 from conformance.worker.ladder import answer, answer_invariances
 from conformance.worker.lifetime import be_the_first_to_go, end_with_the_parent, peak_memory
 from conformance.worker.step_finder import Locating
 
 
 def handle(request: dict[str, Any], given: Given, implementations: dict) -> dict[str, Any]:
-    """Answer one request, ``{implementation, dtype, case, path}``, with the case's entry."""
+    """Answer one request, ``{implementation, dtype, case, path}``, with the case's entry; with
+    ``system`` if the answers cannot be written, which is not the framework's fault."""
     case = find_case(request["case"], given)
     numbers = material(case, given.corpus)
     entry: dict[str, Any] = {"digest": numbers.digest()}
@@ -39,11 +40,14 @@ def handle(request: dict[str, Any], given: Given, implementations: dict) -> dict
             more, entry["inapplicable"] = answer_invariances(implementation, case, numbers)
             answers |= more
     except Exception as error:  # whatever a framework raises is this case's result
-        traceback.print_exc()
-        lines = str(error).strip().splitlines()
-        reason = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
-        return entry | {"status": "crashed", "reason": reason}
-    write_arrays(Path(request["path"]), answers, {"digest": entry["digest"]})
+        found = failure(error)
+        if "crashed" in found:
+            return entry | {"status": "crashed", "reason": found["crashed"]}
+        return found
+    try:
+        write_arrays(Path(request["path"]), answers, {"digest": entry["digest"]})
+    except OSError as error:
+        return failure(error, ours=True)
     return entry | {"status": "recorded"}
 
 

@@ -8,7 +8,6 @@ epoch starts and carried within it; perplexity is of the epoch, while the weight
 import json
 import math
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +18,13 @@ import numpy as np
 from backends.protocol import Implementation, Workers
 from common import lattice
 from common.corpus import Minibatch, epochs, in_rows, shard
-from common.errors import BadInput
 from common.parameters import Arrays, parameter_shapes, zero_state
 from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
 from common.weights import read_arrays, save_weights, write_arrays
 from conformance.cases.given import Given, load_given
 from conformance.worker.agreement import ALONE, agree, fingerprint, gather, of_the_first
+from conformance.worker.failure import failure
 
 LOOKAHEAD = 2
 """So many steps are under way before the first one's loss is read, so that a device that works
@@ -70,7 +69,7 @@ class Trainee:
         """Begin where the first worker's checkpoint was made, or at the beginning."""
         params, self.rows = initial_parameters(self.spec, self.recipe), []
         if self.workers.rank == 0 and self.checkpoint.exists():
-            found, metadata = read_arrays(self.checkpoint)
+            found, metadata = read_arrays(self.checkpoint, ours=True)
             # Not in the file's order: a digest is over the canonical one.
             params = {name: found[name] for name in parameter_shapes(self.spec)}
             self.rows = json.loads(metadata["rows"])
@@ -242,14 +241,8 @@ class Training:
         """The answer; ``bad input``, ``system`` or ``crashed`` say why there is none."""
         try:
             return getattr(self, request["do"])(request)
-        except BadInput as error:
-            return {"bad input": [error.where, error.field, error.expected, error.found]}
-        except OSError as error:  # a full disk
-            return {"system": [str(error.filename or "system"), error.strerror or str(error)]}
         except Exception as error:  # whatever a framework raises is this run's result
-            traceback.print_exc()
-            lines = str(error).strip().splitlines()
-            return {"crashed": f"{type(error).__name__}: {lines[0] if lines else 'no message'}"}
+            return failure(error, ours=True)
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
         made = self.implementations[request["implementation"], request["dtype"]]

@@ -96,11 +96,12 @@ def copy_backend(out: Path, backend: str) -> Path:
 
 
 def fingerprint(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file below a folder with its checksum and its modification time."""
+    """Every file below a folder with its checksum and its modification time. The lock that a killed
+    process leaves is none of them: the next command takes it, whatever comes of it."""
     return {
         str(path.relative_to(folder)): (zlib.crc32(path.read_bytes()), path.stat().st_mtime_ns)
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.suffix != ".lock"
     }
 
 
