@@ -90,16 +90,18 @@ def replace_folder(new: Path, path: Path, old: Path) -> None:
     """Put the folder ``new`` in the place of ``path``, which is kept as ``old`` until it is there.
     If that fails, what was at ``path`` is there again."""
     remove_folder(old)
-    if not path.exists():
-        move(new, path)
-        return
-    move(path, old)
+    if path.exists():
+        path.rename(old)
     try:
-        move(new, path)
+        new.rename(path)
     except OSError:
-        old.rename(path)
+        if old.exists():
+            old.rename(path)
         raise
-    remove_folder(old)
+    try:
+        sync_folder(path.parent)
+    finally:
+        remove_folder(old)
 
 
 def remove_folder(path: Path) -> None:

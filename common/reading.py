@@ -126,7 +126,7 @@ def parse_json(text: str, where: object, field: str = "", what: str = "a JSON fi
 def check_depth(value: Any, deepest: int = DEEPEST) -> None:
     """ValueError if lists and objects lie too deep in each other for whatever goes through them."""
     level = [value]
-    for _ in range(deepest + 1):
+    for _ in range(deepest):
         inside = [inner for outer in level for inner in _inside(outer)]
         level = [inner for inner in inside if isinstance(inner, (dict, list))]
         if not level:

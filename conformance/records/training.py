@@ -86,7 +86,7 @@ def load_runs(results: Path) -> list[TrainingRun]:
     for folder in sorted(results.glob(f"{FOLDER}/*/*")):
         if not folder.is_dir():
             continue
-        name = folder.name.removeprefix(".").removesuffix(".partial")
+        name = folder.name.removeprefix(".").removesuffix(".partial").removesuffix(".old")
         if folder.name.startswith("."):
             if not (folder.parent / name).exists():
                 text = "one that was interrupted (the same train command continues it)"
