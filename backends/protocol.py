@@ -78,10 +78,12 @@ class Workers(Protocol):
     def mean(self, tensors: Any) -> Any:
         """The framework's own tensors, averaged over the workers: what a trainer does to its loss
         and its gradients before the clip. The bits are the same in every worker."""
+        ...
 
     def total(self, array: np.ndarray) -> np.ndarray:
         """The sum over the workers, element by element, of a float64 array; exact if all but one
         are zero. Every worker has to call it with an array of the same shape."""
+        ...
 
     def leave(self) -> None:
         """Part from the others; nothing may be asked of them any more."""
@@ -96,12 +98,15 @@ class Trainer(Protocol):
     def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
         """Forward, backward, clip (CLIP-1, CLIP-2) and update (SGD-1) on one minibatch; with
         ``recipe.lattice``, parameters and carried state are rounded then (LATTICE-1)."""
+        ...
 
     def gradients(self) -> Arrays:
         """The gradients of the last step, as clipped, by canonical name."""
+        ...
 
     def parameters(self) -> Arrays:
         """The parameters now, by canonical name."""
+        ...
 
 
 class Model(Protocol):
@@ -109,20 +114,25 @@ class Model(Protocol):
 
     def parameters(self) -> Arrays:
         """The parameters, back from the framework's tensors; the bits must have survived."""
+        ...
 
     def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
         """O (T, n, q) of all steps, and the state after the last one; for prediction."""
+        ...
 
     def forward(self, X: np.ndarray, state: Arrays) -> Forward:
         """OUT-1 over the stack, from the given state, with the trace."""
+        ...
 
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
         """LOSS-1 and its gradients, by the framework's own differentiation."""
+        ...
 
     def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> Trainer:
         """A training run that starts from this model and this state, and changes the model. With
         workers, each of them steps on its own examples of a minibatch, n / size of them; loss and
         gradients are averaged over them before the clip, so all of them make the same step."""
+        ...
 
 
 class Implementation(Protocol):
@@ -130,9 +140,11 @@ class Implementation(Protocol):
 
     def unsupported(self, spec: ModelSpec) -> str | None:
         """Why this spec cannot be computed here, in a sentence; None if it can."""
+        ...
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
         """Load canonical parameters; they are cast to the dtype."""
+        ...
 
 
 class Backend(Protocol):
@@ -148,28 +160,34 @@ class Backend(Protocol):
         On a GPU dtype may also be "tf32", float32 with the factors of matrix products rounded to
         TF32, or "mixed", float32 weights and products in half precision. Arrays are float32 then,
         and no implementation changes what another one of the same process computes."""
+        ...
 
     def bare(self, spec: ModelSpec, dtype: str) -> Callable[[np.ndarray, np.ndarray], Arrays]:
         """What a user would write over the framework's layers without this suite, for the
         benchmark: from X and Y to the gradients as NumPy arrays in the framework's layout. A
         backend without ``layers`` has none."""
+        ...
 
     def launched(self) -> bool:
         """Whether the environment says that a launcher started this process as one of several
         workers. This and ``join`` may be left out; the backend trains in one process then."""
+        ...
 
     def join(self, place: Place | None, device: str) -> Workers:
         """Wait until all workers are there: at their addresses, or, if ``place`` is None, where
         the launcher's environment says. Called before anything is computed."""
+        ...
 
-    LOOPS: dict[str, Callable[[ModelSpec, Recipe, str], Callable]]
+    LOOPS: dict[str, Callable[[ModelSpec, Recipe, str], Callable[..., Any]]]
     """Further training loops of the LSTM to measure ``equations`` against, by what they are; may be
     left out."""
 
     def product_rate(self, device: str, dtype: str, n: int, times: int) -> float:
         """Operations per second of the framework's own product of two (n, n) matrices; may be left
         out. What a GPU could do at most, in ``conformance.one_gpu``."""
+        ...
 
     def passport(self, device: str) -> dict[str, Any]:
         """What a record must say about where it was made: versions, device, threads, flags, kernel
         path; JSON values."""
+        ...

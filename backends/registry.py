@@ -6,6 +6,7 @@ group ``deep_rnn.backends``, ``name = "package.module"``, is found under that na
 
 import importlib
 from importlib.metadata import entry_points
+from typing import cast
 
 from backends.protocol import Backend
 from common.errors import BadInput
@@ -48,7 +49,7 @@ def load(name: str) -> Backend:
     """Import a backend; BadInput if there is none of that name or its framework is not here."""
     module = modules()[check_name(name)]
     try:
-        return importlib.import_module(module)
+        return cast(Backend, importlib.import_module(module))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith(("backends", "common")):
             raise

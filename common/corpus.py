@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -125,7 +126,8 @@ def load_texts(
         raise BadInput("text", "", "at least one", "none")
     together = "".join(texts.values())
     vocabulary = Vocabulary.of(together)
-    kept, left_out = [], {}
+    kept: list[NDArray[np.uint8]] = []
+    left_out: dict[str, NDArray[np.uint8]] = {}
     for name, characters in texts.items():
         tokens = vocabulary.encode(characters[:max_tokens]).astype(np.uint8)
         first = len(tokens) - round(held_out * len(tokens))
@@ -217,7 +219,7 @@ def _time_major(batch: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.array(batch.T, dtype=np.int64, order="C")
 
 
-def one_hot(tokens: NDArray[np.integer], q: int, dtype: DTypeLike) -> NDArray:
+def one_hot(tokens: NDArray[np.integer], q: int, dtype: DTypeLike) -> NDArray[Any]:
     """Ones at the tokens' places, zeros elsewhere.
 
     tokens: (T, n), each below q   returns: (T, n, q)

@@ -18,7 +18,7 @@ from common.reading import kind_of
 from common.reading import read_json as read_json  # beside write_json
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then move it into place.
 
     A reader sees the old file or the new one, never half of one, also when the process is killed,

@@ -7,6 +7,7 @@ in the order of ``parameter_shapes``.
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from common.errors import BadInput
 from common.spec import ModelSpec
 
 Arrays = dict[str, np.ndarray]
+Entry = TypeVar("Entry")
 
 GATES = {"rnn": "h", "gru": "zrh", "lstm": "ifoc"}
 """The gates of a cell in canonical order; the last one is the candidate."""
@@ -55,7 +57,7 @@ def check_size(spec: ModelSpec, where: object = "spec") -> None:
         raise BadInput(where, "d, h, q, L", expected, f"{total:,}")
 
 
-def layer_parameters(params: dict, layer: int) -> dict:
+def layer_parameters(params: dict[str, Entry], layer: int) -> dict[str, Entry]:
     """The parameters of layer 1 … L under their short names: ``layer2.W_xh`` becomes ``W_xh``."""
     prefix = f"layer{layer}."
     return {n.removeprefix(prefix): value for n, value in params.items() if n.startswith(prefix)}

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TextIO
+from typing import Protocol, TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -14,6 +14,19 @@ from rich.progress import Progress as Bar
 from common.errors import printable
 
 WIDTH_OF_A_PIPE = 180
+
+Item = TypeVar("Item")
+
+
+class Says(Protocol):
+    """What long work needs of whoever shows it."""
+
+    def say(self, line: str) -> None:
+        """One finished line."""
+
+    def over(self, what: str, items: Sequence[str]) -> Iterator[str]:
+        """Go through items."""
+        ...
 
 
 def let_go(stream: TextIO | None) -> None:
@@ -68,7 +81,7 @@ class Progress:
         """One finished line. Nothing in it is read as rich's markup."""
         self.console.print(printable(line), markup=False)
 
-    def over(self, what: str, items: Sequence[str]) -> Iterator[str]:
+    def over(self, what: str, items: Sequence[Item]) -> Iterator[Item]:
         """Go through items; a terminal sees a bar with the item at hand and the time left."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         unseen = not self.console.is_terminal or self.console.quiet

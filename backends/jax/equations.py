@@ -46,7 +46,7 @@ def rnn_step(p: State, phi: str, A: State, H: Array) -> Array:
     return ACTIVATIONS[phi](A["h"] + H @ p["W_hh"])
 
 
-def gru_step(p: State, reset: str, A: State, H: Array) -> Array:
+def gru_step(p: State, reset: str | None, A: State, H: Array) -> Array:
     """z  = σ(X W_xz + H W_hz + b_z)                 (GRU-1)
     r  = σ(X W_xr + H W_hr + b_r)                    (GRU-2)
     H̃  = tanh(X W_xh + b_xh + r ⊙ (H W_hh + b_hh))  (GRU-3a, reset after)

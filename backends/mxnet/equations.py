@@ -28,7 +28,7 @@ def rnn_step(p: State, phi: str, X: NDArray, H: NDArray) -> NDArray:
     return ACTIVATIONS[phi](dot(X, p["W_xh"]) + dot(H, p["W_hh"]) + p["b_h"])
 
 
-def gru_step(p: State, reset: str, X: NDArray, H: NDArray) -> NDArray:
+def gru_step(p: State, reset: str | None, X: NDArray, H: NDArray) -> NDArray:
     """z  = σ(X W_xz + H W_hz + b_z)                 (GRU-1)
     r  = σ(X W_xr + H W_hr + b_r)                    (GRU-2)
     H̃  = tanh(X W_xh + b_xh + r ⊙ (H W_hh + b_hh))  (GRU-3a, reset after)

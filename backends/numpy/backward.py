@@ -68,7 +68,7 @@ def rnn_layer(layer: Layer, phi: str, dH: np.ndarray) -> tuple[Arrays, np.ndarra
     return grads | recurrent_side(layer.H[:-1], "h", dA), dX, {"H": B}
 
 
-def gru_layer(layer: Layer, reset: str, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays]:
+def gru_layer(layer: Layer, reset: str | None, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays]:
     """δz = D ⊙ (H_{t−1} − H̃) ⊙ z(1−z),  δh = D ⊙ (1−z) ⊙ (1−H̃²)   (BPTT-4)
 
     after:  M = (δh ⊙ r) W_hhᵀ   δr = δh ⊙ (H_{t−1} W_hh + b_hh) ⊙ r(1−r)
@@ -112,7 +112,7 @@ def lstm_layer(layer: Layer, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays
     B_{t−1} = δi W_hiᵀ + δf W_hfᵀ + δo W_hoᵀ + δc W_hcᵀ
     """
     i, f, o, candidate, tanh_C = (layer.gates[k] for k in ("i", "f", "o", "c", "tanh_C"))
-    h = layer.H.shape[-1]
+    C, h = layer.memory, layer.H.shape[-1]
     dA = np.empty((*dH.shape[:2], 4 * h), dH.dtype)
     di, df, do, dc = (dA[..., gate * h : (gate + 1) * h] for gate in range(4))
     B, K_f = np.zeros_like(layer.H[0]), np.zeros_like(layer.H[0])  # K_f: K_{t+1} ⊙ f_{t+1}
@@ -120,7 +120,7 @@ def lstm_layer(layer: Layer, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays
         D = dH[t] + B
         K = D * o[t] * (1 - tanh_C[t] ** 2) + K_f
         di[t] = K * candidate[t] * i[t] * (1 - i[t])
-        df[t] = K * layer.C[t] * f[t] * (1 - f[t])
+        df[t] = K * C[t] * f[t] * (1 - f[t])
         do[t] = D * tanh_C[t] * o[t] * (1 - o[t])
         dc[t] = K * i[t] * (1 - candidate[t] ** 2)
         B = dA[t] @ layer.W_h.T

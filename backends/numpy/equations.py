@@ -42,6 +42,13 @@ class Layer:
     C: np.ndarray | None = None
     gates: Arrays = field(default_factory=dict)
 
+    @property
+    def memory(self) -> np.ndarray:
+        """C of an LSTM."""
+        if self.C is None:
+            raise ValueError("only an LSTM has a memory cell")
+        return self.C
+
 
 def start_layer(p: Arrays, cell: str, X: np.ndarray, state: Arrays) -> tuple[Layer, np.ndarray]:
     """Stack the gates, place the initial state, and form XW = X W_x + b for all steps at once.
@@ -52,12 +59,12 @@ def start_layer(p: Arrays, cell: str, X: np.ndarray, state: Arrays) -> tuple[Lay
     W_x = np.concatenate([p[f"W_x{gate}"] for gate in GATES[cell]], axis=1)
     W_h = np.concatenate([p[f"W_h{gate}"] for gate in GATES[cell]], axis=1)
     # The reset-after GRU's candidate adds b_xh here and b_hh behind the reset gate.
-    b = np.concatenate([p.get(f"b_{gate}", p.get(f"b_x{gate}")) for gate in GATES[cell]])
+    b = np.concatenate([p[f"b_{g}" if f"b_{g}" in p else f"b_x{g}"] for g in GATES[cell]])
     sequences = {part: np.empty((T + 1, *H_0.shape), X.dtype) for part, H_0 in state.items()}
     for part, H_0 in state.items():
         sequences[part][0] = H_0
     XW = (X.reshape(T * n, d) @ W_x + b).reshape(T, n, -1)
-    return Layer(X, W_x, W_h, **sequences), XW
+    return Layer(X, W_x, W_h, sequences["H"], sequences.get("C")), XW
 
 
 def rnn_layer(p: Arrays, phi: str, X: np.ndarray, state: Arrays) -> Layer:
@@ -69,7 +76,7 @@ def rnn_layer(p: Arrays, phi: str, X: np.ndarray, state: Arrays) -> Layer:
     return layer
 
 
-def gru_layer(p: Arrays, reset: str, X: np.ndarray, state: Arrays) -> Layer:
+def gru_layer(p: Arrays, reset: str | None, X: np.ndarray, state: Arrays) -> Layer:
     """z = σ(X_t W_xz + H_{t−1} W_hz + b_z)                    (GRU-1)
     r = σ(X_t W_xr + H_{t−1} W_hr + b_r)                       (GRU-2)
     H̃ = tanh(X_t W_xh + b_xh + r ⊙ (H_{t−1} W_hh + b_hh))     (GRU-3a, reset after)
@@ -103,7 +110,7 @@ def lstm_layer(p: Arrays, X: np.ndarray, state: Arrays) -> Layer:
     H_t = o ⊙ tanh(C_t)                                  (LSTM-6)
     """
     layer, XW = start_layer(p, "lstm", X, state)
-    H, C, h = layer.H, layer.C, layer.H.shape[-1]
+    H, C, h = layer.H, layer.memory, layer.H.shape[-1]
     i, f, o, candidate, tanh_C = (np.empty_like(H[1:]) for _ in range(5))
     for t in range(len(X)):
         A = XW[t] + H[t] @ layer.W_h

@@ -28,7 +28,7 @@ def rnn_step(p: State, phi: str, X: Tensor, H: Tensor) -> Tensor:
     return ACTIVATIONS[phi](X @ p["W_xh"] + H @ p["W_hh"] + p["b_h"])
 
 
-def gru_step(p: State, reset: str, X: Tensor, H: Tensor) -> Tensor:
+def gru_step(p: State, reset: str | None, X: Tensor, H: Tensor) -> Tensor:
     """z  = σ(X W_xz + H W_hz + b_z)                 (GRU-1)
     r  = σ(X W_xr + H W_hr + b_r)                    (GRU-2)
     H̃  = tanh(X W_xh + b_xh + r ⊙ (H W_hh + b_hh))  (GRU-3a, reset after)

@@ -107,7 +107,7 @@ def product_rate(device: str, dtype: str, n: int = 4096, times: int = 20) -> flo
     A = torch.ones((n, n), device=find_device(device, dtype), dtype=kept)
     with tf32() if dtype == "tf32" else nullcontext():
         (A @ A).sum().item()
-        began = time.perf_counter()
+        began, B = time.perf_counter(), A
         for _ in range(times):
             B = A @ A
         B[0, 0].item()  # waits for the device

@@ -161,7 +161,8 @@ def threads(within: str) -> int:
     """How many threads run within one op, or between ops ("intra", "inter")."""
     asked = getattr(tf.config.threading, f"get_{within}_op_parallelism_threads")()
     # 0 stands for what the environment says, and failing that for one per core.
-    return asked or int(os.environ.get(f"TF_NUM_{within.upper()}OP_THREADS", 0)) or os.cpu_count()
+    said = int(os.environ.get(f"TF_NUM_{within.upper()}OP_THREADS", 0))
+    return asked or said or os.cpu_count() or 1
 
 
 def passport(device: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from common.corpus import load_corpus
 from common.errors import printable
+from common.parameters import Arrays
 from conformance.calibrate.pool import spread
 from conformance.cases.given import gather
 from conformance.cases.table import CURATED, TEXT_CASES
@@ -112,6 +113,7 @@ class Certificate:
 
 def examine(mutant: Mutant, answer: Answer, begun: Begun) -> Pair:
     """How far a mutant is from the right answer to a case. begun: of the case, for all mutants"""
+    got, far = Arrays(), dict[str, float]()
     # What begins at the loss cannot show in the forward pass.
     for K in dict.fromkeys((0, 1, answer.case.K) if mutant.forward else (1, answer.case.K)):
         with np.errstate(all="ignore"):  # a wrong function may overflow: that is far, too
@@ -171,7 +173,7 @@ def markdown(certificate: Certificate) -> str:
             mutant.name,
             mutant.says,
             f"{len(kills)} of {len(mine)}",
-            ", ".join(rung for rung, _ in rungs.most_common()),
+            ", ".join(rung for rung, _ in rungs.most_common() if rung),
             number(min((pair.multiple for pair in kills), default=math.nan)),
             number(min((pair.single for pair in kills), default=math.nan)),
             "; ".join(f"{count}: {why}" for why, count in silences.items()),

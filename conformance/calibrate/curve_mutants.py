@@ -56,7 +56,7 @@ class LossSummed(Faithful):
 
     def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
         made = self.inner.step(X, Y)
-        return Step(made.loss, made.norm * self.k)
+        return Step(made.loss, float(made.norm) * self.k)
 
 
 class TwoBiases(Faithful):
@@ -66,16 +66,18 @@ class TwoBiases(Faithful):
     def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
         made = self.inner.step(X, Y)
         scaled, theta = self.inner.gradients(), self.recipe.clip
-        scale = min(1.0, theta / made.norm)
+        before = float(made.norm)
+        scale = min(1.0, theta / before)
         # b_xh and b_hh of the reset-after GRU are two already, and the output layer has one.
         doubled = [name for name in scaled if _is_single_bias(name)]
         extra = sum(float(np.vdot(scaled[name], scaled[name])) for name in doubled) / scale**2
-        norm = math.sqrt(made.norm**2 + extra)
+        norm = math.sqrt(before**2 + extra)
         again = min(1.0, theta / norm) / scale
+        params: Arrays = vars(self.model)["params"]  # of NumPy, which these runs are made with
         for name, g in scaled.items():
             times = (2 if name in doubled else 1) * again
             change = self.recipe.learning_rate * (times - 1)
-            self.model.params[name] -= np.asarray(change, g.dtype) * g
+            params[name] -= np.asarray(change, g.dtype) * g
         return Step(made.loss, norm)
 
 

@@ -13,11 +13,12 @@ import math
 import platform
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rich.table import Table
 
+from backends.protocol import Implementation
 from backends.registry import load
 from common import SUITE_VERSION
 from common.errors import EXIT_FAIL, EXIT_PASS, BadInput
@@ -76,7 +77,7 @@ def curve(run: Run, mistake: str | None = None) -> dict[str, Any]:
     """Train in this process; what run.json would hold, as far as it is judged."""
     made = load(run.backend).implementation(run.implementation, run.device, run.numerics)
     if mistake:
-        made = Mutant(made, MISTAKES[mistake])
+        made = cast(Implementation, Mutant(made, MISTAKES[mistake]))  # by its __getattr__
     job = run.settings() | {"digests": "epoch", "checkpoint": "there is none"}
     trainee = Trainee(job, run.given, made)
     rows = [trainee.epoch() for _ in range(run.recipe.epochs)]

@@ -147,7 +147,7 @@ def draw_pairs(draw: random.Random, killed: list[Mutant], count: int) -> list[Su
 def attempt(answer: Answer, memory: Memory, faults: Suspects) -> Trial:
     """Put the faults in, and ask."""
     case, names = answer.case, tuple(fault.name for fault in faults)
-    put_in = combined(faults)
+    put_in = together(faults)
     made = memory(put_in, None)
     got = moved(made, zlib.crc32(" ".join((case.name, *names)).encode()))
     evidence = Evidence(case, answer.numbers, got, answer.noise, BOUNDS, "float64", memory)
@@ -160,14 +160,18 @@ def attempt(answer: Answer, memory: Memory, faults: Suspects) -> Trial:
     return Trial(case.name, names, tuple(e.names for e in named), false)
 
 
+def together(suspects: Suspects) -> Conventions:
+    """All of them; pairs that disagree about one choice were never drawn."""
+    if (conventions := combined(suspects)) is None:
+        raise ValueError(f"{suspects} disagree about one choice")
+    return conventions
+
+
 def reproduces(answer: Answer, suspects: Suspects, got: Arrays) -> bool:
     """Whether these conventions make every one of these numbers, computed anew, without a memory
     and by no code of the diagnosis."""
-    conventions = TRUTH
-    for suspect in suspects:
-        conventions = conventions.with_also(suspect.conventions)
     with np.errstate(all="ignore"):
-        made = evaluate(conventions, answer.case, answer.numbers)
+        made = evaluate(together(suspects), answer.case, answer.numbers)
     return set(made) == set(got) and all(
         multiple_of_bound(got[name], array, BOUNDS[rung_of(name)], np.inf) <= 1
         for name, array in made.items()

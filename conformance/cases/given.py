@@ -46,7 +46,7 @@ class Given:
         spec, params = self.weights
         digest = hashlib.sha256(json.dumps(spec.to_json()).encode())
         for name in params:
-            digest.update(np.ascontiguousarray(params[name], "float64"))
+            digest.update(np.ascontiguousarray(params[name], "float64").data)
         return digest.hexdigest()
 
 

@@ -12,6 +12,7 @@ import random
 import re
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from common.spec import ACTIVATIONS, ModelSpec
 from conformance.cases.given import Given
 from conformance.options import program
 
-FAMILIES = {
+FAMILIES: dict[str, dict[str, Any]] = {
     "rnn-tanh": {"cell": "rnn", "activation": "tanh"},
     "rnn-relu": {"cell": "rnn", "activation": "relu"},
     "gru-before": {"cell": "gru", "reset": "before"},
@@ -89,7 +90,7 @@ class Material:
         arrays = {**self.params, "X": self.X, "Y": self.Y.astype("int64"), **self.state}
         for name, array in arrays.items():
             digest.update(f"{name} {array.shape} {array.dtype.str}".encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 

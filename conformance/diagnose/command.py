@@ -21,7 +21,7 @@ from rich.markup import escape
 from common.errors import EXIT_FAIL, EXIT_PASS, BadInput
 from common.files import write_json
 from common.parameters import GATES, Arrays
-from common.spec import ACTIVATIONS, ModelSpec
+from common.spec import ACTIVATIONS, ModelSpec, Reset
 from common.weights import read_arrays
 from conformance.closeness.compare import Bound, agreement, load_bounds
 from conformance.diagnose.explain import Suspects, combined
@@ -89,11 +89,11 @@ def readings(stack: Stack, data: Data) -> Iterator[Reading]:
     """Every reading that is right for some framework, the likeliest first."""
     q = data.outputs.shape[-1]
     L, h = len(stack.layers), stack.h
-    variants = [("", (), None)]
+    variants: list[tuple[str, tuple[str, ...], Reset | None]] = [("", (), None)]
     if stack.cell == "rnn":
         variants = [(f"{phi}, ", (phi,) * L, None) for phi in ACTIVATIONS]
     elif stack.cell == "gru":
-        order = ("after", "before") if stack.biases == 2 else ("before", "after")
+        order: tuple[Reset, ...] = ("after", "before") if stack.biases == 2 else ("before", "after")
         variants = [(f"reset {where} the product, ", (), where) for where in order]
     output = stack.output or {"W_hq": np.eye(h), "b_q": np.zeros(h)}
     for (said, activations, reset), batch_first in itertools.product(variants, (False, True)):

@@ -25,8 +25,9 @@ import numpy as np
 
 from common.errors import BadInput
 from common.parameters import GATES, Arrays
+from common.spec import Cell
 
-CELLS = {1: "rnn", 3: "gru", 4: "lstm"}
+CELLS: dict[int, Cell] = {1: "rnn", 3: "gru", 4: "lstm"}
 """The cell, by how many gates it has."""
 
 
@@ -66,7 +67,10 @@ LAYOUTS = {
         {"rnn": "h", "gru": "rzh", "lstm": "ifco"}),
 }  # fmt: skip
 
-LINEN = {"gru": {"r": "r", "z": "z", "n": "h"}, "lstm": {"i": "i", "f": "f", "g": "c", "o": "o"}}
+LINEN: dict[Cell, dict[str, str]] = {
+    "gru": {"r": "r", "z": "z", "n": "h"},
+    "lstm": {"i": "i", "f": "f", "g": "c", "o": "o"},
+}
 """Linen's letters of the gates, each of which has a matrix of its own, and ours."""
 
 LINEN_KEY = re.compile(r"(?:.*[._/])?layers\.(\d+)(?:\.cell)?\.([ih])([a-z])\.(kernel|bias)")
@@ -81,7 +85,7 @@ class Stack:
     biases: how many the file holds for each gate
     """
 
-    cell: str
+    cell: Cell
     layers: list[Arrays]
     output: Arrays
     biases: int
@@ -120,7 +124,7 @@ def read_stack(arrays: Arrays, name: str, path: Path) -> Stack:
     return Stack(cell, layers, output, biases)
 
 
-def _read_stacked(arrays: Arrays, name: str, path: Path) -> tuple[str, list[Arrays], int]:
+def _read_stacked(arrays: Arrays, name: str, path: Path) -> tuple[Cell, list[Arrays], int]:
     layout = LAYOUTS[name]
     found: dict[int, Arrays] = {}
     for key, array in arrays.items():
@@ -197,14 +201,14 @@ def _split(stacked: Arrays, layout: Layout, cell: str, where: str, path: Path) -
     return found
 
 
-def _read_linen(arrays: Arrays, path: Path) -> tuple[str, list[Arrays], int]:
+def _read_linen(arrays: Arrays, path: Path) -> tuple[Cell, list[Arrays], int]:
     found: dict[int, dict[tuple[str, str, str], np.ndarray]] = {}
     for key, array in arrays.items():
         if match := LINEN_KEY.fullmatch(key):
             number, side, letter, kind = match.groups()
             found.setdefault(int(number), {})[side, letter, kind] = array
     letters = {letter for side, letter, kind in found.get(0, {})}
-    cell = next((cell for cell, names in LINEN.items() if set(names) == letters), None)
+    cell: Cell | None = next((cell for cell, names in LINEN.items() if set(names) == letters), None)
     if cell is None or sorted(found) != list(range(len(found))):
         expected = "tensors named layers.0.ii.kernel …, or layers.0.ir.kernel …"
         raise BadInput(path, "--layout flax", expected, ", ".join(sorted(arrays)[:4]) or "nothing")

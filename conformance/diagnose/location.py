@@ -119,7 +119,8 @@ def locate_forward(case: Case, numbers: Material, got: Arrays, limit: float) -> 
     wrong = {part: ~(array <= limit) for part, array in errors.items()}
     for t, l in np.argwhere(np.any(list(wrong.values()), axis=0)):
         part = next(part for part in reversed(case.spec.states) if wrong[part][t, l])
-        found = gates(case, replay(case, numbers, got, int(l) + 1), limit)
+        made = replay(case, numbers, got, int(l) + 1)
+        found = gates(case, made, limit) if made else ()
         return Location("forward", int(t) + 1, int(l) + 1, found, part)
     return None
 
@@ -133,11 +134,11 @@ def gates(case: Case, made: Replay, limit: float) -> tuple[str, ...]:
         return ("h",)
     with np.errstate(all="ignore"):
         solved = _solved_gru(made) if cell_name == "gru" else _solved_lstm(made, limit)
-        possible = []
+        possible: list[str] = []
+        few = len(made.rows) <= made.rows.shape[1]
         for gate, value in solved.items():
             low = -1 if gate == candidate else 0
             in_range = np.all((value >= low - SLACK) & (value <= 1 + SLACK))
-            few = len(made.rows) <= made.rows.shape[1]
             # The GRU's candidate is no affine function: the reset gate is between.
             untold = few or (cell_name == "gru" and gate == candidate)
             if in_range and (untold or _affine(value, gate == candidate, made)):

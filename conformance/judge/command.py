@@ -62,7 +62,7 @@ def _check_given(options: argparse.Namespace, verdict: Verdict) -> None:
     if options.text and record.data["text"]["sha256"] != given.corpus.sha256:
         raise BadInput(path, "text", given.corpus.sha256, record.data["text"]["sha256"])
     if options.weights and record.data["weights"] != given.weights_digest():
-        raise BadInput(path, "weights", given.weights_digest(), record.data["weights"])
+        raise BadInput(path, "weights", f"{given.weights_digest()}", record.data["weights"])
 
 
 def update_readme(path: Path, results: str) -> None:

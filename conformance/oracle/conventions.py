@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from common.recipe import Recipe
 from common.spec import ModelSpec
 from conformance.oracle.equations import (
     PHI,
+    State,
     Value,
     clip,
     descend,
@@ -25,7 +27,6 @@ from conformance.oracle.equations import (
 )
 
 Parameters = dict[str, Value]
-State = dict[str, Value]
 Reading = Callable[[ModelSpec, int, Parameters], Parameters]
 
 
@@ -95,7 +96,7 @@ class Conventions:
 
     def with_also(self, other: Conventions) -> Conventions | None:
         """Both together; None if they disagree about the same choice."""
-        chosen = {}
+        chosen: dict[str, Any] = {}
         for name in other.changed():
             mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, tuple):

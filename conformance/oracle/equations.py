@@ -5,6 +5,9 @@ what it judges, the NumPy reference included. It runs in any NumPy float type: f
 oracle, float32 gives the noise floor.
 """
 
+# H and K are variables of the equations, no constants.
+# pyright: reportConstantRedefinition=false
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -41,6 +44,12 @@ class Value:
         a, b = self.data, other.data
         return Value(a @ b, ((self, lambda g: g @ b.T), (other, lambda g: a.T @ g)))
 
+    def gradient(self) -> np.ndarray:
+        """By the loss, after ``backward``; every value that the loss was made of has one."""
+        if self.grad is None:
+            raise ValueError("the loss does not depend on this value")
+        return self.grad
+
     def one_minus(self) -> Value:
         return Value(1 - self.data, ((self, lambda g: -g),))
 
@@ -60,7 +69,14 @@ def relu(a: Value) -> Value:
     return Value(np.maximum(a.data, 0), ((a, lambda g: g * (a.data > 0)),))
 
 
-PHI = {"tanh": tanh, "sigmoid": sigmoid, "relu": relu, "identity": lambda a: a}
+State = dict[str, Value]
+Function = Callable[[Value], Value]
+PHI: dict[str, Function] = {
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "relu": relu,
+    "identity": lambda a: a,
+}
 
 
 def cross_entropy(O: Value, Y: np.ndarray, count: int) -> Value:
@@ -92,11 +108,11 @@ def backward(loss: Value) -> None:
     loss.grad = np.ones_like(loss.data)
     for value in reversed(order):
         for parent, pull in value.parents:
-            flow = pull(value.grad)
+            flow = pull(value.gradient())
             parent.grad = flow if parent.grad is None else parent.grad + flow
 
 
-def step(spec: ModelSpec, layer: int, p: dict[str, Value], X: Value, S: dict) -> dict[str, Value]:
+def step(spec: ModelSpec, layer: int, p: dict[str, Value], X: Value, S: State) -> State:
     """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-6."""
     H = S["H"]
     if spec.cell == "rnn":
@@ -141,7 +157,8 @@ def run(spec: ModelSpec, params: Arrays, X: np.ndarray, Y: np.ndarray, state: Ar
     layers = [layer_parameters(P, layer) for layer in range(1, spec.L + 1)]
     inputs = [Value(x) for x in X]
     start = [{part: Value(a[layer]) for part, a in state.items()} for layer in range(spec.L)]
-    now, outputs, trace = list(start), [], []
+    now, outputs = list(start), list[Value]()
+    trace: list[list[State]] = []
     loss = Value(np.zeros((), X.dtype))
     for t, H in enumerate(inputs):
         for layer in range(spec.L):
@@ -151,10 +168,10 @@ def run(spec: ModelSpec, params: Arrays, X: np.ndarray, Y: np.ndarray, state: Ar
         loss = loss + cross_entropy(outputs[-1], Y[t], Y.size)
         trace.append(list(now))
     backward(loss)
-    gradients = {name: value.grad for name, value in P.items()}
-    gradients["X"] = np.stack([value.grad for value in inputs])
+    gradients = {name: value.gradient() for name, value in P.items()}
+    gradients["X"] = np.stack([value.gradient() for value in inputs])
     for part in state:
-        gradients[f"{part}0"] = np.stack([layer[part].grad for layer in start])
+        gradients[f"{part}0"] = np.stack([layer[part].gradient() for layer in start])
     states = {
         part: np.stack([np.stack([layer[part].data for layer in after]) for after in trace])
         for part in state
@@ -175,7 +192,7 @@ def expected(case: Case, given: Material, dtype: str = "float64") -> Arrays:
     params = {name: array.astype(dtype) for name, array in given.params.items()}
     state = {part: array.astype(dtype) for part, array in given.state.items()}
     answers = {f"weights/{name}": array for name, array in params.items()}
-    losses = []
+    losses: list[np.ndarray] = []
     for k in range(case.K):
         got = run(case.spec, params, given.X[k].astype(dtype), given.Y[k], state)
         norm, clipped = clip({name: got.gradients[name] for name in params}, case.recipe.clip)

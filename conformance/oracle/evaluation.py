@@ -3,17 +3,22 @@
 The tape is the oracle's, so gradients are those of the function that a wrong choice makes.
 """
 
+# H and K are variables of the equations, no constants.
+# pyright: reportConstantRedefinition=false
+
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from common.parameters import Arrays, layer_parameters
 from common.spec import ModelSpec
 from conformance.cases.table import Case, Material
-from conformance.oracle.conventions import TRUTH, Conventions, Parameters, State
-from conformance.oracle.equations import Value, backward, cross_entropy
+from conformance.oracle.conventions import TRUTH, Conventions, Parameters
+from conformance.oracle.equations import State, Value, backward, cross_entropy
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Pass:
     outputs: list[Value]
     trace: list[list[State]]
 
+
+Thing = TypeVar("Thing", np.ndarray, Arrays)
 
 Begun = tuple[Pass, Arrays, np.ndarray]
 """Of a minibatch: the pass, the gradients and the loss."""
@@ -66,7 +73,8 @@ def unroll(
     output = {name: P[f"output.{name}"] for name in ("W_hq", "b_q")}
     for reading in c.read_output:
         output = reading(output)
-    now, outputs, trace = list(start), [], []
+    now, outputs = list(start), list[Value]()
+    trace: list[list[State]] = []
     for X in inputs:
         before = now
         now, H = list(before), X
@@ -83,7 +91,7 @@ def forward(
     c: Conventions, spec: ModelSpec, params: Arrays, X: np.ndarray, state: Arrays
 ) -> Arrays:
     """forward/… and trace/…, as ``evaluate`` names them, without a gradient."""
-    P = {name: Value(array) for name, array in _apply(c.initialised, params, spec).items()}
+    P = {name: Value(array) for name, array in _apply_to(spec, c.initialised, params).items()}
     inputs = [Value(x) for x in _apply(c.inputs, X)]
     return _outputs(c, unroll(c, spec, P, inputs, _leaves(spec, _apply(c.initial, state))))
 
@@ -110,10 +118,13 @@ def evaluate(
     spec, K = case.spec, case.K if K is None else K
     params = {name: array.astype(dtype) for name, array in given.params.items()}
     first = {part: array.astype(dtype) for part, array in given.state.items()}
-    passed = forward(c, spec, params, given.X[0].astype(dtype), first) if K == 0 else {}
-    params = _apply(c.initialised, params, spec)
-    answers = {f"weights/{name}": array for name, array in params.items()} | passed
-    generations, losses, clipped, state = [], [], None, first
+    alone = forward(c, spec, params, given.X[0].astype(dtype), first) if K == 0 else {}
+    params = _apply_to(spec, c.initialised, params)
+    answers = {f"weights/{name}": array for name, array in params.items()} | alone
+    generations: list[tuple[Arrays, np.ndarray]] = []
+    losses: list[np.ndarray] = []
+    clipped: Arrays | None = None
+    state = first
     for k in range(K):
         X = _apply(c.inputs, given.X[k].astype(dtype))
         Y = _apply(c.targets, given.Y[k])
@@ -123,7 +134,7 @@ def evaluate(
         else:
             start = state if c.detached else first
             passed, grads, loss = _gradients(c, spec, generations, Y, start)
-        grads = _apply(c.gradients, grads, spec)
+        grads = _apply_to(spec, c.gradients, grads)
         trainable = {name: grads[name] for name in params}
         norm, clipped = c.clip(c.accumulate(trainable, clipped), case.recipe.clip)
         last = {part: array[-1] for part, array in _states(c, passed).items()}
@@ -164,19 +175,20 @@ def _gradients(
     """The last minibatch's pass, gradients and loss. Gradients that do not stop between minibatches
     go back through all of them, each with the parameters of its time."""
     leaves = start = _leaves(spec, _apply(c.initial, state))
-    tapes = []
+    tapes: list[tuple[Parameters, list[Value], Pass]] = []
     for params, X in generations[-1:] if c.detached else generations:
         P = {name: Value(array) for name, array in params.items()}
         inputs = [Value(x) for x in X]
         passed = unroll(c, spec, P, inputs, start)
         start = passed.trace[-1]
-        tapes.append(P)
+        tapes.append((P, inputs, passed))
+    _, inputs, passed = tapes[-1]
     dtype = inputs[0].data.dtype
     loss, count = Value(np.zeros((), dtype)), c.count(*Y.shape)
     for O, y in zip(passed.outputs, Y, strict=True):
         loss = loss + cross_entropy(O, y, count)
     backward(loss)
-    grads = {name: sum(_grad(P[name]) for P in tapes) for name in tapes[0]}
+    grads = {name: np.asarray(sum(_grad(P[name]) for P, _, _ in tapes)) for name in tapes[0][0]}
     grads["X"] = np.stack([_grad(value) for value in inputs])
     for part in state:
         grads[f"{part}0"] = np.stack([_grad(layer[part]) for layer in leaves])
@@ -201,8 +213,17 @@ def _states(c: Conventions, passed: Pass) -> Arrays:
     return _apply(c.reported, found)
 
 
-def _apply(changes: tuple, value, spec: ModelSpec | None = None):
-    """One change after another; those that need to know the spec get it first."""
+def _apply(changes: tuple[Callable[[Thing], Thing], ...], value: Thing) -> Thing:
+    """One change after another."""
     for change in changes:
-        value = change(value) if spec is None else change(spec, value)
+        value = change(value)
     return value
+
+
+def _apply_to(
+    spec: ModelSpec, changes: tuple[Callable[[ModelSpec, Arrays], Arrays], ...], arrays: Arrays
+) -> Arrays:
+    """The same with changes that need to know the spec."""
+    for change in changes:
+        arrays = change(spec, arrays)
+    return arrays

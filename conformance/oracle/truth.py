@@ -11,7 +11,7 @@ ratios reach 7.9, with these six 2.8.
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from common.parameters import Arrays
 from conformance.cases.given import Given

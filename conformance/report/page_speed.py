@@ -84,8 +84,8 @@ def _loads(page: str, progress: Progress) -> list[tuple[str, str, str]]:
     try:
         from playwright.sync_api import sync_playwright
     except ModuleNotFoundError:
-        found = None
-    if found is None:
+        sync_playwright = None
+    if found is None or sync_playwright is None:
         progress.say("page in a browser: not measured: needs Chromium and requirements/browser.txt")
         return []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:

@@ -50,7 +50,7 @@ def read_verdict(path: Path, follow: bool = False) -> dict[str, Any]:
         _validator()(value)
     except fastjsonschema.JsonSchemaValueException as error:
         field = ".".join(map(str, error.path[1:])) or "verdict"
-        expected = error.message.removeprefix(error.name).strip().removeprefix("must ")
+        expected = error.message.removeprefix(error.name or "").strip().removeprefix("must ")
         found = repr(error.value)
         if len(found) > LONGEST_VALUE:
             found = found[: LONGEST_VALUE - 1] + "…"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from common.errors import BadInput
 
@@ -111,15 +111,21 @@ class Child:
         """The answer to one request, within ``limit`` seconds."""
         if self.process is None:
             self.start()
+        questions, _ = pipes(self._running())
         try:
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
+            questions.write(json.dumps(request) + "\n")
+            questions.flush()
         except BrokenPipeError:
             pass  # it died between two requests; _answer says how
         return self._answer(limit)
 
+    def _running(self) -> "subprocess.Popen[str]":
+        if self.process is None:
+            raise Died("there is no worker")
+        return self.process
+
     def _answer(self, limit: float) -> dict[str, Any]:
-        process, late = self.process, threading.Event()
+        process, late = self._running(), threading.Event()
 
         def give_up() -> None:
             late.set()
@@ -129,7 +135,7 @@ class Child:
         timer.daemon = True  # an interrupted record must not wait for it
         try:
             timer.start()
-            line = process.stdout.readline()
+            line = pipes(process)[1].readline()
         finally:
             timer.cancel()
         if line.endswith("\n") and not late.is_set():
@@ -155,7 +161,7 @@ class Child:
         """Nothing more is asked; the worker may end by itself."""
         if process := self.process:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
+                pipes(process)[0].close()
 
     def leave(self) -> None:
         """Let the worker end by itself, or end it."""
@@ -167,14 +173,22 @@ class Child:
 
     def stop(self) -> None:
         """End the worker, whatever it is doing."""
-        if self.process is None:
+        if (process := self.process) is None:
             return
-        self.process.kill() if self.process.poll() is None else None
+        process.kill() if process.poll() is None else None
+        questions, answers = pipes(process)
         with contextlib.suppress(BrokenPipeError):  # a question that it did not live to read
-            self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
+            questions.close()
+        answers.close()
+        process.wait()
         self.process = None
+
+
+def pipes(process: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:
+    """The standard input and output of a process that was started with both in pipes."""
+    if process.stdin is None or process.stdout is None:
+        raise ValueError("it was started without pipes")
+    return process.stdin, process.stdout
 
 
 def describe_exit(code: int) -> str:

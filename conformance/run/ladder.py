@@ -43,7 +43,7 @@ from conformance.run.journal import Journal
 from conformance.run.room import check_answer, check_room
 
 if TYPE_CHECKING:
-    from conformance.progress import Progress
+    from conformance.progress import Says
 
 CASE_LIMIT = 120.0
 """Seconds for one case. The longest, text-lstm, takes a few."""
@@ -79,7 +79,7 @@ class Request:
         return self.out / f".{self.folder.name}.lock"
 
 
-def record(request: Request, progress: "Progress") -> dict[str, Any]:
+def record(request: Request, progress: "Says") -> dict[str, Any]:
     """Run every case in a worker and write the record; returns what is in record.json.
 
     A case that raises, ends the worker or outlasts its limit is ``crashed``, and the rest goes on.
@@ -183,7 +183,7 @@ def _run_cases(
     child: Child,
     implementations: list[str],
     journal: Journal,
-    progress: "Progress",
+    progress: "Says",
 ) -> dict[tuple[str, str, str], dict[str, Any]]:
     entries = journal.read(request.partial)
     for name in implementations:

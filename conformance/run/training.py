@@ -203,7 +203,7 @@ def _ask(child: Child | Team, request: dict[str, Any], limit: float) -> dict[str
     return answer
 
 
-def _save(run: Run, child: Child) -> None:
+def _save(run: Run, child: Child | Team) -> None:
     answer = _ask(child, {"do": "save"}, run.limit)
     if "crashed" in answer:
         expected = "expected a checkpoint to be written"

@@ -130,10 +130,10 @@ def races(backend: str, progress: Progress) -> list[Race]:
 
 def lattice_race(backend: str, implementation: str) -> Race:
     """What rounding and digests cost."""
-    made = [
+    lattice, plain = (
         order(backend, implementation=implementation, numerics=n) for n in ("lattice", "float64")
-    ]
-    return training_race(*made, "≤ 1.15")
+    )
+    return training_race(lattice, plain, "≤ 1.15")
 
 
 def training_race(first: Order, second: Order, wanted: str) -> Race:

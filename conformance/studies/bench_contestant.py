@@ -22,7 +22,7 @@ from common.lattice import digest
 from common.parameters import zero_state
 from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
-from conformance.run.child import KEEP_MEMORY
+from conformance.run.child import KEEP_MEMORY, pipes
 from conformance.worker.training import LOOKAHEAD
 
 Work = Callable[[], object]
@@ -84,10 +84,12 @@ def training(order: Order) -> Work:
 def loop(order: Order) -> Work:
     """An epoch of a loop without this suite; its last loss is read."""
     backend = registry.load(order.backend)
-    make = getattr(backend, order.loop, None) or backend.LOOPS[order.loop]
+    name = order.loop or ""
+    make = getattr(backend, name, None) or backend.LOOPS[name]
     step, batches = make(order.spec, order.recipe, order.numerics), epoch_of_minibatches(order)
 
     def work() -> None:
+        loss = 0.0
         for X, Y in batches:
             loss = step(X, Y)
         float(loss)
@@ -124,12 +126,13 @@ class Contestant:
         self.hear("ready")
 
     def __call__(self) -> None:
-        self.process.stdin.write("epoch\n")
-        self.process.stdin.flush()
+        orders, _ = pipes(self.process)
+        orders.write("epoch\n")
+        orders.flush()
         self.hear("done")
 
     def hear(self, expected: str) -> None:
-        if (found := self.process.stdout.readline().strip()) != expected:
+        if (found := pipes(self.process)[1].readline().strip()) != expected:
             self.stop()
             raise RuntimeError(f"{self.order}: {found!r}, exit code {self.process.returncode}")
 

@@ -69,6 +69,7 @@ def measure(
             begin(teams[int(size)], runs[int(size)], folder)
         seconds: dict[int, list[float]] = {size: [] for size in sizes}
         sent: dict[int, list[float]] = {size: [] for size in sizes}
+        row, steps = dict[str, Any](), 1
         for _ in progress.over(f"{backend} trains, epoch", list(map(str, range(rounds)))):
             for size, team in teams.items():
                 before = loopback_bytes()

@@ -25,9 +25,10 @@ from conformance.studies.evaluate import (
 def compare_cells(options: argparse.Namespace) -> int:
     """Train every cell with every backend, and show what came of it."""
     asked = list(dict.fromkeys(itertools.product(options.cells or CELLS, options.backends)))
-    jobs = [plan(options, *one, options.text or [], ", ".join(one)) for one in asked]
+    jobs = [plan(options, c, b, options.text or [], f"{c}, {b}") for c, b in asked]
     results = carry_out(jobs, named_pythons(options), Progress(options.quiet))
-    rows = [row_of(*one, made, options.target) for one, made in zip(asked, results, strict=True)]
+    made = zip(asked, results, strict=True)
+    rows = [row_of(cell, backend, one, options.target) for (cell, backend), one in made]
     text = jobs[0].run.given.text()
     title = f"{text['name']}, recipe {options.recipe}, {options.numerics}"
     results_console().print(table_of(title, rows, options.target))

@@ -178,7 +178,7 @@ def _train(job: Planned, python: Path, progress: Progress) -> dict[str, Any]:
         errors="replace",
     ) as process:
         try:
-            for line in process.stderr:
+            for line in process.stderr or ():
                 progress.say(f"  {line.rstrip()}")
         except KeyboardInterrupt:
             process.terminate()  # its worker ends with it; the same command goes on from there

@@ -60,15 +60,16 @@ def compare_texts(options: argparse.Namespace) -> int:
     trained_on = texts | {TOGETHER: [file for files in texts.values() for file in files]}
     asked = list(dict.fromkeys(itertools.product(options.cells or ["lstm"], options.backends)))
     jobs = [
-        plan(options, *one, files, ", ".join((*one, name)))
-        for one in asked
+        plan(options, cell, backend, files, f"{cell}, {backend}, {name}")
+        for cell, backend in asked
         for name, files in trained_on.items()
     ]
     results = carry_out(jobs, named_pythons(options), Progress(options.quiet))
     matrices = []
-    for number, one in enumerate(asked):
+    for number, (cell, backend) in enumerate(asked):
         part = slice(number * len(trained_on), (number + 1) * len(trained_on))
-        matrices.append(Matrix(*one, list(texts), rows_of(list(texts), jobs[part], results[part])))
+        rows = rows_of(list(texts), jobs[part], results[part])
+        matrices.append(Matrix(cell, backend, list(texts), rows))
     about = f"recipe {options.recipe}, {options.numerics}"
     for matrix in matrices:
         show(about, matrix)
@@ -138,7 +139,7 @@ def unknown(texts: list[str], row: Row) -> list[str]:
     return [
         f"trained on {row.trained_on}, evaluated on {name}: {score.unknown:,} of "
         f"{score.characters:,} characters are not in the vocabulary (<unk>)"
-        for name, score in zip(texts, row.scores, strict=True)
+        for name, score in zip(texts, row.scores or [], strict=True)
         if score.unknown
     ]
 

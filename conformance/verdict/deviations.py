@@ -65,12 +65,13 @@ class Deviation:
 
     def covers(self, tensor: str) -> bool:
         """Whether it speaks of this tensor of such a case."""
-        return fnmatch.fnmatchcase(tensor, self.ladder["tensors"])
+        return self.ladder is not None and fnmatch.fnmatchcase(tensor, self.ladder["tensors"])
 
     def excuses(self, comparison: Comparison) -> bool:
         """Whether a comparison fails within the margin. NaN and missing tensors never do, nor does
         an option that is ignored: it fails because its error is too small."""
-        return comparison.bound < comparison.error <= self.ladder["margin"]
+        ladder = self.ladder
+        return ladder is not None and comparison.bound < comparison.error <= ladder["margin"]
 
     @property
     def stale(self) -> bool:

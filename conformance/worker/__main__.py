@@ -116,6 +116,8 @@ def main() -> None:
             entry = product_rate(backend, request)
         elif "do" in request:
             entry = training.handle(request)
+        elif given is None:
+            raise ValueError("a question about a case needs --given")
         else:
             entry = handle(request, given, implementations)
         reply(entry | {"peak MiB": peak_memory()})

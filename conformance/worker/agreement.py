@@ -21,6 +21,9 @@ class Alone:
 
     rank, size = 0, 1
 
+    def mean(self, tensors: Any) -> Any:
+        return tensors
+
     def total(self, array: np.ndarray) -> np.ndarray:
         return array
 

@@ -193,7 +193,7 @@ class Trainee:
         while len(self.rows) < broken - 1:
             self.epoch()
         self.save()
-        state = self.zero
+        k, state = 0, self.zero
         for k, (X, Y) in enumerate(self.batches(next(self.epochs)), start=1):
             state = self.zero if self.recipe.order == "random" else state
             tensor = self.not_finite(X, Y, state)
