@@ -69,7 +69,7 @@ def checksum(arrays: Arrays, metadata: dict[str, str]) -> str:
     for name in sorted(arrays):
         array = np.asarray(arrays[name], order="C")
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        digest.update(array.reshape(-1).view("uint8"))
+        digest.update(array.reshape(-1).view("uint8").data)
     return digest.hexdigest()
 
 

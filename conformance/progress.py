@@ -32,7 +32,9 @@ class Says(Protocol):
 def let_go(stream: TextIO | None) -> None:
     """Whoever read a pipe has gone, as ``| head -1`` does. What else would be written there goes
     nowhere: the command ends as it would have, and its exit code says what it found."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # it is no real file
+    if stream is None:
+        return
+    with contextlib.suppress(OSError, ValueError):  # it is no real file
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

@@ -94,7 +94,7 @@ def record(request: Request, progress: "Says") -> dict[str, Any]:
         return _record(request, progress)
 
 
-def _record(request: Request, progress: "Progress") -> dict[str, Any]:
+def _record(request: Request, progress: "Says") -> dict[str, Any]:
     began = time.monotonic()
     if request.old.exists() and not request.folder.exists():
         move(request.old, request.folder)  # an earlier run was killed between two renames
