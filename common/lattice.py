@@ -28,7 +28,7 @@ def to_lattice(arrays: Arrays) -> Arrays:
 
 def to_units(arrays: Arrays) -> Arrays:
     """Every value as its number of lattice units, int64; BadInput if one is not on the lattice."""
-    units = {}
+    units: Arrays = {}
     for name, array in arrays.items():
         scaled = array.astype("float64") * UNITS
         whole = np.rint(scaled)

@@ -10,7 +10,7 @@ import os
 import platform
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +22,7 @@ LONGEST = 500
 
 
 @contextlib.contextmanager
-def locked(path: Path, folder: Path) -> Iterator[None]:
+def locked(path: Path, folder: Path) -> Generator[None, None, None]:
     """Hold the lock file ``path`` while ``folder`` is written.
 
     Raises BadInput, which says who holds it, if another process does.

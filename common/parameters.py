@@ -5,6 +5,9 @@ Layers count from 1, like the superscripts. A parameter set is a plain dict from
 in the order of ``parameter_shapes``.
 """
 
+# What was read from a file may be of any type, whatever is declared.
+# pyright: reportUnnecessaryIsInstance=false, reportUnnecessaryContains=false
+
 import math
 from collections.abc import Callable
 from typing import TypeVar

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from common.errors import BadInput
 
@@ -123,12 +123,22 @@ def parse_json(text: str, where: object, field: str = "", what: str = "a JSON fi
         raise BadInput(where, field, what, reason) from None
 
 
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a value out of JSON is an object, whose values may be anything."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether a value out of JSON is a list, of anything."""
+    return isinstance(value, list)
+
+
 def check_depth(value: Any, deepest: int = DEEPEST) -> None:
     """ValueError if lists and objects lie too deep in each other for whatever goes through them."""
     level = [value]
     for _ in range(deepest):
         inside = [inner for outer in level for inner in _inside(outer)]
-        level = [inner for inner in inside if isinstance(inner, (dict, list))]
+        level = [inner for inner in inside if is_object(inner) or is_list(inner)]
         if not level:
             return
     raise ValueError(f"more than {deepest} lists or objects in each other")
@@ -136,7 +146,7 @@ def check_depth(value: Any, deepest: int = DEEPEST) -> None:
 
 def _inside(value: Any) -> Iterable[Any]:
     """What a list or an object holds."""
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return value.values() if is_object(value) else value if is_list(value) else ()
 
 
 def _refuse(constant: str) -> None:

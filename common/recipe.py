@@ -10,6 +10,7 @@ import numpy as np
 from common.errors import BadInput
 from common.lattice import to_lattice
 from common.parameters import Arrays, initialise
+from common.reading import is_object
 from common.spec import ModelSpec
 
 Order = Literal["sequential", "random"]
@@ -83,7 +84,7 @@ class Recipe:
     def from_json(cls, value: Any, where: object = "recipe") -> "Recipe":
         """A recipe from JSON values; every error names ``where`` it came from."""
         fields = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(value, dict) or set(value) != fields:
+        if not is_object(value) or set(value) != fields:
             raise BadInput(where, "recipe", f"the fields {', '.join(sorted(fields))}", repr(value))
         try:
             return cls(**value)

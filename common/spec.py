@@ -1,10 +1,14 @@
 """ModelSpec: which function a model is, in the notation of EQUATIONS.md."""
 
+# What was read from a file may be of any type, whatever is declared.
+# pyright: reportUnnecessaryIsInstance=false
+
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from common.errors import BadInput
+from common.reading import is_object
 
 Cell = Literal["rnn", "gru", "lstm"]
 Reset = Literal["before", "after"]
@@ -93,7 +97,7 @@ class ModelSpec:
     @classmethod
     def from_json(cls, value: Any, where: object = "spec") -> "ModelSpec":
         """A spec from JSON values; every error names ``where`` it came from."""
-        if not isinstance(value, dict):
+        if not is_object(value):
             raise BadInput(where, "spec", "an object", repr(value))
         names = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(value) - names):

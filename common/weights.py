@@ -9,6 +9,7 @@ import math
 import os
 import struct
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -17,7 +18,7 @@ from safetensors.numpy import save
 from common.errors import BadInput
 from common.files import write_atomically
 from common.parameters import Arrays, check_parameters, parameter_shapes
-from common.reading import check_file, parse_json
+from common.reading import check_file, is_list, is_object, parse_json
 from common.spec import ModelSpec
 
 FORMAT = "deep-rnn-weights-1"
@@ -82,10 +83,9 @@ def read_arrays(path: Path, follow: bool = False, ours: bool = False) -> Found:
     check_file(path, WHOLE, LARGEST_FILE, follow)
     try:
         _check_header(path)
-        with safe_open(path, framework="numpy") as file:
-            names = list(file.keys())
-            arrays = {name: file.get_tensor(name) for name in names}
-            metadata = file.metadata() or {}
+        with cast(Any, safe_open(path, framework="numpy")) as file:  # it has no types
+            arrays: Arrays = {name: file.get_tensor(name) for name in list(file.keys())}
+            metadata: dict[str, str] = file.metadata() or {}
     except (OSError, SafetensorError, TypeError, ValueError, AttributeError, KeyError) as error:
         # The last four: a tensor of a type that NumPy lacks, bfloat16 say.
         raise BadInput(path, "", WHOLE, error) from None
@@ -107,12 +107,12 @@ def _check_header(path: Path) -> None:
         if length > min(LARGEST_HEADER, size - 8):
             raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")
         header = parse_json(file.read(length).decode("utf-8"), path, "", WHOLE)
-    if not isinstance(header, dict):
+    if not is_object(header):
         raise ValueError(f"a header that is a {type(header).__name__}")
     for name, tensor in header.items():
-        shape = tensor.get("shape") if isinstance(tensor, dict) else None
+        shape = tensor.get("shape") if is_object(tensor) else None
         if name != "__metadata__" and not (
-            isinstance(shape, list)
+            is_list(shape)
             and len(shape) <= MOST_AXES
             and all(type(n) is int and 0 <= n <= size for n in shape)
             and math.prod(shape) <= 8 * size  # the smallest types have several in a byte

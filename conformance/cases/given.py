@@ -85,8 +85,8 @@ def load_given(path: Path) -> Given:
         if array.max() >= len(tokens):
             raise BadInput(path, name, f"numbers below {len(tokens)}", array.max())
         held_out[name] = array
-    name, sha256 = strings
-    corpus = Corpus(name, sha256, Vocabulary(tuple(tokens)), held_out.pop("corpus"))
+
+    corpus = Corpus(text["name"], text["sha256"], Vocabulary(tuple(tokens)), held_out.pop("corpus"))
     if "spec" not in metadata:
         if arrays:
             raise BadInput(path, min(arrays), "no such tensor", "it")
