@@ -7,6 +7,7 @@ depth and the numbers of JSON, before anything is allocated for them.
 import json
 import os
 import stat
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -100,6 +101,17 @@ def read_text(path: Path, what: str, limit: int, follow: bool = False) -> str:
 def read_json(path: Path, follow: bool = False) -> Any:
     """Read a JSON file; BadInput if it is absent, no file, too large, not UTF-8 or not JSON."""
     return parse_json(read_text(path, "a JSON file", LARGEST_JSON, follow), path)
+
+
+def parse_toml(text: str, where: object) -> dict[str, Any]:
+    """The tables of a TOML text, with the same limits."""
+    try:
+        tables = tomllib.loads(text)
+        check_depth(tables)
+    except (ValueError, RecursionError) as error:
+        reason = "nesting beyond all bounds" if isinstance(error, RecursionError) else error
+        raise BadInput(where, "", "a TOML file", reason) from None
+    return tables
 
 
 def parse_json(text: str, where: object, field: str = "", what: str = "a JSON file") -> Any:

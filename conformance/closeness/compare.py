@@ -5,12 +5,14 @@ missing tensor and an empty one all fail.
 """
 
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from common.reading import LARGEST_JSON, parse_toml, read_text
+from common.shape import check_shape
 
 RUNGS = ("weights", "outputs", "loss", "gradients", "clip", "steps", "invariances")
 """The ladder, from the bottom up; the invariances stand beside it."""
@@ -87,8 +89,10 @@ def rung_of(tensor: str) -> str:
 
 
 def load_bounds(path: Path = BOUNDS) -> dict[str, Any]:
-    """bounds.toml as Bound by device, dtype and rung."""
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    """bounds.toml as Bound by device, dtype and rung; BadInput if it is not whole."""
+    tables = parse_toml(read_text(path, "a TOML file", LARGEST_JSON), path)
+    bound = {"error": float, "ratio?": float, "grid?": bool}
+    check_shape(tables, {str: {str: dict.fromkeys(RUNGS, bound)}}, path, exactly=True)
     return {
         device: {
             dtype: {rung: Bound(**values) for rung, values in rungs.items()}

@@ -4,6 +4,7 @@ ladder.py      every case of every record, from the first rung up
 training.py    every training run
 lattice.py     digests against witnesses, and the step at which they part
 curves.py      float32 curves against ensembles; ensembles/ holds them
+ensemble_file.py  whether a file of ensembles is whole
 reasons.py     why cases fail, and who is the odd one out
 everything.py  both, over a results folder
 command.py     ``judge``

@@ -42,6 +42,7 @@ from common.files import read_json
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from conformance.closeness.compare import UNIT_ROUNDOFF
+from conformance.judge.ensemble_file import check_ensemble
 
 ENSEMBLES = Path(__file__).with_name("ensembles")
 MEASURED = "measured.json"
@@ -165,13 +166,10 @@ def load_ensembles(folder: Path = ENSEMBLES) -> list[Ensemble]:
 def load_ensemble(path: Path) -> Ensemble:
     """Read one; BadInput if it is not whole."""
     data = read_json(path)
-    try:
-        spec = ModelSpec.from_json(data["spec"], path)
-        recipe = Recipe.from_json(data["recipe"], path)
-        fields = ("text", "made by", "members", "thresholds", "early", "whole")
-        return Ensemble(path, spec, recipe, *(data[field] for field in fields))
-    except (KeyError, TypeError) as error:
-        raise BadInput(path, "", "an ensemble of training runs", repr(error)) from None
+    check_ensemble(path, data, lambda thresholds: statistics([np.zeros(1)], thresholds))
+    spec, recipe = ModelSpec.from_json(data["spec"], path), Recipe.from_json(data["recipe"], path)
+    fields = ("text", "made by", "members", "thresholds", "early", "whole")
+    return Ensemble(path, spec, recipe, *(data[field] for field in fields))
 
 
 def find_ensemble(run: dict[str, Any], ensembles: list[Ensemble] | None = None) -> Ensemble | None:

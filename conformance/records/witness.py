@@ -13,11 +13,19 @@ from typing import Any
 from common.errors import BadInput
 from common.files import read_json
 from common.recipe import Recipe
+from common.shape import check_shape
 from common.spec import ModelSpec
 from conformance.records.training import TrainingRun
 
 WITNESSES = Path(__file__).with_name("witnesses")
 FORMAT = "deep-rnn-witness-1"
+SHAPE = {
+    "spec": dict,
+    "recipe": dict,
+    "text": {"sha256": str, "characters": int},
+    "confirmed": [{"implementation": str, "device": str, "epochs": int, "passport": dict}],
+    "epochs": [{"digest": str, "loss": float}],
+}
 REFERENCE = "numpy"
 CONFIRMATIONS = 3
 """So many frameworks, NumPy's reference not counted, must agree before a witness is stored."""
@@ -41,14 +49,12 @@ def load_witness(path: Path) -> Witness:
     data = read_json(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BadInput(path, "format", FORMAT, repr(data)[:40])
-    spec = ModelSpec.from_json(data.get("spec"), path)
-    recipe = Recipe.from_json(data.get("recipe"), path)
-    try:
-        digests = [row["digest"] for row in data["epochs"]]
-        losses = [float(row["loss"]) for row in data["epochs"]]
-        found = Witness(path.stem, spec, recipe, data["text"], digests, losses, data["confirmed"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(path, "", "a digest and a loss for every epoch", repr(error)) from None
+    check_shape(data, SHAPE, path)
+    if not data["confirmed"]:
+        raise BadInput(path, "confirmed", "who confirms it", "nobody")
+    spec, recipe = ModelSpec.from_json(data["spec"], path), Recipe.from_json(data["recipe"], path)
+    digests, losses = ([row[k] for row in data["epochs"]] for k in ("digest", "loss"))
+    found = Witness(path.stem, spec, recipe, data["text"], digests, losses, data["confirmed"])
     if len(digests) != recipe.epochs:
         raise BadInput(path, "epochs", f"{recipe.epochs} of them", len(digests))
     return found

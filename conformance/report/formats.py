@@ -2,9 +2,9 @@
 
 import xml.etree.ElementTree as ET
 from typing import Any
-from xml.sax.saxutils import escape
 
 from common.errors import printable
+from common.escape import markdown
 from conformance.report.changes import KINDS, Change
 from conformance.report.rows import WRONG, matrix, training_rows
 from conformance.verdict.results import CRASHED, FAIL, PASS, UNSUPPORTED
@@ -96,12 +96,8 @@ def summary(verdict: dict[str, Any], changed: list[Change] | None = None) -> str
 
 
 def _cell(text: str) -> str:
-    """Text that cannot end a cell, open a tag, mention anybody or make a link."""
-    text = printable(text)
-    text = text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 1] + "…"
-    for mark in "\\`*_[]|@":
-        text = text.replace(mark, "\\" + mark if mark != "@" else "@\u200b")
-    return escape(text)
+    """Text of a line or a cell, not too long."""
+    return markdown(text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 1] + "…")
 
 
 BADGE = """<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img"

@@ -12,12 +12,13 @@ and it must find something to excuse wherever it applies: otherwise it is stale.
 """
 
 import fnmatch
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
+from common.reading import LARGEST_JSON, parse_toml, read_text
+from common.shape import check_shape
 from conformance.cases.table import Case
 from conformance.closeness.compare import Comparison
 
@@ -34,6 +35,8 @@ FIELDS = (
     "evidence",
 )
 LADDER_FIELDS = ("implementation", "dtype", "cases", "tensors", "margin")
+
+LADDER_SHAPE = dict.fromkeys(LADDER_FIELDS, str) | {"margin": float}
 
 
 @dataclass
@@ -81,10 +84,9 @@ class Deviation:
 
 def load_deviations(path: Path = PATH) -> list[Deviation]:
     """Read and check the file."""
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("deviation", [])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInput(path, "", "a TOML file", error) from None
+    tables = parse_toml(read_text(path, "a TOML file", LARGEST_JSON), path)
+    entries = tables.get("deviation", [])
+    check_shape(entries, [dict], path, "deviation")
     for entry in entries:
         name = entry.get("id", "an entry without id")
         if missing := [key for key in FIELDS if not entry.get(key)]:
@@ -93,4 +95,7 @@ def load_deviations(path: Path = PATH) -> list[Deviation]:
             key for key in LADDER_FIELDS if key not in entry.get("ladder", LADDER_FIELDS)
         ]:
             raise BadInput(path, f"{name}: ladder", f"the fields {', '.join(missing)}", "none")
+        check_shape(entry, dict.fromkeys(FIELDS, str), path, name)
+        if "ladder" in entry:
+            check_shape(entry["ladder"], LADDER_SHAPE, path, f"{name}: ladder")
     return [Deviation(entry) for entry in entries]

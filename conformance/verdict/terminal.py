@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.errors import printable
+from common.escape import markdown as escaped
 from conformance.closeness.compare import RUNGS
 from conformance.options import program
 from conformance.verdict.results import (
@@ -186,8 +187,9 @@ def markdown(verdict: Verdict) -> str:
     for row in verdict.rows():
         results = [result for result in verdict.results if result.row == row]
         cells = [_rung_cell(results, rung).plain for rung in RUNGS]
-        lines.append(f"| {row[0]} | {row[2]} | {' | '.join(cells)} | {_other(results).plain} |")
+        found = (row[0], row[2], *cells, _other(results).plain)
+        lines.append(f"| {' | '.join(map(escaped, found))} |")
     notes = [verdict.sentence(), *summary(verdict)[:1]]
     lines += training_markdown(verdict.training)
-    lines += ["", *(f"{note}  " for note in notes)]
-    return "".join(f"{printable(line)}\n" for line in lines)
+    lines += ["", *(f"{escaped(note)}  " for note in notes)]
+    return "".join(f"{line}\n" for line in lines)

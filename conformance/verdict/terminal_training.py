@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.errors import printable
+from common.escape import markdown
 from conformance.verdict.results import (
     FAIL,
     NOT_COMPARED,
@@ -28,7 +29,7 @@ def training_table(results: list[TrainingResult]) -> Table:
     table = Table(title="Training: epochs with the right digest (lattice), last perplexity")
     titles = sorted({result.title for result in results})
     for column in ("implementation", "numerics", *titles):
-        table.add_column(printable(column))
+        table.add_column(Text(printable(column)))
     for name, numerics, found in rows(results):
         cells = [cell(found.get(title)) for title in titles]
         table.add_row(Text(printable(name)), Text(printable(numerics)), *cells)
@@ -83,9 +84,9 @@ def training_markdown(results: list[TrainingResult]) -> list[str]:
     if not results:
         return []
     titles = sorted({result.title for result in results})
-    head = ["implementation", "training", *titles]
+    head = ["implementation", "training", *map(markdown, titles)]
     lines = ["", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for name, numerics, found in rows(results):
         cells = [cell(found.get(title)).plain for title in titles]
-        lines.append(f"| {name} | {numerics} | {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join(map(markdown, (name, numerics, *cells)))} |")
     return lines
