@@ -16,7 +16,7 @@ import numpy as np
 from common.corpus import Corpus, Vocabulary
 from common.errors import BadInput
 from common.parameters import Arrays, check_parameters
-from common.reading import parse_json
+from common.reading import is_list, is_object, parse_json
 from common.spec import ModelSpec
 from common.weights import load_weights, read_arrays, write_arrays
 
@@ -69,10 +69,10 @@ def load_given(path: Path) -> Given:
     """Read it back; BadInput if it is not whole."""
     arrays, metadata = read_arrays(path, ours=True)
     text, tokens = (_read(path, metadata, field) for field in ("text", "tokens"))
-    strings = isinstance(text, dict) and [text.get("name"), text.get("sha256")]
+    strings = [text.get("name"), text.get("sha256")] if is_object(text) else []
     if not strings or not all(isinstance(value, str) for value in strings):
         raise BadInput(path, "metadata 'text'", "its name and its sha256", repr(text))
-    characters = isinstance(tokens, list) and all(isinstance(t, str) for t in tokens)
+    characters = is_list(tokens) and all(isinstance(t, str) for t in tokens)
     if not characters or not 2 <= len(tokens) <= LARGEST_VOCABULARY:
         expected = f"2 to {LARGEST_VOCABULARY} characters"
         raise BadInput(path, "metadata 'tokens'", expected, repr(tokens))

@@ -104,7 +104,7 @@ def _stacked(case: Case, given: Material) -> Invariance:
     spec = case.spec
 
     def ask(run: Ask) -> Arrays:
-        H, lasts = given.X[0], []
+        below, lasts = given.X[0], list[Arrays]()
         for layer in range(1, spec.L + 1):
             top = layer == spec.L
             one = dataclasses.replace(
@@ -119,11 +119,11 @@ def _stacked(case: Case, given: Material) -> Invariance:
             params["output.W_hq"] = given.params["output.W_hq"] if top else np.eye(spec.h)
             params["output.b_q"] = given.params["output.b_q"] if top else np.zeros(spec.h)
             state = {part: array[layer - 1 : layer] for part, array in given.state.items()}
-            answer = run(one, params, H, state)
-            H = answer.pop("O").astype("float64")
+            answer = run(one, params, below, state)
+            below = answer.pop("O").astype("float64")
             lasts.append(answer)
         states = {part: np.concatenate([last[part] for last in lasts]) for part in given.state}
-        return {"O": H.astype(lasts[0]["H"].dtype), **states}
+        return {"O": below.astype(lasts[0]["H"].dtype), **states}
 
     return Invariance("stacked", ask, lambda own: own)
 
@@ -145,7 +145,7 @@ def _options(case: Case, given: Material) -> list[Invariance]:
 
 
 def _switched(spec: ModelSpec, given: Material) -> list[tuple[str, ModelSpec, Arrays, Arrays]]:
-    switched = []
+    switched: list[tuple[str, ModelSpec, Arrays, Arrays]] = []
     for layer, activation in enumerate(spec.activations):
         other = "relu" if activation == "tanh" else "tanh"
         activations = (*spec.activations[:layer], other, *spec.activations[layer + 1 :])
@@ -165,7 +165,7 @@ def _switched(spec: ModelSpec, given: Material) -> list[tuple[str, ModelSpec, Ar
 
 def _other_reset(changed: ModelSpec, params: Arrays) -> Arrays:
     """The same numbers for the other reset variant; one bias becomes two equal halves, or back."""
-    other = {}
+    other: Arrays = {}
     for name in parameter_shapes(changed):
         layer = name.split(".")[0]
         if name in params:

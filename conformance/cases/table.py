@@ -107,7 +107,7 @@ def _mixed(*activations: str) -> Case:
 
 
 def _curated() -> list[Case]:
-    cases = []
+    cases: list[Case] = []
     for family in FAMILIES:
         two = _spec(family, 5, 7, 4, 2)
         for L in (1, 2, 3, 4):
@@ -219,9 +219,10 @@ def material(case: Case, corpus: Corpus) -> Material:
         name: params[name].astype("float32").astype("float64") for name in parameter_shapes(spec)
     }
     if case.text:
-        X, Y = _text_minibatches(case, corpus, seed)
+        numbers = _text_minibatches(case, corpus, seed)
     else:
-        X, Y = uniform(K, T, n, spec.d), rng.randint(0, spec.q, (K, T, n))
+        numbers = uniform(K, T, n, spec.d), rng.randint(0, spec.q, (K, T, n))
+    X, Y = numbers
     state = zero_state(spec, n, "float64")
     if not case.zero_state:
         state = {part: uniform(*shape) for part, shape in state_shapes(spec, n).items()}

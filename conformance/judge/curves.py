@@ -39,6 +39,7 @@ import numpy as np
 
 from common.errors import BadInput
 from common.files import read_json
+from common.reading import is_list, is_object
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from conformance.closeness.compare import UNIT_ROUNDOFF
@@ -187,9 +188,8 @@ def mismatch(run: dict[str, Any], question: dict[str, Any]) -> tuple[str, Any, A
 
 def _question(run: dict[str, Any]) -> dict[str, Any]:
     spec, recipe, text = (run.get(field) for field in ("spec", "recipe", "text"))
-    if isinstance(recipe, dict):
-        recipe = recipe | {"perturbation": 0}
-    if isinstance(text, dict):
+    recipe = recipe | {"perturbation": 0} if is_object(recipe) else recipe
+    if is_object(text):
         text = {key: text.get(key) for key in ("sha256", "characters")}
     return {"spec": spec, "recipe": recipe, "text": text}
 
@@ -219,7 +219,7 @@ def judge_curve(run: dict[str, Any], ensemble: Ensemble) -> CurveVerdict:
 
 def _early(numbers: dict[str, np.ndarray], ensemble: Ensemble) -> list[CurveTest]:
     """|x_k − c_k| ≤ 8 · max(s_k, 2⁻²⁴ |c_k|); step by step, so that the first failure is first."""
-    tests = []
+    tests: list[CurveTest] = []
     for k in range(ensemble.steps):
         for quantity, bands in ensemble.early.items():
             centre, spread = bands["centre"][k], bands["spread"][k]
@@ -234,7 +234,7 @@ def _whole(found: dict[str, float], ensemble: Ensemble, numerics: str) -> list[C
     """|y − ȳ| ≤ max(t √(1 + 1/m) s, δ)"""
     m, q = ensemble.members, len(ensemble.whole)
     t = student_t(1 - ALPHA / q, m - 1)
-    tests = []
+    tests: list[CurveTest] = []
     for name, members in ensemble.whole.items():
         centre, spread = float(np.mean(members)), float(np.std(members, ddof=1))
         of_the_end, of_epochs = MARGINS[numerics]
@@ -248,8 +248,8 @@ def series(run: dict[str, Any], where: str) -> tuple[list[np.ndarray], list[np.n
     """The losses and the norms of every epoch; BadInput unless each of the recipe's epochs is there
     with as many norms as losses."""
     rows, wanted = run.get("epochs"), run["recipe"]["epochs"]
-    if run.get("status") != "finished" or not isinstance(rows, list) or len(rows) != wanted:
-        found = f"{len(rows) if isinstance(rows, list) else 'none'}, {run.get('status')}"
+    if run.get("status") != "finished" or not is_list(rows) or len(rows) != wanted:
+        found = f"{len(rows) if is_list(rows) else 'none'}, {run.get('status')}"
         raise BadInput(where, "epochs", f"{wanted}, finished", found)
     try:
         losses, norms = ([np.array(r[k], "float64") for r in rows] for k in ("losses", "norms"))

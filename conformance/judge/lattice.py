@@ -50,7 +50,7 @@ def judge_trajectories(
     for run in runs:
         if run.recipe.lattice:
             questions.setdefault(run.question(), []).append(run)
-    found = []
+    found: list[TrainingResult] = []
     for same in questions.values():
         witness = find_witness(same[0].spec, same[0].recipe, same[0].data["text"], witnesses)
         for run in same:
@@ -71,7 +71,7 @@ def begin(run: TrainingRun) -> TrainingResult:
         result.curve = [perplexity(row) for row in rows]
         result.perplexity = result.curve[-1]
         result.rate = statistics.median(row["tokens"] / row["seconds"] for row in rows)
-    result.prediction = (run.data.get("prediction") or {}).get("text", "")
+    result.prediction = (run.data.get("prediction") or dict[str, str]()).get("text", "")
     return result
 
 
@@ -177,7 +177,7 @@ def judge_step(
     wanted |= {f"state {p}": answer.wanted[f"forward/{p}"] for p in spec.states}
     got = part(arrays, "after")
     got |= {f"state {p}": array for p, array in part(arrays, "state after").items()}
-    straddles, elements = [], 0
+    straddles, elements = list[str](), 0
     for name, array in to_lattice(wanted).items():
         differing, unexplained = compare_on_lattice(got[name], array, wanted[name])
         if unexplained:

@@ -46,7 +46,7 @@ class Failure:
 def give_reasons(failures: list[Failure], results: list[CaseResult], progress: Progress) -> None:
     """Fill in ``why`` and ``vote`` of every failure."""
     known: dict[str, list[Suspects]] = {}
-    searched: dict[tuple, int] = {}
+    searched: dict[tuple[str, str, str], int] = {}
     # float64 first: rounding hides least there, and what it finds is tried on float32.
     order = sorted(failures, key=lambda f: (f.result.dtype != "float64", f.size))
     names = progress.over("diagnose", [f"{f.result.case} {f.result.dtype}" for f in order])

@@ -5,7 +5,7 @@ from typing import Any
 
 from common.errors import BadInput
 from common.parameters import check_parameters
-from common.reading import parse_json
+from common.reading import is_list, is_object, parse_json
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from common.weights import read_arrays
@@ -25,18 +25,18 @@ def check_checkpoint(path: Path, settings: dict[str, Any], spec: ModelSpec, reci
         for field in ("settings", "rows")
     )
     for field, expected in settings.items():
-        there = found.get(field) if isinstance(found, dict) else None
+        there = found.get(field) if is_object(found) else None
         if there != expected:
             wanted, there = difference(expected, there)
             raise BadInput(path, field, f"{wanted} (--fresh starts anew)", there)
-    if not isinstance(rows, list) or len(rows) > recipe.epochs:
+    if not is_list(rows) or len(rows) > recipe.epochs:
         raise BadInput(path, "metadata 'rows'", f"up to {recipe.epochs} epochs", "other ones")
     check_parameters(spec, params, path)
 
 
 def difference(expected: Any, found: Any) -> tuple[Any, Any]:
     """Of two objects, the first field in which they differ."""
-    if isinstance(expected, dict) and isinstance(found, dict):
+    if is_object(expected) and is_object(found):
         for key, value in expected.items():
             if found.get(key) != value:
                 return f"{key} {value}", f"{key} {found.get(key)}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from common.errors import BadInput
 from common.files import read_json
+from common.reading import is_object
 from common.recipe import Recipe
 from common.shape import check_shape
 from common.spec import ModelSpec
@@ -47,7 +48,7 @@ class Witness:
 def load_witness(path: Path) -> Witness:
     """Read a witness; BadInput if it is not whole."""
     data = read_json(path)
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+    if not is_object(data) or data.get("format") != FORMAT:
         raise BadInput(path, "format", FORMAT, repr(data)[:40])
     check_shape(data, SHAPE, path)
     if not data["confirmed"]:
@@ -86,7 +87,7 @@ def make_witnesses(runs: list[TrainingRun]) -> dict[str, dict[str, Any]]:
     for run in runs:
         if run.recipe.lattice and run.data["status"] == "finished":
             questions.setdefault(run.question(), []).append(run)
-    made = {}
+    made: dict[str, dict[str, Any]] = {}
     for same in questions.values():
         longest = max(same, key=lambda run: len(run.digests))
         for run in same:
@@ -111,7 +112,8 @@ def confirm(runs: list[TrainingRun], folder: Path) -> dict[str, dict[str, Any]]:
 
     Raises BadInput if a run has another digest. A run that nothing is stored about is left alone.
     """
-    stored, made = load_witnesses(folder), {}
+    stored = load_witnesses(folder)
+    made: dict[str, dict[str, Any]] = {}
     for run in runs:
         if not (run.recipe.lattice and run.data["status"] == "finished"):
             continue

@@ -42,7 +42,7 @@ def heat(got: Arrays, wanted: Arrays, states: tuple[str, ...]) -> list[Heat]:
     every layer at every step. A tensor that is missing or has another shape is left out.
     """
     there = {t for t, a in wanted.items() if t in got and got[t].shape == a.shape}
-    maps = []
+    maps: list[Heat] = []
     for part in states:
         if (tensor := f"trace/{part}") in there:
             errors = error_map(got[tensor], wanted[tensor], (2, 3)).T  # (L, T), from (T, L, n, h)
