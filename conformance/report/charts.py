@@ -22,6 +22,9 @@ LOWEST = 2.0**-6
 BINS_PER_DOUBLING = 2
 LABEL = "datum.value < 1000 ? format(datum.value, '~g') : format(datum.value, '.0e')"
 
+ROW = 22
+"""The height of a row, in pixels."""
+
 NARROWEST = 1.2
 """Of the curves, in pixels."""
 
@@ -46,6 +49,7 @@ def errors(verdict: dict[str, Any]) -> dict[str, Spec]:
     """By rung: how the errors of the cases spread over multiples of the noise floor, a row for each
     implementation, with the bound; counts in columns, however many cases there are."""
     bins: dict[str, dict[tuple[str, int], dict[str, Any]]] = {rung: {} for rung in RUNGS}
+    bounds = load_bounds()
     for result in verdict["results"]:
         for rung, found in result["rungs"].items():
             ratio = found["ratio"]
@@ -53,7 +57,8 @@ def errors(verdict: dict[str, Any]) -> dict[str, Spec]:
                 continue  # weights are exact or wrong, and nothing that is not finite can be drawn
             number = _bin(ratio)
             key = row_name(result, "dtype"), number
-            entry = bins[rung].setdefault(key, {"cases": 0, "worst": -1.0})
+            bound = bounds[result["device"]][result["dtype"]][rung].ratio
+            entry = bins[rung].setdefault(key, {"cases": 0, "worst": -1.0, "bound": bound})
             entry["cases"] += 1
             if ratio > entry["worst"]:
                 entry |= {"worst": ratio, "worst case": result["case"]}
@@ -70,7 +75,7 @@ def _error_chart(rung: str, bins: dict[tuple[str, int], dict[str, Any]]) -> Spec
             "row": row,
             "from": 2 ** (number / BINS_PER_DOUBLING),
             "to": 2 ** ((number + 1) / BINS_PER_DOUBLING),
-            **entry,
+            **{name: value for name, value in entry.items() if name != "bound"},
         }
         for (row, number), entry in bins.items()
     ]
@@ -95,20 +100,19 @@ def _error_chart(rung: str, bins: dict[tuple[str, int], dict[str, Any]]) -> Spec
             "encoding": {"x": x, "x2": {"field": "to"}, "color": count, "tooltip": tooltip},
         }
     ]
-    limits = {dtypes[d][rung].ratio for dtypes in load_bounds().values() for d in dtypes}
-    for limit in sorted(limit for limit in limits if math.isfinite(limit)):
-        bound = {"values": [{"bound": limit, "label": f"bound of float32: {limit:g}×"}]}
-        rule = {"type": "rule", "strokeDash": [6, 4], "color": "#d55e00", "size": 2}
-        place = {
-            "x": {"field": "bound", "type": "quantitative"},
-            "y": {"value": 0},
-            "y2": {"value": "height"},
-            "tooltip": {"field": "label"},
-        }
-        marks.append({"data": bound, "mark": rule, "encoding": place})
+    bounded = {row: entry["bound"] for (row, _), entry in bins.items()}
+    limits = [
+        {"row": row, "bound": bound, "label": f"its bound: {bound:g}×"}
+        for row, bound in bounded.items()
+        if math.isfinite(bound)
+    ]
+    if limits:
+        tick = {"type": "tick", "color": "#d55e00", "thickness": 3, "size": ROW}
+        place = {"x": {"field": "bound", "type": "quantitative"}, "tooltip": {"field": "label"}}
+        marks.append({"data": {"values": limits}, "mark": tick, "encoding": place})
     rows = {"field": "row", "type": "nominal", "title": None, "axis": {"labelLimit": 220}}
     return {
-        **across(values, 22 * len({row for row, _ in bins})),
+        **across(values, ROW * len(bounded)),
         "encoding": {"y": rows},
         "layer": marks,
     }

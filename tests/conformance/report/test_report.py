@@ -11,7 +11,7 @@ fastjsonschema = pytest.importorskip(
 
 from common.errors import BadInput
 from conformance.__main__ import main
-from conformance.report import page
+from conformance.report import charts, page
 from conformance.report.verdict_file import SCHEMA, read_verdict
 from tests.conformance.report.helpers import failing, hostile, result, verdict
 
@@ -138,3 +138,14 @@ def test_hostile_text_never_becomes_markup_or_a_command() -> None:
     assert "\x1b" not in text
     assert text.count("</script>") == 3
     assert "--cases &#39;&lt;script&gt;" in text
+
+
+def test_the_bound_is_drawn_in_the_rows_that_it_holds_for() -> None:
+    """Float64 has no bound in noise floors."""
+    results = [result("a:layers", "lstm-L2", dtype=dtype) for dtype in ("float64", "float32")]
+    drawn_charts = charts.errors({"results": results})
+    assert drawn_charts
+    for rung, chart in drawn_charts.items():
+        drawn = [layer for layer in chart["layer"] if layer["mark"]["type"] == "tick"]
+        assert [point["row"].split()[-1] for point in drawn[0]["data"]["values"]] == ["float32"]
+        assert drawn[0]["data"]["values"][0]["bound"] == 8.0, rung

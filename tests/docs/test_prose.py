@@ -1,0 +1,88 @@
+"""What the prose states about numbers and names is what the data say."""
+
+import ast
+import json
+import re
+
+import pytest
+
+from common.parameters import INITIALISERS
+from conformance.records.witness import WITNESSES, load_witness
+from docs.notebooks import CHAPTERS, ROOT
+from tests.frameworks import OTHERS
+
+pytestmark = pytest.mark.once
+
+WORDS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def prose(chapter: str) -> str:
+    """A chapter's text in one line."""
+    return " ".join((CHAPTERS / f"{chapter}.md").read_text(encoding="utf-8").split())
+
+
+def stored(chapter: str) -> dict:
+    path = ROOT / "docs" / "results" / f"{chapter}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["numpy"]
+
+
+def test_training_names_those_who_confirmed_the_witness():
+    witness = load_witness(WITNESSES / "d2l-lstm.json")
+    named = ", ".join(one["implementation"] for one in witness.confirmed)
+    assert stored("training")["values"]["d2l_confirmed"] == named
+    assert len(witness.confirmed) == len(OTHERS) + 1
+
+
+def test_the_same_knows_the_largest_error_of_the_last_run():
+    """Of the float32 rows of README's table, in noise floors."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \S+ \| float32 \|.*$", readme, re.MULTILINE)
+    ratios = [float(number) for row in rows for number in re.findall(r"([\d.]+)×", row)]
+    assert len(ratios) > 50
+    text = prose("the-same")
+    limit = next(n for n, word in enumerate(WORDS) if f"none more than {word} times" in text)
+    assert limit - 1 < max(ratios) <= limit
+
+
+def test_convergence_says_of_two_layers_what_its_table_says():
+    ends = {
+        (row["initialiser"], row["layers"]): row["perplexity"]
+        for row in stored("convergence")["tables"]["starts"]
+    }
+    text = prose("convergence")
+    assert "One layer with the same draw trains" in text
+    assert "`mxnet`'s draw, which is narrow too, it is the same: one layer trains, and two" in text
+    for narrow in ("d2l", "mxnet"):
+        assert ends[narrow, 1] < 12 < 16 < ends[narrow, 2] < 18
+    for wide in ("uniform", "pytorch"):
+        assert f"`{wide}`" in text
+        assert ends[wide, 2] < 12
+    assert "With four layers, nobody left the plateau" in text
+    assert all(16 < end < 18 for (_, layers), end in ends.items() if layers == 4)
+
+
+def test_convergence_shows_every_way_to_draw_the_first_weights():
+    text = prose("convergence")
+    count = WORDS[len(INITIALISERS)].capitalize()
+    assert f"{count} ways to draw the first weights" in text
+    functions = " ".join(function.__name__ for function in INITIALISERS.values())
+    assert f"```{{source}} common/parameters.py {functions}" in text
+
+
+def test_the_step_has_the_same_name_in_as_many_frameworks_as_from_scratch_says():
+    assert f"of the same name in all {WORDS[len(OTHERS)]} frameworks" in prose("from-scratch")
+    for name in OTHERS:
+        source = (ROOT / "backends" / name / "equations.py").read_text(encoding="utf-8")
+        functions = {n.name for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)}
+        assert "lstm_step" in functions, name
+
+
+def test_readme_and_chapter_say_that_flax_s_gru_is_not_as_it_comes():
+    """As the field guide does, whose entries are tested in the frameworks' environments."""
+    layers = (ROOT / "backends" / "jax" / "layers.py").read_text(encoding="utf-8")
+    replaced = "here it is one with a bias" in " ".join(layers.split())
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert replaced == ("in Flax' GRU one module is replaced" in readme)
+    assert replaced == ("replaced by one that has a bias" in prose("concise"))
+    guide = (ROOT / "docs" / "field_guide.toml").read_text(encoding="utf-8")
+    assert 'jax = "one, (3h,), with the input weights"' in guide
