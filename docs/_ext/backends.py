@@ -25,6 +25,7 @@ WITHOUT = {
     ("numpy", "layers"): (
         "NumPy has no recurrent layers of its own: here the reference is the equations."
     ),
+    ("numpy", "bare"): "NumPy has no recurrent layers of its own, so there is nothing to show.",
     ("numpy", "workers"): "NumPy has no engine that joins processes: the reference trains in one.",
 }
 """What a tab says where a backend has no such file."""

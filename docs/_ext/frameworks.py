@@ -50,15 +50,17 @@ class Frameworks(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         module, *names = self.arguments
-        tabs = {}
+        tabs, first = {}, None
         for backend in TITLES:
             wanted = self.options.get(backend, "").split() or names
             found = places(backend, module, wanted)
+            if found is not None and first is None:
+                first = backend
             try:
                 tabs[backend] = self.tab(found, WITHOUT.get((backend, module), ""))
             except Missing as reason:
                 raise self.error(str(reason)) from None
-        return [tab_set(tabs)]
+        return [tab_set(tabs, first)]
 
     def tab(self, found: list[tuple[str, str]] | None, why_not: str) -> list[nodes.Node]:
         if found is None:
@@ -69,8 +71,9 @@ class Frameworks(SphinxDirective):
         return [code_block(file, *(name for path, name in found if path == file)) for file in files]
 
 
-def tab_set(tabs: dict[str, list[nodes.Node]]) -> nodes.container:
-    """sphinx-design's tabs, made of nodes; its own directives make the same."""
+def tab_set(tabs: dict[str, list[nodes.Node]], first: str | None = None) -> nodes.container:
+    """sphinx-design's tabs, made of nodes; its own directives make the same. first: the tab that is
+    open at first, the leftmost if none is said"""
     items = []
     for backend, content in tabs.items():
         label = nodes.rubric(TITLES[backend], TITLES[backend], classes=["sd-tab-label"])
@@ -79,7 +82,7 @@ def tab_set(tabs: dict[str, list[nodes.Node]]) -> nodes.container:
         inner = nodes.container("", *content, design_component="tab-content")
         inner["classes"] = ["sd-tab-content"]
         item = nodes.container("", label, inner, design_component="tab-item", backend=backend)
-        item["classes"] = ["sd-tab-item"]
+        item["classes"], item["selected"] = ["sd-tab-item"], backend == first
         items.append(item)
     made = nodes.container("", *items, design_component="tab-set", type="framework-tabs")
     made["classes"] = ["sd-tab-set"]

@@ -77,6 +77,14 @@ def test_the_step_has_the_same_name_in_as_many_frameworks_as_from_scratch_says()
         assert "lstm_step" in functions, name
 
 
+def test_concise_opens_on_what_a_user_writes():
+    text = prose("concise")
+    assert text.index("```{frameworks} bare make") < text.index("```{frameworks} layers")
+    for name in OTHERS:
+        source = (ROOT / "backends" / name / "bare.py").read_text(encoding="utf-8")
+        assert "def make(" in source and "LSTM" in source, name
+
+
 def test_readme_and_chapter_say_that_flax_s_gru_is_not_as_it_comes():
     """As the field guide does, whose entries are tested in the frameworks' environments."""
     layers = (ROOT / "backends" / "jax" / "layers.py").read_text(encoding="utf-8")
