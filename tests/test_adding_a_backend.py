@@ -11,7 +11,8 @@ import pytest
 
 from backends import registry
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
-from tests.test_architecture import COMPARED, ROOT, definitions, tree_of
+from tests.source import ROOT, definitions, tree_of
+from tests.test_architecture import COMPARED
 
 pytestmark = pytest.mark.once
 

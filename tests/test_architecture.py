@@ -3,24 +3,34 @@
 import ast
 import configparser
 import re
-import shutil
-import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from backends.registry import MODULES
 from tests.frameworks import FRAMEWORKS, OTHERS
+from tests.source import (
+    ROOT,
+    compares,
+    definitions,
+    imports,
+    names,
+    roots,
+    sources,
+    tracked,
+    tree_of,
+    unpickles,
+    words,
+)
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).parents[1]
 REPORT = {"fastjsonschema", "jinja2", "markupsafe", "playwright", "vl_convert"}
 """What conformance/report/ alone imports."""
 
 ALL_FRAMEWORKS = {package for packages in FRAMEWORKS.values() for package in packages}
-COMPARATORS = re.compile(r"(assert_)?(all_?close|is_?close|array_(almost_)?equal\w*)|approx")
 COMPARED = ("equations", "layers", "training", "workers")
 TALLEST = 300
 
@@ -120,6 +130,9 @@ ENTRY_POINTS = {"__init__", "__main__", "parser", "check_backend", "one_gpu"}
 LEAVES = {"progress", "options"}
 """At the root of conformance/: nobody imports the former, everybody may import the latter."""
 
+STRICT = {"cases", "closeness", "oracle", "verdict"}
+"""Rooms whose types are checked by the strictest rules."""
+
 MOST = 14
 """Python files in a room."""
 
@@ -136,81 +149,6 @@ NAMED = {
     "conformance/studies/command.py": "the examples in its help",
 }
 """Where code outside of its folder and the registry names a framework, and why."""
-
-
-def sources(*folders: str) -> list[Path]:
-    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-
-
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), path)
-
-
-def imports(tree: ast.AST) -> set[str]:
-    """Every module that is imported, in full, at whatever depth; ``from a import b`` gives both
-    ``a`` and ``a.b``."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
-    return found
-
-
-def roots(tree: ast.AST) -> set[str]:
-    return {name.split(".")[0] for name in imports(tree)}
-
-
-def names(tree: ast.AST) -> set[str]:
-    """Every name that is used, imported or read as an attribute."""
-    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    found |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return found | {name.split(".")[-1] for name in imports(tree)}
-
-
-def words(tree: ast.AST) -> set[str]:
-    """The words of all names and texts, but for those of docstrings."""
-    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
-    texts = {n.value for n in constants if isinstance(n.value, str) and id(n) not in prose}
-    return {word for text in texts | names(tree) for word in re.findall("[a-z0-9]+", text.lower())}
-
-
-def compares(tree: ast.AST) -> bool:
-    return any(COMPARATORS.fullmatch(name) for name in names(tree))
-
-
-def unpickles(tree: ast.AST) -> bool:
-    """Whether anything here could run code that lies in a data file."""
-    if roots(tree) & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}:
-        return True
-    allowed = [n for n in ast.walk(tree) if isinstance(n, ast.keyword) and n.arg == "allow_pickle"]
-    attributes = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return bool(allowed) or "torch.load" in attributes | imports(tree)
-
-
-def definitions(tree: ast.Module) -> list[str]:
-    """Functions and classes in their order, and the methods of the classes."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    found = []
-    for node in tree.body:
-        if isinstance(node, kinds):
-            found.append(node.name)
-        if isinstance(node, ast.ClassDef):
-            found += [f"{node.name}.{part.name}" for part in node.body if isinstance(part, kinds)]
-    return found
-
-
-def tracked() -> list[Path]:
-    """What is in the repository, and what is new and not ignored."""
-    if not (ROOT / ".git").exists() or shutil.which("git") is None:
-        pytest.skip("needs a git checkout")
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
-    paths = [ROOT / name for name in listed.decode("utf-8").split("\0") if name]
-    return [path for path in paths if path.is_file()]
 
 
 def test_the_detectors_detect():
@@ -401,6 +339,27 @@ def test_two_backends_can_be_read_side_by_side(name, module):
 @pytest.mark.parametrize("path", sources("common", "backends", "conformance"), ids=str)
 def test_no_file_unpickles(path):
     assert not unpickles(tree_of(path))
+
+
+def test_a_type_is_ignored_by_rule_and_never_as_a_whole():
+    """``pyright: basic`` and ``type: ignore`` would hide what nobody has looked at."""
+    found = []
+    for path in sources("common", "backends", "conformance", "deep_rnn_reference_suite"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            told = line.partition("# pyright:")[2].strip()
+            ignored = r"(ignore\[\w+(, \w+)*\](  \S.*)?|report\w+=false(, report\w+=false)*)"
+            if "# type:" in line or (told and not re.fullmatch(ignored, told)):
+                found.append(f"{path}: {line.strip()}")
+    assert found == []
+
+
+def test_types_are_strict_where_a_mistake_would_be_a_wrong_verdict():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    types = settings["tool"]["basedpyright"]
+    assert {"common", "backends", "conformance"} <= set(types["include"])
+    rooms = {path.removeprefix("conformance/") for path in types["strict"]} & set(ALLOWED)
+    assert rooms >= STRICT
+    assert {"common", "backends/protocol.py"} <= set(types["strict"])
 
 
 def test_no_file_is_longer_than_three_hundred_lines():

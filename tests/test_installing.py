@@ -21,11 +21,12 @@ from common.errors import EXIT_BAD_INPUT, EXIT_PASS
 from common.weights import write_arrays
 from conformance.options import program
 from tests.frameworks import FRAMEWORKS, OTHERS
+from tests.source import ROOT, roots, sources, tree_of
 from tests.test_adding_a_backend import SMALL, install
+from tests.test_architecture import REPORT
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 INSIDE = "deep_rnn_reference_suite"
 MODULES = {"jinja2": "jinja2", "markupsafe": "jinja2", "vl_convert": "vl-convert-python"}
@@ -161,8 +162,6 @@ def version(pin: Requirement) -> str:
 
 
 def test_the_dependencies_are_what_is_imported_and_allow_what_is_pinned():
-    from tests.test_architecture import REPORT, roots, sources, tree_of
-
     imported = set().union(*(roots(tree_of(path)) for path in sources("common", "conformance")))
     own = {"common", "backends", "conformance", "playwright"}  # a browser times the page
     assert imported & REPORT
