@@ -32,7 +32,9 @@ def check_shape(
             check_shape(inner, wanted[0], where, f"{field} {place}".strip(), exactly)
     elif isinstance(wanted, dict):
         check_shape(value, dict, where, field)
-        kinds = dict.fromkeys(value, wanted[str]) if str in wanted else wanted
+        kinds: dict[Any, Any] = wanted
+        if str in kinds:
+            kinds = dict.fromkeys(value, kinds[str])
         known = {name.removesuffix("?"): kind for name, kind in kinds.items()}
         for name in value:
             if exactly and name not in known:
