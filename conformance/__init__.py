@@ -7,7 +7,9 @@ mutants    every wrong convention, as a change of the equations
 records    what is written: records of the ladder, training runs, checkpoints, witnesses
 worker     where a framework runs: the child process, which answers and never judges
 run        the parent's side: it asks workers, and writes records and training runs
-diagnose   where a fault begins, and which wrong convention it is; other people's layouts
+models     somebody's own network: read from a file in a framework's layout, and computed
+faults     everything that such a network may do differently
+diagnose   where a fault begins, and which wrong convention it is
 verdict    what was found, what excuses it, and how a terminal shows it
 judge      records and training runs against the oracle, witnesses and ensembles
 report     the page, and what else is made of a verdict

@@ -1,256 +1,157 @@
 """Which conventions does somebody's model follow? ``python -m conformance diagnose``.
 
-Given are the weights of a stack in a framework's layout, an input, and the outputs that somebody's
-code made of them. The layout's own readings are tried first: both reset variants, all activations,
-time first and batch first. Then every wrong convention of the catalogue that outputs show, and
-pairs of them. What is named reproduces all outputs within the bound of bounds.toml; what else
-reproduces them is what the data cannot decide.
-
-A search sees the first steps and examples only, which is cheap; what survives is evaluated in full.
+Given are the weights of a network in a framework's layout, an input, and the outputs that
+somebody's code made of them. First comes what the framework computes, with the options that were
+stated; then its other options; then everything that may be wrong, and pairs of that. If nothing
+reproduces the outputs, the answer says what was seen, what comes near, and what to send next.
 """
 
 import argparse
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.markup import escape
+from threadpoolctl import threadpool_limits
 
-from common.errors import EXIT_FAIL, EXIT_PASS, BadInput
+from common.errors import BadInput
 from common.files import write_json
-from common.parameters import GATES, Arrays
-from common.spec import ACTIVATIONS, ModelSpec, Reset
 from common.weights import read_arrays
-from conformance.closeness.compare import Bound, agreement, load_bounds
-from conformance.diagnose.explain import Suspects, combined
-from conformance.diagnose.layouts import LAYOUTS, Stack, read_stack
-from conformance.mutants import Mutant, applicable
-from conformance.mutants.mapping import says_of_order
+from conformance.closeness.compare import Bound, load_bounds
+from conformance.diagnose.answer import Answer, Asked
+from conformance.diagnose.notes import notes
+from conformance.diagnose.precision import precision
+from conformance.diagnose.search import pairs, search
+from conformance.diagnose.undecided import undecided
+from conformance.diagnose.unknown import unknown
+from conformance.faults.subject import subjects
+from conformance.models.frameworks import Settings, options, settings
+from conformance.models.given import Given, load_given
+from conformance.models.layouts import LAYOUTS
+from conformance.models.leftovers import heads, normalised
+from conformance.models.reading import read_network
+from conformance.models.rounding import ROUNDINGS
 from conformance.options import Command
-from conformance.oracle.conventions import Conventions
-from conformance.oracle.evaluation import forward
 from conformance.progress import Progress, results_console
 
-FEW = 2
-"""Steps and examples that a search looks at first."""
 
-SHOWN = 8
-"""How many readings are listed that the data cannot tell apart."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One way to read the weights and the data. says: what it assumes, beside the layout"""
-
-    says: str
-    spec: ModelSpec
-    params: Arrays
-    batch_first: bool
-
-
-@dataclass(frozen=True)
-class Data:
-    """X (T, n, d), outputs (T, n, h or q), the initial state (L, n, h) each"""
-
-    X: np.ndarray
-    outputs: np.ndarray
-    state: Arrays
-
-    def turned(self) -> "Data":
-        return Data(self.X.swapaxes(0, 1), self.outputs.swapaxes(0, 1), self.state)
-
-    def few(self) -> "Data":
-        state = {part: array[:, :FEW] for part, array in self.state.items()}
-        return Data(self.X[:FEW, :FEW], self.outputs[:FEW, :FEW], state)
-
-
-@dataclass(frozen=True)
-class Match:
-    """A reading, with wrong conventions or none, that reproduces all outputs."""
-
-    reading: Reading
-    suspects: Suspects
-    error: float
-
-    def says(self, layout: str) -> str:
-        """The reading in words; gates in the layout's order."""
-        cell = self.reading.spec.cell
-        stacked = LAYOUTS[layout].order[cell]
-        reasons = [
-            says_of_order(cell, suspect.order, stacked) if suspect.order else suspect.says
-            for suspect in self.suspects
-        ]
-        return " and ".join([self.reading.says, *reasons])
-
-
-def readings(stack: Stack, data: Data) -> Iterator[Reading]:
-    """Every reading that is right for some framework, the likeliest first."""
-    q = data.outputs.shape[-1]
-    L, h = len(stack.layers), stack.h
-    variants: list[tuple[str, tuple[str, ...], Reset | None]] = [("", (), None)]
-    if stack.cell == "rnn":
-        variants = [(f"{phi}, ", (phi,) * L, None) for phi in ACTIVATIONS]
-    elif stack.cell == "gru":
-        order: tuple[Reset, ...] = ("after", "before") if stack.biases == 2 else ("before", "after")
-        variants = [(f"reset {where} the product, ", (), where) for where in order]
-    output = stack.output or {"W_hq": np.eye(h), "b_q": np.zeros(h)}
-    for (said, activations, reset), batch_first in itertools.product(variants, (False, True)):
-        spec = ModelSpec(stack.cell, stack.d, h, q, L, activations, reset)
-        params = {
-            f"layer{number}.{name}": array
-            for number, layer in enumerate(stack.layers, start=1)
-            for name, array in canonical(layer, stack.cell, reset).items()
-        }
-        params |= {f"output.{name}": np.asarray(a, "float64") for name, a in output.items()}
-        says = f"{said}{'batch' if batch_first else 'time'} first"
-        yield Reading(says, spec, params, batch_first)
-
-
-def canonical(layer: Arrays, cell: str, reset: str | None) -> Arrays:
-    """Both biases of every gate as the spec's one, but for the reset-after GRU's candidate."""
-    found = {}
-    for gate in GATES[cell]:
-        found |= {name: layer[name] for name in (f"W_x{gate}", f"W_h{gate}")}
-        if reset == "after" and gate == "h":
-            found |= {"b_xh": layer["b_xh"], "b_hh": layer["b_hh"]}
+def diagnose(
+    asked: Asked, given: Given, usual: Settings, bound: Bound, progress: Progress, command: str = ""
+) -> Answer:
+    """The whole answer. usual: what the framework computes"""
+    loaded = asked.loaded
+    network, order = loaded.network, LAYOUTS[asked.layout].order[loaded.network.cell]
+    k = given.outputs.shape[-1]
+    sizes = {sum(half.p for half in network.layers[-1]), network.layers[-1][0].p}
+    behind = list(heads(loaded.left, sizes, k)) if network.output is None else []
+    read = list(subjects(given, network, usual, behind))
+    if not read:
+        raise BadInput(
+            "the file with X", "outputs", expected_shape(given, network), given.outputs.shape
+        )
+    normal = normalised(loaded.left, network, order)
+    found = search(read, asked.layout, asked.stated, bound, progress, normal)
+    answer = Answer(asked, found, command=command)
+    if not found.matches:
+        likely = precision(found)
+        if likely and likely.sure:
+            answer.likely, answer.verdict = likely, "precision"
+            if likely.name == asked.precise and not likely.group:
+                answer.verdict = "all right in this precision"
         else:
-            found[f"b_{gate}"] = layer[f"b_x{gate}"] + layer[f"b_h{gate}"]
-    return found
+            found.matches = pairs(found, bound)
+            answer.likely = likely
+    if found.matches:
+        answer.likely = None
+        first = found.matches[0]
+        if first.right:
+            others = [m for m in found.matches[1:] if m.subject is first.subject]
+            answer.undecided = undecided(first, others)
+            answer.verdict = "undecided" if answer.undecided.too_little else "all right"
+        else:
+            answer.verdict = "another option" if first.another_option else "wrong"
+    elif answer.verdict == "unknown":
+        answer.unknown = unknown(found, bound)
+    answer.notes = notes(answer, given)
+    return answer
 
 
-def matches(stack: Stack, data: Data, bound: Bound, progress: Progress) -> list[Match]:
-    """What reproduces the outputs: readings alone and with one wrong convention, all of them; if
-    there is none, the first with two."""
-    usable = [r for r in readings(stack, data) if fits(r, data)]
-    names = progress.over("diagnose", [reading.says for reading in usable])
-    found, alone = [], {}
-    for reading, _ in zip(usable, names, strict=True):
-        suspects = [s for s in applicable(reading.spec) if shows(s, stack)]
-        alone[reading.says] = suspects
-        for group in [(), *((suspect,) for suspect in suspects)]:
-            found += try_one(reading, group, data, bound)
-    if found:
-        return sorted(found, key=lambda match: len(match.suspects))
-    for reading in usable:
-        for pair in itertools.permutations(alone[reading.says], 2):
-            if found := try_one(reading, pair, data, bound):
-                return found
-    return []
-
-
-def shows(suspect: Mutant, stack: Stack) -> bool:
-    """Whether a wrong convention could show in outputs, and is not among the readings."""
-    changed = suspect.conventions.changed()
-    read = {"reset", "activate"} if stack.cell == "rnn" else {"reset"}
-    hidden = {"reported", "product", "initialised"} | (set() if stack.output else {"read_output"})
-    return suspect.forward and not changed <= read | hidden
-
-
-def fits(reading: Reading, data: Data) -> bool:
-    """Whether the initial states have as many examples as the data, read so."""
-    n = data.X.shape[0 if reading.batch_first else 1]
-    return all(array.shape[1] == n for array in data.state.values())
-
-
-def try_one(reading: Reading, group: Suspects, data: Data, bound: Bound) -> list[Match]:
-    """The match, if this reproduces the outputs."""
-    if (conventions := combined(group)) is None:
-        return []
-    data = data.turned() if reading.batch_first else data
-    # What changes the order of the steps or examples cannot be seen from the first ones.
-    if not conventions.inputs and error_of(conventions, reading, data.few(), bound) is None:
-        return []
-    error = error_of(conventions, reading, data, bound)
-    return [] if error is None else [Match(reading, group, error)]
-
-
-def error_of(conventions: Conventions, reading: Reading, data: Data, bound: Bound) -> float | None:
-    n = data.X.shape[1]
-    state = {
-        part: data.state.get(part, np.zeros((reading.spec.L, n, reading.spec.h)))
-        for part in reading.spec.states
-    }
-    with np.errstate(all="ignore"):
-        made = forward(conventions, reading.spec, reading.params, data.X, state)
-    return agreement(data.outputs, made["forward/O"], bound, 1.0)
-
-
-def load_data(path: Path, stack: Stack) -> Data:
-    """The input X and the outputs, and H0 and C0 if they are there."""
-    arrays, _ = read_arrays(path, follow=True)
-    for name in ("X", "outputs"):
-        if name not in arrays:
-            held = ", ".join(sorted(arrays)) or "nothing"
-            raise BadInput(path, name, "a tensor of that name", held)
-    for name, array in arrays.items():
-        if array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise BadInput(path, name, "finite floating-point values", array.dtype)
-    X, outputs = arrays["X"], arrays["outputs"]
-    q = stack.output["W_hq"].shape[1] if stack.output else stack.h
-    if X.ndim != 3 or X.shape[2] != stack.d:
-        raise BadInput(path, "X", f"shape (T, n, {stack.d}) or (n, T, {stack.d})", X.shape)
-    if outputs.shape != (*X.shape[:2], q):
-        raise BadInput(path, "outputs", f"shape {(*X.shape[:2], q)}, as X has", outputs.shape)
-    state = {}
-    for part in ("H", "C") if stack.cell == "lstm" else ("H",):
-        if (array := arrays.get(f"{part}0")) is not None:
-            L = len(stack.layers)
-            if array.ndim != 3 or array.shape[::2] != (L, stack.h):
-                raise BadInput(path, f"{part}0", f"shape ({L}, n, {stack.h})", array.shape)
-            state[part] = array.astype("float64")
-    if any(array.shape[1] not in X.shape[:2] for array in state.values()):
-        raise BadInput(path, "H0, C0", f"n of X, {X.shape[0]} or {X.shape[1]}", "another")
-    return Data(X.astype("float64"), outputs, state)
+def expected_shape(given: Given, network) -> str:
+    wide = [sum(half.p for half in network.layers[-1])]
+    wide += [network.layers[-1][0].p] if network.directions == 2 else []
+    wide = [network.output[1].size] if network.output is not None else wide
+    shapes = " or ".join(str((*given.X.shape[:2], k)) for k in wide)
+    return f"shape {shapes}, as X has; (n, {wide[0]}) of the last step; or the final states"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--weights", type=Path, required=True, metavar="FILE", help="safetensors, in the layout")
-    add("--layout", choices=LAYOUTS, required=True)
-    add("--io", type=Path, required=True, metavar="FILE", help="X, outputs, perhaps H0 and C0")
-    add("--dtype", choices=("float32", "float64"), help="the outputs' precision; default: theirs")
+    add("--layout", choices=LAYOUTS, required=True, help="whose names and shapes the weights have")
+    add("--io", type=Path, required=True, metavar="FILE",
+        help="X, outputs, perhaps H0, C0 and lengths")  # fmt: skip
+    add("--prefix", nargs="+", default=[], metavar="NAME",
+        help="which network of the file; several are a stack, from the bottom up")  # fmt: skip
+    add("--option", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+        help="an option that the framework's layer has in your code")  # fmt: skip
+    add("--dtype", choices=("float32", "float64", *list(ROUNDINGS)[1:]),
+        help="the precision in which the outputs were made; default: their own")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write what was found")
 
 
+def stated(words: list[str]) -> dict[str, str]:
+    found = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign:
+            raise BadInput("--option", "", "NAME=VALUE", word)
+        found[name] = value
+    return found
+
+
 def run_diagnose(options: argparse.Namespace) -> int:
-    stack = read_stack(
-        read_arrays(options.weights, follow=True)[0], options.layout, options.weights
+    loaded = read_network(
+        read_arrays(options.weights, follow=True)[0], options.layout, options.weights, tuple(options.prefix)
     )
-    data = load_data(options.io, stack)
-    dtype = options.dtype or ("float64" if data.outputs.dtype == "float64" else "float32")
+    given = load_given(options.io, loaded.network)
+    said = stated(options.option)
+    usual = settings(options.layout, loaded.network, said, options.weights)
+    dtype = options.dtype if options.dtype in ("float32", "float64") else None
+    dtype = dtype or ("float64" if given.dtype == "float64" and not options.dtype else "float32")
     bound = Bound(load_bounds()["cpu"][dtype]["outputs"].error)
-    found = matches(stack, data, bound, Progress(options.quiet))
-    console, layout = results_console(), options.layout
-    for line in told(found, layout, stack, bound):
+    asked = Asked(options.layout, said, loaded, bound.error, options.dtype or "")
+    # One thread: thousands of small products, on machines that are busy with others.
+    with threadpool_limits(1):
+        answer = diagnose(
+            asked, given, usual, bound, Progress(options.quiet), next_command(options)
+        )
+    console = results_console()
+    for line in answer.lines():
         console.print(escape(line), soft_wrap=True)
     if options.json:
-        rows = [
-            {"says": m.says(layout), "error": m.error, "wrong": [s.name for s in m.suspects]}
-            for m in found
-        ]
-        write_json(options.json, {"layout": layout, "cell": stack.cell, "matches": rows})
-    return EXIT_PASS if found and not found[0].suspects else EXIT_FAIL
+        write_json(options.json, answer.to_json())
+    return answer.code
 
 
-def told(found: list[Match], layout: str, stack: Stack, bound: Bound) -> list[str]:
-    """What came of it, in sentences."""
-    about = f"{stack.cell} of {len(stack.layers)} layers, d = {stack.d}, h = {stack.h}"
-    if not found:
-        return [f"{about}: no known convention reproduces the outputs within {bound.error:g}"]
-    first, *others = found
-    kind = "as its framework reads it" if not first.suspects else "with a wrong convention"
+def next_command(options: argparse.Namespace) -> str:
+    words = ["python -m conformance diagnose --weights", str(options.weights), "--layout",
+             options.layout, "--io NEXT.safetensors"]  # fmt: skip
+    words += [f"--option {option}" for option in options.option]
+    return " ".join(words)
+
+
+def options_in_words() -> str:
+    """Every layout with the options of its framework."""
     lines = [
-        f"{about}: the {layout} layout {kind} reproduces the outputs to {first.error:.0e}",
-        f"    {first.says(layout)}",
+        "Layouts, and the options that their frameworks have (the first value is the default):"
     ]
-    if others:
-        lines.append("The data cannot tell this from:")
-        lines += [f"    {match.says(layout)}" for match in others[:SHOWN]]
-        more = len(others) - SHOWN
-        lines += [f"    … and {more} more"] if more > 0 else []
-    return lines
+    for name, layout in LAYOUTS.items():
+        known = {}
+        for cell in layout.order:
+            for option in options(name, cell):
+                values = [*filter(None, option.values)] + (["NUMBER"] if option.number else [])
+                known.setdefault(option.name, values)
+        said = ", ".join(f"{option}={'|'.join(values)}" for option, values in known.items())
+        lines.append(f"{name}: {layout.says}" + (f": {said}" if said else ""))
+    return "\n".join(lines)
 
 
 COMMANDS = (
@@ -259,6 +160,11 @@ COMMANDS = (
         "which conventions does a model of yours follow?",
         add_arguments,
         run_diagnose,
-        ("diagnose --weights mine.safetensors --layout keras --io io.safetensors",),
+        (
+            "diagnose --weights mine.safetensors --layout keras --io io.safetensors",
+            "diagnose --weights mine.safetensors --layout pytorch --io io.safetensors "
+            "--option batch_first=True",
+        ),
+        options_in_words(),
     ),
 )

@@ -53,7 +53,7 @@ def _orders(cell: str) -> list[Mutant]:
         if order != right:
             name = f"gates read as {letters(cell, order)}"
             conventions = Conventions(read=(gate_order(cell, order),))
-            says = says_of_order(cell, order, right)
+            says = says_of_order(cell, order)
             found.append(Mutant(name, says, conventions, of(cell), order=order))
     return found
 
@@ -62,15 +62,14 @@ def letters(cell: str, gates: str) -> str:
     return ",".join(LETTERS[cell][gate] for gate in gates)
 
 
-def says_of_order(cell: str, order: str, stacked: str) -> str:
-    """A wrong order of gates, told for a layout that stacks them in its own order."""
-    source = dict(zip(GATES[cell], order, strict=True))
-    read = "".join(source[gate] for gate in stacked)
-    moved = [str(k + 1) for k in range(len(stacked)) if read[k] != stacked[k]]
-    remedy = "exchange" if len(moved) == 2 else "reorder"
-    blocks = f"{', '.join(moved[:-1])} and {moved[-1]}"
-    said = f"the gates {letters(cell, stacked)} are read as {letters(cell, read)}"
-    return f"{said}: {remedy} blocks {blocks}"
+def says_of_order(cell: str, order: str) -> str:
+    """A wrong order of gates: what the blocks are, and what the code takes them for.
+
+    order: whose block is read for each gate, in canonical order; so the block of gate g is taken
+    for the gate in whose place g stands"""
+    right = GATES[cell]
+    taken = "".join(right[order.index(gate)] for gate in right)
+    return f"the gates {letters(cell, right)} are taken for {letters(cell, taken)}"
 
 
 def transposed(kind: str):

@@ -16,8 +16,8 @@ from tests.conformance.helpers import worker_script
 
 CASES = ["rnn-tanh-L2", "gru-before-L2", "gru-after-L2", "lstm-L2"]
 SAID = {
-    "gates-i-f-g-o": "the gates i,f,o,g are read as i,f,g,o: exchange blocks 3 and 4",
-    "gates-r-z-n": "the gates z,r,n are read as r,z,n: exchange blocks 1 and 2",
+    "gates-i-f-g-o": "the gates i,f,o,g are taken for i,f,g,o",
+    "gates-r-z-n": "the gates z,r,n are taken for r,z,n",
     "recurrent-matrices-transposed": "every recurrent matrix is transposed",
     "forget-bias-of-one": "1 is added to the forget gate's pre-activation",
     "initial-state-ignored": "the initial state is ignored",

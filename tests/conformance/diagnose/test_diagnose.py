@@ -31,6 +31,16 @@ ORDER = {
     "linen": {"rnn": "h", "gru": "rzh", "lstm": "ifco"},
 }
 T, N = 5, 3
+BATCH_FIRST = ("keras", "flax", "linen")
+STATED = {
+    ("pytorch", "rnn"): ("nonlinearity=relu",),
+    ("keras", "rnn"): ("activation=relu",),
+    ("onnx", "rnn"): ("activations=Relu",),
+    ("flax", "rnn"): ("activation_fn=relu",),
+    ("linen", "rnn"): ("activation_fn=relu",),
+    ("onnx", "gru"): ("linear_before_reset=1",),
+}
+"""What a user states whose network is not the framework's default."""
 
 
 def parameters(spec: ModelSpec, biases: float = 1.0) -> Arrays:
@@ -120,8 +130,9 @@ def ask(
     params: Arrays | None = None,
     dtype: str = "float64",
     zero_state: bool = False,
+    options: tuple[str, ...] = (),
 ) -> tuple[int, dict]:
-    """The exit code, and what was written."""
+    """The exit code, and what was written; X and outputs lie as the layout's framework has them."""
     rng = np.random.RandomState(5)
     params = parameters(spec) if params is None else params
     X = rng.standard_normal((T, N, spec.d))
@@ -131,9 +142,12 @@ def ask(
     O = forward(conventions, spec, params, X, state)["forward/O"]
     write_arrays(folder / "w.safetensors", native(spec, params, layout), {})
     start = {} if zero_state else {f"{part}0": array for part, array in state.items()}
+    if layout in BATCH_FIRST:
+        X, O = X.swapaxes(0, 1), O.swapaxes(0, 1)
     io = {"X": X, "outputs": O, **start}
     write_arrays(folder / "io.safetensors", {n: a.astype(dtype) for n, a in io.items()}, {})
-    code = diagnose(folder, layout, "--json", str(folder / "out.json"))
+    stated = [word for option in options for word in ("--option", option)]
+    code = diagnose(folder, layout, *stated, "--json", str(folder / "out.json"))
     return code, json.loads((folder / "out.json").read_text(encoding="utf-8"))
 
 
@@ -141,29 +155,57 @@ def ask(
 @pytest.mark.parametrize("layout", ORDER)
 def test_every_layout_is_read_as_its_framework_reads_it(layout, kind, tmp_path):
     spec = SPECS[kind]
-    code, found = ask(tmp_path, spec, layout)
-    assert code == 0 and found["cell"] == spec.cell
+    code, found = ask(tmp_path, spec, layout, options=STATED.get((layout, kind), ()))
     first = found["matches"][0]
-    assert first["wrong"] == [] and first["error"] < 1e-13
-    assert (f"reset {spec.reset}" in first["says"]) == (spec.cell == "gru")
-    assert ("relu" in first["says"]) == (spec.cell == "rnn")
+    assert found["cell"] == spec.cell and first["error"] < 1e-13
+    if kind == "gru before" and layout not in ("keras", "onnx"):
+        assert code == 1 and first["wrong"] == ["reset before"], "no option of these does that"
+    else:
+        assert code == 0 and found["verdict"] == "all right"
+        assert first["wrong"] == []
+
+
+@pytest.mark.parametrize(("layout", "kind"), STATED)
+def test_another_option_of_the_framework_is_no_all_right_until_it_is_stated(
+    layout, kind, tmp_path, capsys
+):
+    code, found = ask(tmp_path, SPECS[kind], layout)
+    (stated,) = STATED[layout, kind]
+    assert code == 1 and found["verdict"] == "another option"
+    assert found["matches"][0]["options"] == [stated]
+    assert f"--option {stated}" in capsys.readouterr().out
+
+
+def test_an_option_that_was_stated_is_checked(tmp_path):
+    code, found = ask(tmp_path, SPECS["lstm"], options=("batch_first=True",))
+    assert code == 1 and found["verdict"] == "wrong"
+    assert "batch_first=False was meant" in found["matches"][0]["says"]
+
+
+@pytest.mark.parametrize("layout", ["keras", "flax"])
+def test_time_first_data_are_no_all_right_where_the_framework_reads_batch_first(layout, tmp_path):
+    ask(tmp_path, SPECS["lstm"], "pytorch")
+    params = parameters(SPECS["lstm"])
+    write_arrays(tmp_path / "w.safetensors", native(SPECS["lstm"], params, layout), {})
+    code = diagnose(tmp_path, layout, "--json", str(tmp_path / "out.json"))
+    found = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert code == 1 and found["matches"][0]["wrong"] == ["axis"]
 
 
 @pytest.mark.parametrize(
     ("kind", "layout", "wrong", "said"),
     [
         ("lstm", "pytorch", "gates read as i,g,o,f",
-         "the gates i,f,g,o are read as i,g,f,o: exchange blocks 2 and 3"),
+         "the blocks, which are i, f, g, o in the file, for i, g, f, o"),
         ("lstm", "onnx", "gates read as i,g,o,f",
-         "the gates i,o,f,g are read as i,o,g,f: exchange blocks 3 and 4"),
+         "the blocks, which are i, o, f, g in the file, for i, o, g, f"),
         ("lstm", "keras", "hard sigmoid, slope 0.2", "gates use the hard sigmoid of slope 0.2"),
         ("lstm", "linen", "forget bias 1 at run time", "1 is added to the forget gate's"),
         ("lstm", "flax", "gates read as i,o,f,g",
-         "the gates i,f,g,o are read as i,o,g,f: exchange blocks 2 and 4"),
+         "the blocks, which are i, f, g, o in the file, for i, o, g, f"),
         ("gru", "mxnet", "W_h transposed", "every recurrent matrix is transposed"),
         ("gru", "keras", "z is 1 − z", "the update gate is 1 − z"),
         ("gru", "pytorch", "b_hh dropped", "b_hh is left out"),
-        ("rnn", "pytorch", "initial state ignored", "the initial state is ignored"),
     ],
 )  # fmt: skip
 def test_a_wrong_convention_is_named_in_the_layouts_own_terms(kind, layout, wrong, said, tmp_path):
@@ -172,11 +214,19 @@ def test_a_wrong_convention_is_named_in_the_layouts_own_terms(kind, layout, wron
     assert said in found["matches"][0]["says"]
 
 
+def test_an_ignored_initial_state_is_named(tmp_path):
+    stated = STATED["pytorch", "rnn"]
+    wrong = BY_NAME["initial state ignored"]
+    code, found = ask(tmp_path, SPECS["rnn"], "pytorch", wrong, options=stated)
+    assert code == 1
+    assert "the initial state is ignored" in found["matches"][0]["says"]
+
+
 def test_two_wrong_conventions_are_found_together(tmp_path):
     both = BY_NAME["gates read as r,z,n"].with_also(BY_NAME["biases dropped"])
     code, found = ask(tmp_path, SPECS["gru"], "mxnet", both)
     assert code == 1
-    assert set(found["matches"][0]["wrong"]) == {"gates read as r,z,n", "biases dropped"}
+    assert set(found["matches"][0]["wrong"]) == {"gates taken for z,r,n", "biases dropped"}
 
 
 def test_float32_outputs_are_held_to_the_bound_of_float32(tmp_path):
@@ -184,20 +234,23 @@ def test_float32_outputs_are_held_to_the_bound_of_float32(tmp_path):
     assert code == 0 and 1e-9 < found["matches"][0]["error"] < 1e-5
 
 
-def test_what_the_data_cannot_decide_is_said(tmp_path, capsys):
+def test_what_no_data_could_decide_is_said(tmp_path, capsys):
     params = parameters(SPECS["lstm"], biases=0.0)
     code, found = ask(tmp_path, SPECS["lstm"], params=params, zero_state=True)
-    undecided = {tuple(match["wrong"]) for match in found["matches"]}
     assert code == 0
-    assert {("biases dropped",), ("biases doubled",), ("initial state ignored",)} <= undecided
-    assert "The data cannot tell this from:" in capsys.readouterr().out
+    assert {"biases dropped", "biases doubled"} <= set(found["undecided"])
+    said = capsys.readouterr().out
+    assert "With these weights no data could tell whether" in said
+    assert "No initial state was given: code that ignores one makes the same outputs." in said
 
 
 def test_outputs_of_something_else_are_explained_by_nothing(tmp_path, capsys):
     noise = Conventions(cell_output=lambda C: C * C)
     code, found = ask(tmp_path, SPECS["lstm"], conventions=noise)
     assert code == 1 and found["matches"] == []
-    assert "no known convention reproduces the outputs" in capsys.readouterr().out
+    assert (
+        "no known convention, and no two together, reproduce the outputs" in capsys.readouterr().out
+    )
 
 
 def spoiled(folder: Path, capsys, weights=None, io=None, layout="pytorch") -> str:
@@ -233,13 +286,13 @@ def renamed(arrays: Arrays) -> None:
 @pytest.mark.parametrize(
     ("weights", "io", "layout", "said"),
     [
-        (None, None, "keras", "a tensor named layers.0.kernel, found rnn."),
-        (None, None, "flax", "a tensor named layers.0.dense_i.kernel, found rnn."),
-        (renamed, None, "flax", "a tensor named layers.0.hf.kernel, found none"),
+        (None, None, "keras", "layers.0.recurrent_kernel (the names are those of --layout pytorch"),
+        (None, None, "flax", "tensors named layers.0.dense_i.kernel and layers.0.dense_h.kernel"),
+        (renamed, None, "flax", "a tensor named hf.kernel beside it, found none"),
         (lambda a: a.pop("rnn.weight_hh_l1"), None, "pytorch", "a tensor named weight_hh_l1"),
         (put("rnn.weight_hh_l0", np.zeros((23, 6))), None, "pytorch", "G of 1, 3 or 4"),
         (put("rnn.weight_ih_l1", np.zeros((24, 5))), None, "pytorch",
-         "expected shape (6, 6), found (5, 6)"),
+         "expected shape (6, 6) for each gate, found (5, 6)"),
         (put("rnn.bias_ih_l0", poison), None, "pytorch", "finite values"),
         (None, put("outputs", poison), "pytorch", "outputs: expected finite"),
         (None, put("outputs", lambda a: a[1:]), "pytorch", "outputs: expected shape (5, 3, 6)"),

@@ -55,7 +55,7 @@ def test_the_sentence_says_how_close_and_what_to_do():
     found = explain(evidence(answer, BY_NAME["gates read as i,g,f,o"].conventions))
     said = sentence("pytorch:layers", found, "forward, step 1, layer 1")
     assert said.startswith("pytorch:layers agrees with the oracle to ")
-    assert said.endswith("the gates i,f,o,g are read as i,g,f,o: reorder blocks 2, 3 and 4")
+    assert said.endswith("the gates i,f,o,g are taken for i,o,g,f")
     assert sentence("x:y", [], "forward, layer 2") == (
         "no known convention explains this; the first difference is at: forward, layer 2"
     )
