@@ -32,6 +32,8 @@ PLACES = {
     "verdict": (690, 240),
     "mutants": (540, 345),
     "records": (160, 380),
+    "faults": (690, 310),
+    "models": (690, 400),
     "oracle": (540, 425),
     "cases": (360, 490),
     "closeness": (690, 490),

@@ -54,6 +54,11 @@ class Answer:
         return self.found.matches[0] if self.found.matches else None
 
     @property
+    def match(self) -> Match:
+        """The first, of a verdict that has one."""
+        return self.found.matches[0]
+
+    @property
     def code(self) -> int:
         right = self.verdict in ("all right", "all right in this precision")
         return EXIT_PASS if right else EXIT_FAIL
@@ -63,12 +68,14 @@ class Answer:
         return CLASSES[self.asked.layout][self.asked.loaded.network.cell]
 
     def lines(self) -> list[str]:
-        body = {
-            "all right": self._right, "undecided": self._right,
-            "another option": self._option, "wrong": self._wrong,
-            "precision": self._precision, "unknown": self._unknown,
-            "all right in this precision": self._precision,
-        }[self.verdict]()  # fmt: skip
+        if self.undecided:
+            body = self._right(self.undecided)
+        elif self.unknown:
+            body = self._unknown(self.unknown)
+        elif self.likely:
+            body = self._precision(self.likely)
+        else:
+            body = self._option() if self.verdict == "another option" else self._wrong()
         return [*body, *self.notes]
 
     def _about(self) -> str:
@@ -87,8 +94,8 @@ class Answer:
         stated = ", ".join(f"{k}={v}" for k, v in self.asked.stated.items())
         return f" with {stated}" if stated else ""
 
-    def _right(self) -> list[str]:
-        match, found = self.first, self.undecided
+    def _right(self, found: Undecided) -> list[str]:
+        match = self.match
         to = f"reproduces the outputs to {match.error:.0e}"
         if self.verdict == "all right":
             lines = [f"{self._about()}: all right: {self.own}{self._with()} {to}"]
@@ -107,7 +114,7 @@ class Answer:
         return lines
 
     def _option(self) -> list[str]:
-        match = self.first
+        match = self.match
         stated = " ".join(f"--option {option}" for option in match.options)
         return [
             f"{self._about()}: not as {self.own} does it by default{self._with()}; the outputs are "
@@ -118,7 +125,7 @@ class Answer:
         ]
 
     def _wrong(self) -> list[str]:
-        match, network = self.first, self.asked.loaded.network
+        match, network = self.match, self.asked.loaded.network
         lines = [
             f"{self._about()}: wrong: {self.own}{self._with()} does not make these outputs. They "
             f"are reproduced to {match.error:.0e} if"
@@ -138,36 +145,36 @@ class Answer:
         others = [
             " and ".join(f.says for f in match.group) or f"what {self.own} computes"
             for match in self.found.matches[1:]
-            if not set(self.first.group) <= set(match.group)
+            if not set(self.match.group) <= set(match.group)
         ]
-        said = " and ".join(f.says for f in self.first.group)
+        said = " and ".join(f.says for f in self.match.group)
         others = [other for other in dict.fromkeys(others) if other != said]
         return ["The data cannot tell this from:", *listed(others)] if others else []
 
-    def _precision(self) -> list[str]:
-        group = self.likely.group
-        lines = [f"{self._about()}: {self.verdict}: the network {self.likely.says}"]
+    def _precision(self, likely: Likely) -> list[str]:
+        group = likely.group
+        lines = [f"{self._about()}: {self.verdict}: the network {likely.says}"]
         if group:
             lines.append("    if " + " and ".join(fault.says for fault in group))
-        if not self.likely.sure:
+        if not likely.sure:
             lines.append("    only the size of the error speaks for that, not its pattern")
         if options := [fault.option for fault in group if fault.option]:
             lines.append(f"State it: {' '.join(f'--option {option}' for option in options)}")
         return lines
 
-    def _unknown(self) -> list[str]:
+    def _unknown(self, found: Unknown) -> list[str]:
         lines = [
             f"{self._about()}: no known convention, and no two together, reproduce the outputs "
             f"within {self.asked.bound:g}"
         ]
-        lines += [f"    {line}" for line in self.unknown.seen]
+        lines += [f"    {line}" for line in found.seen]
         if self.likely:
             lines.append(f"    {self.likely.says}, but its pattern does not speak for that")
-        if self.unknown.nearest:
+        if found.nearest:
             lines.append("Nearest, none of which reproduces them:")
-            lines += [f"    {e:.1e} off: {says}" for says, e in self.unknown.nearest]
+            lines += [f"    {e:.1e} off: {says}" for says, e in found.nearest]
         lines.append("What to send next:")
-        lines += [f"    {line}" for line in self.unknown.next]
+        lines += [f"    {line}" for line in found.next]
         lines += [f"    by {self.command}"] if self.command else []
         if self.found.left:
             lines.append(f"{self.found.left} pairs were not tried: the network is large")

@@ -109,7 +109,10 @@ def stated(words: list[str]) -> dict[str, str]:
 
 def run_diagnose(options: argparse.Namespace) -> int:
     loaded = read_network(
-        read_arrays(options.weights, follow=True)[0], options.layout, options.weights, tuple(options.prefix)
+        read_arrays(options.weights, follow=True)[0],
+        options.layout,
+        options.weights,
+        tuple(options.prefix),
     )
     given = load_given(options.io, loaded.network)
     said = stated(options.option)

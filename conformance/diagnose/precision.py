@@ -61,9 +61,9 @@ def precision(found: Found) -> Likely | None:
     near.sort(key=lambda item: (item[0], item[1]))
     plain = [item for item in near if item[0] == 0][:3]
     others = sorted((item for item in near if item[0]), key=lambda item: item[1])[:3]
-    best = [found for _, _, s, g in plain if (found := explained(s, g))]
+    best = [likely for _, _, s, g in plain if (likely := explained(s, g))]
     if not best and (not plain or (others and others[0][1] < plain[0][1] / 4)):
-        best = [found for _, _, s, g in others if (found := explained(s, g))]
+        best = [likely for _, _, s, g in others if (likely := explained(s, g))]
         best = [likely for likely in best if likely.sure]
     return min(best, key=lambda likely: (not likely.sure, likely.score), default=None)
 

@@ -62,22 +62,23 @@ def unknown(found: Found, bound: Bound) -> Unknown:
 def reference(found: Found) -> tuple[Subject, Group]:
     """The framework itself; with another of its options or the other axis if that comes much
     nearer."""
-    best = None
+    least, best = np.inf, found.tried[0][:2]
     for subject, always, faults in found.tried:
         options = [f for f in faults if f.option or f.name == "axis"]
         for group in [(), *((fault,) for fault in options)]:
             error = subject.single().error((*always, *group), WINDOW, FEW)
-            if best is None or error < best[0] / 4 or (best[0] == np.inf and error < np.inf):
-                best = error, subject, (*always, *group)
-    return best[1:]
+            if error < least / 4:
+                least, best = error, (subject, (*always, *group))
+    return best
 
 
 def size(subject: Subject, group: Group, got: np.ndarray, made: np.ndarray) -> str:
     """How large the difference is."""
     error = relative_error(got, made)
     single = subject.single().run(group)
-    noise = noise_floor(made.reshape(single[0].shape), [single[0].astype("float64")])
-    noise = max(noise, UNIT_ROUNDOFF)
+    noise = UNIT_ROUNDOFF
+    if single is not None:
+        noise = noise_floor(made.reshape(single[0].shape), [single[0].astype("float64")])
     noise *= FLOAT64_SCALE if subject.given.dtype == "float64" else 1
     read = " and ".join(fault.says for fault in group)
     read = f", if {read}" if group else ""
@@ -107,7 +108,8 @@ def where(wrong: np.ndarray, steps: bool) -> list[str]:
             hint = ": lengths, or a state?" if word == "example" else ""
             said.append(f"{word}{'s' * (len(right) > 1)} {listed} agree throughout{hint}")
     if steps:
-        first = [int(np.argmax(w)) if w.any() else len(w) for w in wrong.any(axis=2).T]
+        late = np.asarray(wrong.any(axis=2))
+        first = [int(np.argmax(w)) if w.any() else len(w) for w in late.T]
         if len(set(first)) > 1:
             listed = ", ".join(map(str, first[:12])) + (" …" if len(first) > 12 else "")
             said.append(f"the examples agree up to steps {listed}: lengths?")

@@ -22,12 +22,12 @@ def catalogue(subject: Subject, layout: str, stated: Mapping[str, str]) -> list[
     found = list(by_option)
     if not any(fault.name == "axis" for fault in found):
         found.append(axis_fault(subject, layout))
-    done = [fault.settings(subject.usual) for fault in found]
+    done = [fault.settings(subject.usual) for fault in found if fault.settings]
     data = subject.data(subject.usual) or subject.data(found_axis(subject))
     network = subject.network
     for fault in [
         *of_function.faults(network, subject.usual),
-        *of_data.faults(network, subject.usual, data),
+        *(of_data.faults(network, subject.usual, data) if data else ()),
         *of_weights.faults(network, layout),
     ]:
         if fault.settings:

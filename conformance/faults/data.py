@@ -98,7 +98,7 @@ def in_one(d: Data) -> Data | None:
 
 def states(network: Network) -> Iterator[Fault]:
     def of(name: str, says: str, change: Callable[[State], State]) -> Fault:
-        return of_data(name, says, lambda d: replace(d, state=change(d.state)))
+        return of_data(name, says, lambda d: replace(d, state=d.state and change(d.state)))
 
     def zero(*parts: str):
         return lambda s: {

@@ -60,7 +60,7 @@ def of_cell(subject: Subject, group: Group) -> Iterator[Fault]:
     made, _, data = found
     H, C = made.passes[0][0].H, made.passes[0][0].C
     got = data.outputs
-    if got.shape != H.shape or not (t := first_wrong(got, H)):
+    if C is None or got.shape != H.shape or not (t := first_wrong(got, H)):
         return
     solved = np.arctanh(got[t] / (H[t] / np.tanh(C[t])))  # LSTM-6 for C_t
     half, h = network.layers[0][0], network.h()
@@ -108,7 +108,7 @@ def searched(subject: Subject, group: Group, layout: str) -> Iterator[Fault]:
             continue
 
         def error(number: float, choice=choice) -> float:
-            return subject.error((*group, choosing("", "", **{choice: number})), WINDOW, FEW)
+            return subject.error((*group, number_of(choice, number, "")), WINDOW, FEW)
 
         errors = [error(float(number)) for number in grid]
         best = int(np.argmin(errors))
@@ -118,10 +118,14 @@ def searched(subject: Subject, group: Group, layout: str) -> Iterator[Fault]:
         number = as_written(golden(error, float(low), float(high)))
         written = f"{number:g}"
         known = [o.name for o in options(layout, network.cell) if o.number == choice]
-        yield replace(
-            choosing(f"{choice} {written}", says.format(written), **{choice: number}),
-            option=f"{known[0]}={written}" if known else "",
-        )
+        option = f"{known[0]}={written}" if known else ""
+        yield replace(number_of(choice, number, says.format(written)), option=option)
+
+
+def number_of(choice: str, number: float, says: str) -> Fault:
+    """The choice of a number."""
+    name = f"{choice} {number:g}"
+    return Fault(name, says, settings=lambda s: s.with_(**{choice: number}))
 
 
 def golden(error, low: float, high: float) -> float:

@@ -87,13 +87,13 @@ class Subject:
     def changed(self, group: Group) -> Network:
         """The network with these faults' weights; what one fault makes is kept for a while."""
         network = self.network
-        faults = [fault for fault in group if fault.weights]
-        for place, fault in enumerate(faults):
-            key = ("network", fault.name)
+        changes = [(fault.name, fault.weights) for fault in group if fault.weights]
+        for place, (name, change) in enumerate(changes):
+            key = ("network", name)
             if place == 0 and key in self.memory:
                 network = self.memory[key]
                 continue
-            network = fault.weights(network)
+            network = change(network)
             if place == 0:
                 kept = [k for k in self.memory if k[0] == "network"]
                 if len(kept) >= KEPT:

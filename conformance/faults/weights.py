@@ -248,16 +248,20 @@ def elsewhere(network: Network) -> Iterator[Fault]:
                 lambda net: net.each(lambda half, _: replace(half, W=0 * half.W)),
                 common=False, decides=True)  # fmt: skip
     if network.output is not None:
-        W, _ = network.output
+        W = network.output[0]
+        square = W.shape[0] == W.shape[1]
+
+        def output(change_W, change_b) -> Callable[[Network], Network]:
+            return lambda net: replace(
+                net, output=net.output and (change_W(net.output[0]), change_b(net.output[1]))
+            )
+
         yield Fault("b_q dropped", "the output layer's bias is left out",
-                    lambda net: replace(net, output=(net.output[0], 0 * net.output[1])),
-                    )  # fmt: skip
-        turn = "transposed" if W.shape[0] == W.shape[1] else "reshaped instead of transposed"
+                    output(lambda W: W, lambda b: 0 * b))  # fmt: skip
+        turn = "transposed" if square else "reshaped instead of transposed"
         yield Fault("W_hq transposed", f"the output layer's matrix is {turn}",
-                    lambda net: replace(net, output=(net.output[0].T.reshape(W.shape)
-                                                     if W.shape[0] == W.shape[1]
-                                                     else net.output[0].reshape(W.shape[::-1]).T,
-                                                     net.output[1])))  # fmt: skip
+                    output(lambda W: W.T if square else W.reshape(W.shape[::-1]).T,
+                           lambda b: b))  # fmt: skip
         yield Fault("no output layer", "the output layer is left out",
                     lambda net: replace(net, output=None), common=False)  # fmt: skip
     if network.directions == 2:

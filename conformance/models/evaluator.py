@@ -77,7 +77,7 @@ def _stack(network: Network, c: Choices, X: np.ndarray, state: State) -> Run:
     """STACK-1 and OUT-1."""
     D, L = network.directions, network.L
     order = range(L) if c.order is None else c.order
-    last: State = {part: [None] * (L * D) for part in network.parts}
+    last: State = {part: list(state[part]) for part in network.parts}
     below, seen = X, []
     for place, layer in enumerate(order):
         passes = []
@@ -169,7 +169,7 @@ def direct(
             live = (t < c.lengths)[:, None]
             Hs[t] = np.where(live, H_new, H if c.after_end == "carry" and t else 0)
             H_new = np.where(live, H_new, H)
-            C_new = None if C is None else np.where(live, C_new, C)
+            C_new = np.where(live, C_new, C) if C is not None and C_new is not None else None
         H, C = H_new, C_new
         if Cs is not None:
             Cs[t] = C
@@ -191,11 +191,12 @@ def turned(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
 
 
 def rounded(half: Direction, rounding: Rounding) -> Direction:
-    def store(a):
+    def store(a: np.ndarray | None) -> np.ndarray | None:
         return None if a is None else rounding.value(a)
 
     return Direction(
-        rounding.weight(half.W), rounding.weight(half.U), store(half.b_x), store(half.b_h),
+        rounding.weight(half.W), rounding.weight(half.U), rounding.value(half.b_x),
+        rounding.value(half.b_h),
         store(half.peephole), None if half.project is None else rounding.weight(half.project),
         store(half.gain), store(half.shift),
     )  # fmt: skip

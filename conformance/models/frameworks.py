@@ -175,7 +175,7 @@ def _onnx(cell: str) -> list[Option]:
                ("gru",)),
         Option("direction", {"forward": {"backwards": ""}, "reverse": {"backwards": "time"},
                              "bidirectional": {}}),
-        Option("activations", {text: onnx_activations(text, cell) for text in _LISTS[cell]}),
+        Option("activations", {text: onnx_activations(text, cell) or {} for text in _LISTS[cell]}),
         Option("clip", {"none": {"clip": None}}, number="clip"),
         Option("input_forget", {"0": {"coupled": False}, "1": {"coupled": True}}, ("lstm",)),
     ]  # fmt: skip

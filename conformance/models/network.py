@@ -47,7 +47,7 @@ class Direction:
 
     def astype(self, dtype: str) -> Direction:
         arrays = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Direction(**{k: None if a is None else a.astype(dtype) for k, a in arrays.items()})
+        return replace(self, **{k: a.astype(dtype) for k, a in arrays.items() if a is not None})
 
 
 @dataclass(frozen=True)

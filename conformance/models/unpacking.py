@@ -88,7 +88,8 @@ def one(kinds: Kinds, layout: Layout, name: str, cell: str, where: str, path: ob
     if project is not None:
         project = project.T if layout.form == "rows" else project
         if project.shape != (h, U.shape[0]):
-            raise BadInput(path, f"{where}, projection", (h, U.shape[0]), project.shape)
+            expected = f"shape ({h}, {U.shape[0]})"
+            raise BadInput(path, f"{where}, projection", expected, project.shape)
     elif U.shape[0] != h:
         raise BadInput(path, f"{where}, U", f"shape ({h}, {G * h})", U.shape)
     if layout.form == "cudnn":
@@ -100,7 +101,8 @@ def one(kinds: Kinds, layout: Layout, name: str, cell: str, where: str, path: ob
     def sorted_(M: np.ndarray) -> np.ndarray:
         return M.reshape(-1, G, h)[:, into].reshape(M.shape)
 
-    return Direction(*map(sorted_, (W, U, b_x, b_h)), peephole, project), biases
+    parts = sorted_(W), sorted_(U), sorted_(b_x), sorted_(b_h)
+    return Direction(*parts, peephole, project), biases
 
 
 def both(kinds: Kinds, name: str, cell: str, size: int, where: str, path: object):
