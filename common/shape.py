@@ -1,7 +1,7 @@
 """The shape of data out of a file: which fields, and what in them."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 from common.errors import BadInput
 
@@ -32,7 +32,7 @@ def check_shape(
             check_shape(inner, wanted[0], where, f"{field} {place}".strip(), exactly)
     elif isinstance(wanted, dict):
         check_shape(value, dict, where, field)
-        kinds: dict[Any, Any] = wanted
+        kinds = cast(dict[Any, Any], wanted)
         if str in kinds:
             kinds = dict.fromkeys(value, kinds[str])
         known = {name.removesuffix("?"): kind for name, kind in kinds.items()}
