@@ -67,6 +67,7 @@ DIFFERENCES = {
     },
     ("jax", "equations"): {
         "input_products": "the loop over time is compiled: what needs no state is done before it",
+        "Equations.native": "a net is compiled for all weights of its spec, and given them",
         "Equations.freeze": "jax.grad gives plain gradients: both nets say which of them are kept",
         "one_hot": "shared by the model and the compiled step",
     },
@@ -74,12 +75,16 @@ DIFFERENCES = {
         "make_blocks": "an nnx.RNN is one layer of the stack",
         "make_layer": "instead",
         "Layers.native_layers": "every nnx.RNN is a native layer, and its weights are a dict",
+        "Layers.native": "a net is compiled for all weights of its spec, and given them",
         "Layers.modules": "Flax's modules are put together from their weights at each call",
         "Layers.freeze": "JAX has no hook on a weight: gradients are masked",
     },
     ("jax", "training"): {
-        "Model.differentiate": "the function that jax.jit compiles",
-        "Trainer.update": "the function that jax.jit compiles",
+        "Programs": "what jax.jit compiles, shared by the models of a spec",
+        "Programs.__init__": "by net and device",
+        "Programs.differentiate": "the function that jax.jit compiles",
+        "Programs.updated": "a compiled step, by recipe",
+        "update": "the function that jax.jit compiles",
         "to_arrays": "jax.jit sorts the parts of a state by name",
     },
     ("tensorflow", "equations"): {

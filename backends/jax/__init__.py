@@ -1,7 +1,7 @@
 """The JAX backend, and the tiers of a GPU: what the float32 nets and models do otherwise."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from backends.jax.runtime import (
     read_as_factor,
     tf32,
 )
-from backends.jax.training import Model, Trainer
+from backends.jax.training import Model, Programs, Trainer
 from backends.jax.workers import Workers, join, launched
 from common.parameters import Arrays
 from common.recipe import Recipe
@@ -41,8 +41,12 @@ __all__ = [
 IMPLEMENTATIONS = ("equations", "layers") if nnx else ("equations",)
 LOOPS = {f"lax.scan, unroll {k}": partial(scan_loop, unroll=k) for k in (1, 5, 7, 35)}
 
+HELD = 16
+"""Of so many specs what was compiled is held, some 40 MB each: a family's cases ask for the same
+ones again and again."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Implementation:
     """``jax:equations`` or ``jax:layers`` on one device in one dtype.
 
@@ -62,9 +66,15 @@ class Implementation:
             name: jax.device_put(array.astype(self.dtype), self.device)
             for name, array in params.items()
         }
-        net = MIXED[self.net] if self.tier == "mixed" else self.net
         model = Tf32Model if self.tier == "tf32" else Model
-        return model(net(spec, placed), self.device, self.dtype)
+        return model(programs(self, spec), placed, self.device, self.dtype)
+
+
+@lru_cache(HELD)
+def programs(made: Implementation, spec: ModelSpec) -> Programs:
+    """What is compiled for the models of a spec."""
+    net = MIXED[made.net] if made.tier == "mixed" else made.net
+    return Programs(net(spec, made.dtype), made.device)
 
 
 def implementation(name: str, device: str, dtype: str) -> Implementation:

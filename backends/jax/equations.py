@@ -101,7 +101,7 @@ def cross_entropy(O: Array, Y: Array) -> Array:
 
 
 class Equations:
-    """The stack of layers, and the parameters that it starts with, under their canonical names.
+    """The stack of layers; its parameters are given to every call, under their canonical names.
 
     H^(0) = X;  H_t^(l) = step of layer l;  O_t = H_t^(L) W_hq + b_q   (STACK-1, OUT-1)
     """
@@ -109,8 +109,12 @@ class Equations:
     read = staticmethod(lambda value: value)
     """How a parameter is read; in mixed precision, otherwise."""
 
-    def __init__(self, spec: ModelSpec, params: State) -> None:
-        self.spec, self.params = spec, params
+    def __init__(self, spec: ModelSpec, dtype: jnp.dtype) -> None:
+        self.spec, self.dtype = spec, dtype
+
+    def native(self, params: State) -> State:
+        """Canonical parameters as the net takes them."""
+        return params
 
     def __call__(self, params: State, X: Array, state: State) -> tuple[Array, State]:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""

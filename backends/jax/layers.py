@@ -85,14 +85,13 @@ def make_layer(spec: ModelSpec, layer: int, dtype: jnp.dtype, computed: jnp.dtyp
 
 
 class Layers:
-    """An nnx.RNN for each layer with an nnx.Linear on top, loaded with canonical parameters."""
+    """An nnx.RNN for each layer with an nnx.Linear on top; the weights are given to every call."""
 
     policy: jnp.dtype | None = None
     """What the layers compute in, if it is not the dtype of their weights."""
 
-    def __init__(self, spec: ModelSpec, params: State) -> None:
-        self.spec, dtype = spec, params["output.b_q"].dtype
-        self.dtype = self.policy or dtype
+    def __init__(self, spec: ModelSpec, dtype: jnp.dtype) -> None:
+        self.spec, self.dtype = spec, self.policy or dtype
         # Shapes only: Flax's own draw would take longer than a small case.
         made = nnx.eval_shape(
             lambda: nnx.List(
@@ -105,14 +104,17 @@ class Layers:
             )
         )
         self.graph, _ = nnx.split(made)
+
+    def native(self, params: State) -> dict:
+        """Canonical parameters as Flax's modules hold them, by layer; the last is the output's."""
         arrays = {name: to_array(array) for name, array in params.items()}
         native = [
-            {"cell": to_native(spec, layer_parameters(arrays, layer + 1))}
-            for layer in range(spec.L)
+            {"cell": to_native(self.spec, layer_parameters(arrays, layer + 1))}
+            for layer in range(self.spec.L)
         ]
         native.append({"kernel": arrays["output.W_hq"], "bias": arrays["output.b_q"]})
         device = params["output.b_q"].device
-        self.params = jax.tree.map(lambda a: jax.device_put(a, device), dict(enumerate(native)))
+        return jax.tree.map(lambda a: jax.device_put(a, device), dict(enumerate(native)))
 
     def modules(self, params: dict) -> nnx.List:
         """Flax's modules with these weights."""

@@ -1,5 +1,6 @@
 """Loss, gradients and the training step, the same for the equations and for the layers."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -9,7 +10,7 @@ from jax import Array
 
 from backends.jax.equations import Equations, State, cross_entropy, one_hot
 from backends.jax.layers import Layers
-from backends.jax.runtime import to_array
+from backends.jax.runtime import compiler, to_array
 from backends.jax.workers import Workers
 from backends.protocol import Forward, Gradients, Step
 from common.lattice import UNITS
@@ -20,17 +21,43 @@ Tree = dict
 """Parameters or gradients as a net has them: nested dicts of arrays."""
 
 
+class Programs:
+    """What is compiled of one net: once for every shape, and for all models of its spec."""
+
+    def __init__(self, net: Equations | Layers, device: jax.Device) -> None:
+        self.net = net
+        self.compiled = partial(jax.jit, **compiler(net.spec, device))
+        self.call = self.compiled(lambda *given: net(*given))
+        self.call_with_trace = self.compiled(lambda *given: (*net(*given), net.trace(*given)))
+        self.differentiated = self.compiled(self.differentiate)
+        self.updates: dict[tuple, Callable] = {}
+
+    def differentiate(
+        self, params: Tree, X: Array, state: State, Y: Array
+    ) -> tuple[Array, tuple[Tree, Array, State]]:
+        """The mean loss and its gradients by the parameters, X and the initial state."""
+        (loss, _), grads = backward(self.net, params, X, Y, state, (0, 1, 2))
+        return loss, (self.net.freeze(grads[0]), *grads[1:])
+
+    def updated(self, recipe: Recipe) -> Callable[..., tuple]:
+        """A training step of that recipe. The parameters and the state that it is given lend their
+        memory to what it makes of them."""
+        wanted = recipe.learning_rate, recipe.clip, recipe.lattice
+        if wanted not in self.updates:
+            step = partial(update, self.net, recipe, lambda tensors: tensors)
+            self.updates[wanted] = self.compiled(step, donate_argnums=(0, 1))
+        return self.updates[wanted]
+
+
 class Model:
-    """An ``Equations`` or ``Layers`` net behind the protocol: NumPy in, NumPy out.
+    """An ``Equations`` or ``Layers`` net with its parameters behind the protocol: NumPy in, NumPy
+    out. Whatever computes is compiled."""
 
-    Whatever computes is compiled, once for every model and shape.
-    """
-
-    def __init__(self, net: Equations | Layers, device: jax.Device, dtype: jnp.dtype) -> None:
-        self.net, self.device, self.dtype = net, device, dtype
-        self.call = jax.jit(lambda *given: net(*given))
-        self.call_with_trace = jax.jit(lambda *given: (*net(*given), net.trace(*given)))
-        self.differentiated = jax.jit(self.differentiate)
+    def __init__(
+        self, programs: Programs, params: State, device: jax.Device, dtype: jnp.dtype
+    ) -> None:
+        self.programs, self.net, self.device, self.dtype = programs, programs.net, device, dtype
+        self.params = self.net.native(params)
 
     def tensor(self, array: np.ndarray) -> Array:
         """A copy: on a CPU JAX would keep NumPy's memory, and a step may then write into it."""
@@ -44,30 +71,23 @@ class Model:
         return one_hot(X, self.net.spec.d, self.dtype) if X.ndim == 2 else self.tensor(X)
 
     def parameters(self) -> Arrays:
-        return self.net.canonical(self.net.params)
+        return self.net.canonical(self.params)
 
     def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
-        O, last = self.call(self.net.params, self.inputs(X), self.tensors(state))
+        O, last = self.programs.call(self.params, self.inputs(X), self.tensors(state))
         return to_array(O), to_arrays(last, state)
 
     def forward(self, X: np.ndarray, state: Arrays) -> Forward:
-        given = self.net.params, self.inputs(X), self.tensors(state)
-        O, last, trace = self.call_with_trace(*given)
+        given = self.params, self.inputs(X), self.tensors(state)
+        O, last, trace = self.programs.call_with_trace(*given)
         return Forward(to_array(O), to_arrays(last, state), to_arrays(trace, state))
 
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
-        given = self.net.params, self.inputs(X), self.tensors(state)
-        loss, (grads, by_X, by_state) = self.differentiated(*given, Y)
+        given = self.params, self.inputs(X), self.tensors(state)
+        loss, (grads, by_X, by_state) = self.programs.differentiated(*given, Y)
         found = self.net.canonical(grads) | {"X": to_array(by_X)}
         found |= {f"{part}0": array for part, array in to_arrays(by_state, state).items()}
         return Gradients(float(loss), found)
-
-    def differentiate(
-        self, params: Tree, X: Array, state: State, Y: Array
-    ) -> tuple[Array, tuple[Tree, Array, State]]:
-        """The mean loss and its gradients by the parameters, X and the initial state."""
-        (loss, _), grads = backward(self.net, params, X, Y, state, (0, 1, 2))
-        return loss, (self.net.freeze(grads[0]), *grads[1:])
 
     def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> "Trainer":
         return Trainer(self, recipe, state, workers)
@@ -105,6 +125,26 @@ def to_lattice(tensor: Array) -> Array:
     return jnp.rint(tensor * UNITS) / UNITS
 
 
+def update(
+    net: Equations | Layers,
+    recipe: Recipe,
+    mean: Callable,
+    params: Tree,
+    state: State,
+    X: Array,
+    Y: Array,
+) -> tuple[Tree, State, Tree, Array, Array]:
+    """The new parameters, the last state, the clipped gradients, the loss, and the norm before the
+    clip; ``mean`` averages loss and gradients over the workers, if there are any."""
+    (loss, last), (grads,) = backward(net, params, X, Y, state, (0,))
+    loss, grads = mean((loss, grads))
+    norm, grads = clip(net.freeze(grads), recipe.clip)
+    params = jax.tree.map(lambda w, g: w - recipe.learning_rate * g, params, grads)
+    if recipe.lattice:
+        params, last = jax.tree.map(to_lattice, (params, last))
+    return params, last, grads, loss, norm
+
+
 class Trainer:
     """Steps of plain SGD (SGD-1: w ← w − η g), the state carried and detached: it goes into the
     next step as a number. Each step is given the memory of the last one's parameters and state."""
@@ -112,34 +152,21 @@ class Trainer:
     def __init__(
         self, model: Model, recipe: Recipe, state: Arrays, workers: Workers | None
     ) -> None:
-        self.model, self.recipe, self.workers = model, recipe, workers
-        compiled = workers.compiled if workers else partial(jax.jit, donate_argnums=(0, 1))
-        self.compiled = compiled(self.update)
+        self.model = model
+        if workers:
+            self.update = workers.compiled(partial(update, model.net, recipe, workers.mean))
+        else:
+            self.update = model.programs.updated(recipe)
         self.start(state)
 
     def start(self, state: Arrays) -> None:
         self.state = self.model.tensors(state)
 
     def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
-        net = self.model.net
-        given = net.params, self.state, self.model.inputs(X), Y
-        net.params, self.state, self.grads, loss, norm = self.compiled(*given)
+        model = self.model
+        given = model.params, self.state, model.inputs(X), Y
+        model.params, self.state, self.grads, loss, norm = self.update(*given)
         return Step(loss, norm)
-
-    def update(
-        self, params: Tree, state: State, X: Array, Y: Array
-    ) -> tuple[Tree, State, Tree, Array, Array]:
-        """The new parameters, the last state, the clipped gradients, the loss, and the norm before
-        the clip."""
-        net = self.model.net
-        (loss, last), (grads,) = backward(net, params, X, Y, state, (0,))
-        if self.workers:
-            loss, grads = self.workers.mean((loss, grads))
-        norm, grads = clip(net.freeze(grads), self.recipe.clip)
-        params = jax.tree.map(lambda w, g: w - self.recipe.learning_rate * g, params, grads)
-        if self.recipe.lattice:
-            params, last = jax.tree.map(to_lattice, (params, last))
-        return params, last, grads, loss, norm
 
     def gradients(self) -> Arrays:
         return self.model.net.canonical(self.grads)
