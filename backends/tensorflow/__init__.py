@@ -98,7 +98,7 @@ class Tf32Model(Model):
 
     def __init__(self, net: Equations | Layers, device: str, dtype: tf.DType) -> None:
         super().__init__(net, device, dtype)
-        self.compiled = Compiled(self.differentiate, eager=0)
+        self.call, self.compiled = Compiled(net, eager=0), Compiled(self.differentiate, eager=0)
         net.forward = tf.function(net.forward, autograph=False)
 
     outputs = tf32()(Model.outputs)

@@ -22,7 +22,7 @@ TIERS = {
 }
 """What a GPU computes in beside the dtypes; every array that goes in or out is float32."""
 
-EAGER_CALLS = 4
+EAGER_CALLS = 5
 """So many calls of a model run eagerly before its graph is made.
 
 Making a graph of the gradients costs as much as 2 to 30 eager calls. Measured on 2 cores, float32,
@@ -31,7 +31,7 @@ in ms: an eager call, the first call of the graph, a later one:
     n=3 T=5 d=4 h=6 L=3         equations LSTM   97  2,700    6     layers LSTM   54  1,050    5
     n=32 T=35 d=28 h=256 L=2    equations LSTM  610  8,100  107     layers LSTM  540  1,100  180
 
-A conformance case differentiates a model at most four times; training and benchmarks do it often.
+A conformance case calls a model at most five times; training and benchmarks do it often.
 Nor do the equations need a tf.while_loop: 8 s once are little in a training run.
 """
 

@@ -20,7 +20,7 @@ class Model:
     def __init__(self, net: Equations | Layers, device: str, dtype: tf.DType) -> None:
         self.net, self.device, self.dtype = net, device, dtype
         self.eye = tf.eye(net.spec.d, dtype=dtype)
-        self.call = tf.function(net, autograph=False)
+        self.call = Compiled(net)
         self.compiled = Compiled(self.differentiate)
 
     def tensor(self, array: np.ndarray) -> Tensor:
@@ -106,6 +106,8 @@ class Trainer:
     ) -> None:
         self.model, self.recipe, self.workers = model, recipe, workers
         # A long run is a graph from its first step, so that one that is resumed rounds the same.
+        if recipe.epochs > 1:
+            model.call.eager = 0
         self.compiled = Compiled(self.update, *([0] if recipe.epochs > 1 else []))
         if workers:
             self.compiled = Compiled(workers.together(self.update), eager=0)

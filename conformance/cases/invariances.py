@@ -5,6 +5,7 @@ something in its own first answer, or, for an option that was switched, must not
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -88,13 +89,16 @@ def _causal(case: Case, given: Material) -> list[Invariance]:
     X = given.X[0].copy()
     X[t] = -X[t]
 
-    def ask(run: Ask, steps: slice) -> Arrays:
-        return {"O": run(case.spec, given.params, X, given.state)["O"][steps]}
+    @functools.cache
+    def ask(run: Ask) -> np.ndarray:
+        return run(case.spec, given.params, X, given.state)["O"]
 
-    before, at = slice(0, t), slice(t, t + 1)
+    def at(O: np.ndarray) -> Arrays:
+        return {"O": O[t : t + 1]}
+
     return [
-        Invariance("causal", lambda run: ask(run, before), lambda own: {"O": own["O"][before]}),
-        Invariance("input-read", lambda run: ask(run, at), lambda own: {"O": own["O"][at]}, True),
+        Invariance("causal", lambda run: {"O": ask(run)[:t]}, lambda own: {"O": own["O"][:t]}),
+        Invariance("input-read", lambda run: at(ask(run)), lambda own: at(own["O"]), differs=True),
     ]
 
 

@@ -21,7 +21,7 @@ from conformance.cases.table import find_case, material
 from conformance.worker.agreement import ALONE
 from conformance.worker.failure import failure
 from conformance.worker.ladder import answer, answer_invariances
-from conformance.worker.lifetime import be_the_first_to_go, end_with_the_parent, peak_memory
+from conformance.worker.lifetime import be_collected_seldom, be_the_first_to_go, end_with_the_parent, peak_memory
 from conformance.worker.step_finder import Locating
 
 
@@ -110,6 +110,7 @@ def main() -> None:
     names = list(backend.IMPLEMENTATIONS)
     reply({"implementations": names, "passport": passport, "rank": workers.rank})
     training = Locating(implementations, workers)
+    be_collected_seldom()
     for line in sys.stdin:
         request = json.loads(line)
         if request.get("do") == "product_rate":

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from backends.protocol import Implementation
+from backends.protocol import Implementation, Model
 from common.parameters import Arrays
 from common.spec import ModelSpec
 from conformance.cases.invariances import Ask, invariances
@@ -58,11 +58,20 @@ def rungs(implementation: Implementation, case: Case, given: Material) -> Iterat
 def answer_invariances(
     implementation: Implementation, case: Case, given: Material
 ) -> tuple[Arrays, dict[str, str]]:
-    """What the implementation makes of the changed questions, and which ones it cannot express."""
+    """What the implementation makes of the changed questions, and which ones it cannot express.
+
+    They are asked as a prediction is, of ``outputs``; what it must equal is ``forward``'s answer.
+    """
+
+    # One model for all questions to the same weights; it holds them, so that their id stays theirs.
+    models: dict[tuple[ModelSpec, int], tuple[Model, Arrays]] = {}
 
     def ask(spec: ModelSpec, params: Arrays, X: np.ndarray, state: Arrays) -> Arrays:
-        forward = implementation.model(spec, params).forward(X, state)
-        return {"O": forward.outputs, **forward.state}
+        wanted = spec, id(params)
+        if wanted not in models:
+            models[wanted] = implementation.model(spec, params), params
+        O, last = models[wanted][0].outputs(X, state)
+        return {"O": O, **last}
 
     run: Ask = ask
     answers, inapplicable = {}, {}

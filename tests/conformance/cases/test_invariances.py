@@ -39,7 +39,7 @@ def test_the_reference_keeps_every_invariance(name, dtype):
 
 
 class Sabotaged:
-    """The reference with something wrong in it: ``forward`` asks the reference differently.
+    """The reference with something wrong in it: ``forward``, and with it ``outputs``, asks the reference differently.
 
     Subclasses override ``forward``; ``self.spec`` and ``self.params`` are what it was made from.
     """
@@ -54,6 +54,10 @@ class Sabotaged:
 
     def __getattr__(self, name):
         return getattr(self.right, name)
+
+    def outputs(self, X, state):
+        made = self.forward(X, state)
+        return made.outputs, made.state
 
     def ask(self, X, state, **changes) -> Forward:
         return REFERENCE.model(dataclasses.replace(self.spec, **changes), self.params).forward(
