@@ -187,7 +187,12 @@ class Backend(Protocol):
         out. What a GPU could do at most, in ``conformance.one_gpu``."""
         ...
 
+    def compiled(self) -> dict[str, float]:
+        """How many "programs" the framework has compiled in this process, and the "seconds" that
+        took; may be left out where nothing is."""
+        ...
+
     def passport(self, device: str) -> dict[str, Any]:
         """What a record must say about where it was made: versions, device, threads, flags, kernel
-        path; JSON values."""
+        path, and the mode that it computes in (eager, compiled, how); JSON values."""
         ...

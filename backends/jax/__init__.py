@@ -13,6 +13,7 @@ from backends.jax.layers import Layers
 from backends.jax.runtime import (
     DTYPES,
     TIERS,
+    compiled,
     find_device,
     nnx,
     passport,
@@ -30,6 +31,7 @@ __all__ = [
     "IMPLEMENTATIONS",
     "bare",
     "bare_loop",
+    "compiled",
     "d2l_loop",
     "implementation",
     "join",

@@ -125,6 +125,24 @@ def compiler(spec: ModelSpec, device: jax.Device) -> dict[str, Any]:
     return {"compiler_options": options} if options else {}
 
 
+SPENT = {"programs": 0, "seconds": 0.0}
+"""On compiling, since JAX was imported here."""
+
+
+def count_compiled(event: str, seconds: float, **_: Any) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        SPENT["programs"] += 1
+        SPENT["seconds"] += seconds
+
+
+jax.monitoring.register_event_duration_secs_listener(count_compiled)
+
+
+def compiled() -> dict[str, float]:
+    """How many programs were compiled, or read from JAX' cache of them, and the seconds it took."""
+    return dict(SPENT)
+
+
 def to_array(array: jax.Array) -> np.ndarray:
     """A copy: on a CPU NumPy would be lent the array's own memory, which a later step is given."""
     return np.array(array)

@@ -87,6 +87,7 @@ def passport(device: str) -> dict[str, Any]:
     return {
         "framework": "mxnet",
         "version": mx.__version__,
+        "mode": "imperative, differentiated by autograd; nothing is hybridised",
         "device": platform.processor() or "cpu" if found.device_type == "cpu" else str(found),
         "threads": os.environ.get("OMP_NUM_THREADS", "not set: OpenMP's own choice"),
         "engine": os.environ.get("MXNET_ENGINE_TYPE", "not set: ThreadedEnginePerDevice"),

@@ -85,6 +85,7 @@ def passport(device: str) -> dict[str, Any]:
     return {
         "framework": "numpy",
         "version": np.__version__,
+        "mode": "NumPy, differentiated by hand",
         "device": platform.processor() or platform.machine(),
         "threads": max((lib["num_threads"] for lib in libraries), default=1),
         "blas": [f"{lib['internal_api']} {lib['version']}" for lib in libraries],

@@ -120,6 +120,7 @@ def passport(device: str) -> dict[str, Any]:
     return {
         "framework": "torch",
         "version": torch.__version__,
+        "mode": "eager, differentiated by autograd",
         "device": torch.cuda.get_device_name() if gpu else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
         "cpu capability": torch.backends.cpu.get_cpu_capability(),

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -102,6 +103,15 @@ def to_array(tensor: tf.Tensor) -> np.ndarray:
     return tensor.numpy()
 
 
+SPENT = {"programs": 0, "seconds": 0.0}
+"""On graphs of ``Compiled``, since TensorFlow was imported here."""
+
+
+def compiled() -> dict[str, float]:
+    """How many graphs were made, and the seconds that the calls took which made them."""
+    return dict(SPENT)
+
+
 class Compiled:
     """A function that is run eagerly for its first calls, then as a tf.function."""
 
@@ -111,7 +121,14 @@ class Compiled:
 
     def __call__(self, *args: Any) -> Any:
         self.calls += 1
-        return (self.graph if self.calls > self.eager else self.function)(*args)
+        if self.calls <= self.eager:
+            return self.function(*args)
+        before, began = self.graph.experimental_get_tracing_count(), time.perf_counter()
+        result = self.graph(*args)
+        if made := self.graph.experimental_get_tracing_count() - before:
+            SPENT["programs"] += made
+            SPENT["seconds"] += time.perf_counter() - began
+        return result
 
 
 def ops_that_ran(function: Callable, *args: Any) -> set[str]:
@@ -186,6 +203,6 @@ def passport(device: str) -> dict[str, Any]:
         "NVIDIA_TF32_OVERRIDE": os.environ.get("NVIDIA_TF32_OVERRIDE", "not set"),
         "tiers": TIERS if found == "/GPU:0" else {},
         "deterministic ops": is_op_determinism_enabled(),
-        "eager calls before the graph": EAGER_CALLS,
+        "mode": f"{EAGER_CALLS} eager calls of a model, then its graph; training runs: the graph",
         "kernel path": paths,
     }

@@ -19,7 +19,7 @@ from common.errors import printable
 from common.parameters import Arrays
 from conformance.calibrate.pool import spread
 from conformance.cases.given import gather
-from conformance.cases.table import CURATED, TEXT_CASES
+from conformance.cases.table import CURATED, TEXT_CASES, Case, find_case
 from conformance.closeness.compare import RUNGS
 from conformance.mutants import CATALOGUE, Mutant, applicable
 from conformance.oracle.evaluation import Begun, begin, evaluate
@@ -37,6 +37,8 @@ with the reason. Written by `python -m conformance certify --markdown docs/detec
 
 AT_LEAST = 5
 """How many cases must kill a mutant."""
+
+WORTH = 10
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,26 @@ class Certificate:
                     break
         return found
 
+    def fewest(self) -> list[str]:
+        """The fewest cases that kill every mutant. Of as many, those that ask least, where a mutant
+        that is also killed in a further cell is worth ``WORTH`` steps of a layer."""
+        killers = [{pair.case for pair in self.kills(mutant.name)} for mutant in CATALOGUE]
+        told: dict[str, set[tuple]] = {}
+        for pair in self.pairs:
+            spec = named(pair.case).spec
+            cell = (pair.mutant, spec.cell, spec.reset)
+            told.setdefault(pair.case, set()).update({cell} if pair.killed else ())
+
+        def dear(choice: frozenset[str]) -> tuple[int, list[str]]:
+            worth = WORTH * len(set().union(*(told[case] for case in choice)))
+            return sum(cost(named(case)) for case in choice) - worth, sorted(choice)
+
+        for size in range(1, len(told) + 1):
+            if found := covers(killers, size):
+                best = min(found, key=dear)
+                return [case for case in told if case in best]
+        return []
+
     @property
     def holds(self) -> bool:
         return bool(self.pairs) and not self.survivors() and not self.weak()
@@ -109,6 +131,32 @@ class Certificate:
             "weak": self.weak(),
             "redundant": self.redundant(),
         }
+
+
+@functools.cache
+def named(name: str) -> Case:
+    return find_case(name, gather(load_corpus(), None))
+
+
+def cost(case: Case) -> int:
+    """What a case asks of a framework, roughly: steps of a layer, and of all its invariances."""
+    return case.spec.L * case.T * (8 if case.invariances else 1) * (1000 if case.text else 1)
+
+
+def covers(
+    killers: list[set[str]], size: int, chosen: frozenset[str] = frozenset()
+) -> set[frozenset[str]]:
+    """Every choice of so many more cases of which one lies in every set.
+
+    One of those in the smallest set that is left must be taken, so each of them is tried.
+    """
+    left = [cases for cases in killers if not cases & chosen]
+    if not left:
+        return {chosen}
+    if size == 0:
+        return set()
+    each = (covers(left, size - 1, chosen | {case}) for case in min(left, key=len))
+    return set().union(*each)
 
 
 def examine(mutant: Mutant, answer: Answer, begun: Begun) -> Pair:

@@ -22,6 +22,7 @@ from conformance.calibrate.ensemble import (
 )
 from conformance.calibrate.envelope import truth
 from conformance.calibrate.score import measure, page
+from conformance.cases.quick import STORED
 from conformance.judge.curves import ENSEMBLES
 from conformance.mutants import CATALOGUE
 from conformance.options import Command, few
@@ -34,6 +35,8 @@ def add_certify(parser: argparse.ArgumentParser) -> None:
         "--markdown", type=Path, metavar="FILE", help="write the table, as in docs/"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every pair")
+    about = f"choose the cases of --quick, and write them to {STORED.name}"
+    parser.add_argument("--quick", action="store_true", help=about)
     parser.add_argument(
         "--diagnosis",
         type=Path,
@@ -53,6 +56,8 @@ def run_certify(options: argparse.Namespace) -> int:
         write_text(options.markdown, markdown(certificate))
     if options.json:
         write_json(options.json, certificate.to_json())
+    if options.quick:
+        write_json(STORED, {"cases": certificate.fewest()})
     killed = sum(pair.killed for pair in certificate.pairs)
     rows = Table(title="Wrong conventions against cases")
     for column in ("mutants", "cases", "pairs", "killed", "declared silent", "unexplained"):
@@ -124,6 +129,7 @@ COMMANDS = (
         (
             "certify --markdown docs/detecting-power.md",
             "certify --diagnosis docs/naming-faults.md",
+            "certify --quick",
         ),
     ),
 )

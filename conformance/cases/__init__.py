@@ -1,6 +1,7 @@
 """What is asked.
 
 table.py        the cases, as data: a name gives spec, numbers and recipe
+quick.py        the fewest that tell every wrong convention; quick.json: their names
 given.py        what a run is given beside the suite: the text, and perhaps somebody's weights
 invariances.py  what must hold of an implementation by itself: a batch permuted, a sequence split
 command.py      ``cases``, and the options by which every command chooses cases

@@ -6,8 +6,9 @@ from pathlib import Path
 from rich.table import Table
 
 from common.corpus import load_corpus
-from common.errors import EXIT_PASS
+from common.errors import EXIT_PASS, BadInput
 from conformance.cases.given import gather
+from conformance.cases.quick import quick_cases
 from conformance.cases.table import DTYPES, find_case, select
 from conformance.options import Command, count, few
 from conformance.progress import results_console
@@ -18,6 +19,7 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     ``tox -m conformance -- …`` hands the same options to both."""
     add = parser.add_argument
     add("--cases", nargs="+", default=[], metavar="GLOB", help="default: all")
+    add("--quick", action="store_true", help="the fewest cases that tell every wrong convention")
     add("--random", type=few, default=0, metavar="N", help="generated cases")
     add("--seed", type=count, default=0, metavar="S", help="of the generated cases")
     add(
@@ -29,11 +31,21 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     add("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES))
 
 
+def chosen(options: argparse.Namespace, weights: bool) -> list[str]:
+    """The names of the cases that the options choose. weights: whether weights are given"""
+    globs = options.cases
+    if options.quick:
+        if globs:
+            raise BadInput("--quick", "", "no --cases beside it", " ".join(globs))
+        globs = [*quick_cases(), *(["weights"] if weights else [])]
+    return select(globs, options.random, options.seed, weights)
+
+
 def run_cases(options: argparse.Namespace) -> int:
     """One row for each case that the options choose."""
     given = gather(load_corpus(options.text), options.weights)
     rows = Table("case", "cell", "n", "T", "d", "h", "q", "L", "about")
-    for name in select(options.cases, options.random, options.seed, given.weights is not None):
+    for name in chosen(options, given.weights is not None):
         case = find_case(name, given)
         spec = case.spec
         about = [*spec.activations, *([f"reset {spec.reset}"] if spec.reset else [])]

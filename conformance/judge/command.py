@@ -10,9 +10,8 @@ from common.corpus import load_corpus
 from common.errors import EXIT_FAIL, EXIT_PASS, BadInput
 from common.files import write_json, write_text
 from common.reading import LARGEST_JSON, read_text
-from conformance.cases.command import add_which
+from conformance.cases.command import add_which, chosen
 from conformance.cases.given import gather
-from conformance.cases.table import select
 from conformance.judge.everything import judge_all
 from conformance.options import Command, program
 from conformance.progress import WIDTH_OF_A_PIPE, Progress, results_console
@@ -33,12 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_judge(options: argparse.Namespace) -> int:
-    asked = options.cases or options.random
+    asked = options.cases or options.random or options.quick
     weights = options.weights is not None
-    names = select(options.cases, options.random, options.seed, weights) if asked else []
+    names = chosen(options, weights) if asked else []
     progress = Progress(options.quiet)
     expect = tuple(options.expect)
-    verdict = judge_all(options.results, progress, expect, tuple(names), options.training)
+    verdict = judge_all(
+        options.results, progress, expect, tuple(names), options.training, options.quick
+    )
     if options.text or weights:
         _check_given(options, verdict)
     # Before the table is shown: whoever reads it may leave early (``judge … | head -1``).

@@ -117,6 +117,7 @@ def badge(verdict: dict[str, Any]) -> str:
     """A picture of one line: passed or failed, and on how many case results."""
     passes = sum(result["status"] == PASS for result in verdict["results"])
     text = f"✓ {passes:,} results agree" if verdict["passed"] else "✗ failing"
+    text = f"quick: {text}" if verdict.get("quick") else text
     length = 7 * len(text)
     fill = "#1a7f37" if verdict["passed"] else "#b42318"
     return BADGE.format(text=text, width=length + 104, rest=length + 11, length=length, fill=fill)

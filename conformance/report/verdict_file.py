@@ -24,7 +24,7 @@ def current(results: Path, progress: Progress) -> dict[str, Any]:
     """The verdict on what lies in a results folder: its verdict.json, or if that is missing, of
     another version of the format, or about other files, a new one, which is stored there."""
     path = results / NAME
-    expect, training = (), False
+    expect, training, quick = (), False, False
     if path.exists():
         try:
             stored = read_verdict(path)
@@ -35,7 +35,8 @@ def current(results: Path, progress: Progress) -> dict[str, Any]:
                 return stored
             progress.say(f"judging again: {path} is about other files")
             expect, training = tuple(stored["expected"]), stored["training expected"]
-    verdict = judge_all(results, progress, expect, training=training).to_json()
+            quick = stored.get("quick", False)
+    verdict = judge_all(results, progress, expect, training=training, quick=quick).to_json()
     write_json(path, verdict)
     return json.loads(json.dumps(verdict))
 

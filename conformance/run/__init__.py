@@ -3,6 +3,7 @@
 ladder.py    every case of one backend: a record
 journal.py   what of a record is done, for a run that was interrupted
 room.py      whether it was the disk, and not a framework
+main_job.py  what the main job trains beside a record
 training.py  one training run, with checkpoints
 command.py   ``record`` and ``train``
 plan.py      which runs ``train`` is asked for

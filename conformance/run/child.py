@@ -63,8 +63,7 @@ class Child:
         self.environment = KEEP_MEMORY | os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         self.command = [sys.executable, "-m", "conformance.worker", "--backend", backend]
         self.command += ["--device", device, "--dtypes", *dtypes]
-        self.command += ["--given", str(given.resolve())] if given else []
-        self.log = log
+        self.given, self.log = given, log
         self.process: subprocess.Popen[str] | None = None
         self.failed_starts: list[Died] = []
         self.greeting: dict[str, Any] = {}
@@ -80,7 +79,7 @@ class Child:
             raise self.failed_starts[-1]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                self.command,
+                self.command + (["--given", str(self.given.resolve())] if self.given else []),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

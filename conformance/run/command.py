@@ -13,15 +13,16 @@ from common.files import check_inside, make_folder, remove_folder
 from common.parameters import INITIALISERS
 from common.recipe import ORDERS, RECIPES
 from common.spec import CELLS, RESETS
-from conformance.cases.command import add_which
+from conformance.cases.command import add_which, chosen
 from conformance.cases.given import gather
-from conformance.cases.table import DTYPES, find_case, material, select
+from conformance.cases.table import DTYPES, find_case, material
 from conformance.options import Command, positive, seconds
 from conformance.progress import Progress, complain
 from conformance.records.training import FOLDER, NUMERICS, perplexity
 from conformance.run.asked import EPOCH_LIMIT, Run
 from conformance.run.child import Child, Died
-from conformance.run.ladder import CASE_LIMIT, Request, record
+from conformance.run.ladder import CASE_LIMIT, Request, make_child, record
+from conformance.run.main_job import go_on_to_train, trainings, where
 from conformance.run.plan import IMPLEMENTATIONS, PREFIX, check, runs
 from conformance.run.team import Team
 from conformance.run.training import Stopped, follow, train
@@ -41,11 +42,13 @@ def add_record(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="default 1: cases are small, and backends that run side by side slow one another down",
     )
+    about = "and train what the main job does, in the same process"
+    add("--training", action="store_true", help=about)
 
 
 def run_record(options: argparse.Namespace) -> int:
     given = gather(load_corpus(options.text), options.weights)
-    names = select(options.cases, options.random, options.seed, given.weights is not None)
+    names = chosen(options, given.weights is not None)
     for case in (find_case(name, given) for name in names):
         if case.text:
             material(case, given.corpus)  # before anything is written: the text may be too short
@@ -60,9 +63,21 @@ def run_record(options: argparse.Namespace) -> int:
         threads=options.threads,
     )
     progress = Progress(options.quiet)
-    made = record(request, progress)
+    child = make_child(request, DTYPES if options.training else request.dtypes)
+    try:
+        made = record(request, progress, child)
+        code = say_crashed(request, made, progress)
+        if options.training:
+            code = max(code, train_after(request, made, child, options))
+        return code
+    finally:
+        child.stop()
+
+
+def say_crashed(request: Request, made: dict[str, Any], progress: Progress) -> int:
+    """What a record came to, and the exit code."""
     crashed = [
-        f"{options.backend}:{name} {dtype} {case}: crashed: {entry['reason']}"
+        f"{request.backend}:{name} {dtype} {case}: crashed: {entry['reason']}"
         for name, dtypes in made["entries"].items()
         for dtype, cases in dtypes.items()
         for case, entry in cases.items()
@@ -70,10 +85,27 @@ def run_record(options: argparse.Namespace) -> int:
     ]
     for line in crashed:  # a result, which --quiet does not hide
         complain(line)
-    progress.say(
-        f"{request.folder}: {len(names)} cases in {made['seconds']} s, peak {made['peak MiB']} MiB"
-    )
+    took = f"{made['seconds']} s, peak {made['peak MiB']} MiB"
+    progress.say(f"{request.folder}: {len(request.cases)} cases in {took}")
     return EXIT_FAIL if crashed else EXIT_PASS
+
+
+def train_after(
+    request: Request, made: dict[str, Any], child: Child, options: argparse.Namespace
+) -> int:
+    """What the main job trains, in the worker that has recorded."""
+    asked = runs_of_main_job(request, made["implementations"], options.quick)
+    go_on_to_train(child, asked[0].folder.parent)
+    progress = Progress(options.quiet)
+    return max(_train(run, child, progress) for run in asked)
+
+
+def runs_of_main_job(request: Request, implementations: list[str], quick: bool) -> list[Run]:
+    """What the main job trains beside a record."""
+    parser = argparse.ArgumentParser()
+    add_train(parser)
+    options = trainings(implementations, quick)
+    return [run for words in options for run in runs(parser.parse_args([*where(request), *words]))]
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -131,7 +163,7 @@ def run_train(options: argparse.Namespace) -> int:
     for run in asked:
         check(run)
     with nothing_left_behind(asked[0]):
-        child = make_child(asked)
+        child = make_worker(asked)
         try:
             codes = [_train(run, child, progress) for run in asked]
             child.leave()
@@ -182,7 +214,7 @@ def view(row: dict[str, Any]) -> dict[str, Any]:
     return shown | {"digest": row.get("digest", "")[:12]}
 
 
-def make_child(runs: list[Run]) -> Child | Team:
+def make_worker(runs: list[Run]) -> Child | Team:
     """One worker for runs of one backend, on one device, with as many threads; or several."""
     first = runs[0]
     dtypes = list(dict.fromkeys(NUMERICS[run.numerics] for run in runs))

@@ -15,7 +15,7 @@ import contextlib
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,8 +79,17 @@ class Request:
         return self.out / f".{self.folder.name}.lock"
 
 
-def record(request: Request, progress: "Says") -> dict[str, Any]:
+def make_child(request: Request, dtypes: Sequence[str]) -> Child:
+    """A worker for a record, and for whatever else is asked of it in these dtypes."""
+    given, log = request.partial / "given.safetensors", request.partial / "worker.log"
+    which = request.backend, request.device, list(dtypes), request.threads
+    return Child(*which, given, log)
+
+
+def record(request: Request, progress: "Says", child: Child | None = None) -> dict[str, Any]:
     """Run every case in a worker and write the record; returns what is in record.json.
+
+    child: of ``make_child``, left running; without one, a worker is started for the record alone
 
     A case that raises, ends the worker or outlasts its limit is ``crashed``, and the rest goes on.
     Raises BadInput if the backend or the device is not there, if another process writes the record,
@@ -89,28 +98,27 @@ def record(request: Request, progress: "Says") -> dict[str, Any]:
     """
     check_name(request.backend)
     make_folder(request.out)
-    with locked(request.lock, request.folder):
-        check_inside(request.folder, request.old, request.partial)
-        return _record(request, progress)
+    own = child or make_child(request, request.dtypes)
+    try:
+        with locked(request.lock, request.folder):
+            check_inside(request.folder, request.old, request.partial)
+            return _record(request, progress, own)
+    finally:
+        if child is None:
+            own.stop()
 
 
-def _record(request: Request, progress: "Says") -> dict[str, Any]:
+def _record(request: Request, progress: "Says", child: Child) -> dict[str, Any]:
     began = time.monotonic()
     if request.old.exists() and not request.folder.exists():
         move(request.old, request.folder)  # an earlier run was killed between two renames
     make_folder(request.partial)
     save_given(request.partial / "given.safetensors", request.given)
-    log = request.partial / "worker.log"
-    given = request.partial / "given.safetensors"
-    child = Child(request.backend, request.device, request.dtypes, request.threads, given, log)
-    try:
-        with _nothing_left_behind_on_bad_input(request.partial):
-            greeting = _greet(child, request.partial)
-        settings = _settings(request, greeting)
-        journal = _open_journal(request.partial, settings)
-        entries = _run_cases(request, child, greeting["implementations"], journal, progress)
-    finally:
-        child.stop()
+    with _nothing_left_behind_on_bad_input(request.partial):
+        greeting = _greet(child, request.partial)
+    settings = _settings(request, greeting)
+    journal = _open_journal(request.partial, settings)
+    entries = _run_cases(request, child, greeting["implementations"], journal, progress)
     result = settings | {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began, 1),
@@ -128,7 +136,7 @@ def _greet(child: Child, partial: Path) -> dict[str, Any]:
     """Start the worker. One that dies while it imports its framework is a result as well: every
     case is crashed then."""
     try:
-        return check_answer(child.start())
+        return check_answer(child.greet())
     except Died as death:
         check_room(partial)
         return {"implementations": ["equations", "layers"], "passport": {"start": str(death)}}

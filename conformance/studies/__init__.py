@@ -7,6 +7,7 @@ evaluate.py         what a trained model makes of a text
 plot.py             the pictures
 bench.py            speed as ratios within one run
 bench_workers.py    training by several processes
+bench_main_job.py   what the main job costs, stage by stage
 bench_contestant.py one side of a race, in a process of its own
 command.py          ``compare`` and ``bench``
 """

@@ -21,6 +21,7 @@ from conformance.progress import Progress, results_console
 from conformance.records.training import NUMERICS
 from conformance.report.page_speed import bench_report
 from conformance.studies import bench
+from conformance.studies.bench_main_job import bench_main_job
 from conformance.studies.bench_workers import bench_workers
 from conformance.studies.compare_cells import compare_cells
 from conformance.studies.compare_runs import PASSED_ON
@@ -80,6 +81,9 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     about = "training by so many processes instead, against one"
     add("--workers", type=positive, nargs="+", default=[], metavar="N", help=about)
     add("--report", action="store_true", help="the report's page instead")
+    about = "what the main job costs instead: the share of one backend, or of all, and the judge's"
+    add("--main-job", action="store_true", help=about)
+    add("--quick", action="store_true", help="with --main-job: of the quick one")
 
 
 def run_bench(options: argparse.Namespace) -> int:
@@ -90,6 +94,9 @@ def run_bench(options: argparse.Namespace) -> int:
         return EXIT_PASS
     if options.workers:
         results_console().print(bench_workers(options, progress))
+        return EXIT_PASS
+    if options.main_job:
+        results_console().print(bench_main_job(options.backend, options.quick, progress))
         return EXIT_PASS
     names = [registry.check_name(options.backend)] if options.backend else list(registry.modules())
     rows = Table(title="Time as a ratio within one run, at the seed's sizes, float32")
@@ -129,6 +136,7 @@ COMMANDS = (
             "bench --backend pytorch",
             "bench --backend pytorch --workers 1 2 4",
             "bench --report",
+            "bench --main-job",
         ),
     ),
 )

@@ -92,6 +92,7 @@ class Verdict:
     """What the judge found.
 
     expected, training_expected: the backends that had to be there, and whether trained
+    quick: of the quick main job, which asks fewer cases and trains one run
     inputs: the SHA-256 of every record and run that was read, by its path in the results folder
     """
 
@@ -102,6 +103,7 @@ class Verdict:
     training: list[TrainingResult] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
     training_expected: bool = False
+    quick: bool = False
     inputs: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -160,6 +162,11 @@ class Verdict:
             "straddles": sum(c.straddles for c in on_grid),
         }
 
+    @property
+    def kind(self) -> str:
+        """What a sentence begins with that must not be taken for the whole main job's."""
+        return "QUICK " if self.quick else ""
+
     def sentence(self) -> str:
         """The verdict in one sentence."""
         implementations = sorted({r.implementation for r in (*self.results, *self.training)})
@@ -173,8 +180,8 @@ class Verdict:
             runs = sum(r.status == PASS for r in self.training)
             trained = f", and on {runs} training runs" if runs else ""
             return (
-                f"PASS: {who} {agree} with the oracle on {passes:,} case results{but}{trained} "
-                f"(text: {text})."
+                f"{self.kind}PASS: {who} {agree} with the oracle on {passes:,} case results"
+                f"{but}{trained} (text: {text})."
             )
         parts = [f"{len(self.failures)} case results failed"] if self.failures else []
         runs = len(self.training_failures)
@@ -182,7 +189,7 @@ class Verdict:
         parts += [f"no record of {', '.join(self.absent)}"] if self.absent else []
         parts += [f"stale deviation {d.id}" for d in self.stale]
         parts = parts or ["a row without a single pass"]
-        return f"FAIL: {'; '.join(parts)} (text: {text}, {who})."
+        return f"{self.kind}FAIL: {'; '.join(parts)} (text: {text}, {who})."
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON values; a NaN becomes null."""
@@ -190,6 +197,7 @@ class Verdict:
             "suite": SUITE_VERSION,
             "passed": self.passed,
             "sentence": self.sentence(),
+            "quick": self.quick,
             "text": self.records[0].data["text"] if self.records else None,
             "grid": self.grid(),
             "expected": self.expected,

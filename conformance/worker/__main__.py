@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,12 @@ from conformance.cases.table import find_case, material
 from conformance.worker.agreement import ALONE
 from conformance.worker.failure import failure
 from conformance.worker.ladder import answer, answer_invariances
-from conformance.worker.lifetime import be_collected_seldom, be_the_first_to_go, end_with_the_parent, peak_memory
+from conformance.worker.lifetime import (
+    be_collected_seldom,
+    be_the_first_to_go,
+    end_with_the_parent,
+    peak_memory,
+)
 from conformance.worker.step_finder import Locating
 
 
@@ -56,6 +62,12 @@ def product_rate(backend: registry.Backend, request: dict[str, Any]) -> dict[str
     if not hasattr(backend, "product_rate"):
         return {}
     return {"rate": backend.product_rate(*(request[k] for k in ("device", "dtype", "n", "times")))}
+
+
+def spent(backend: registry.Backend) -> dict[str, Any]:
+    """What this process has cost so far."""
+    compiled = backend.compiled() if hasattr(backend, "compiled") else {}
+    return {"cpu": time.process_time(), "compiled": compiled}
 
 
 def join(backend: registry.Backend, options: argparse.Namespace, reply: Callable) -> Workers:
@@ -115,6 +127,8 @@ def main() -> None:
         request = json.loads(line)
         if request.get("do") == "product_rate":
             entry = product_rate(backend, request)
+        elif request.get("do") == "spent":
+            entry = spent(backend)
         elif "do" in request:
             entry = training.handle(request)
         elif given is None:

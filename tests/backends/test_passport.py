@@ -17,6 +17,7 @@ def test_a_passport_is_json_and_names_the_version_that_runs(backend: Backend) ->
     framework = importlib.import_module(passport["framework"])
     assert passport["version"] == framework.__version__
     assert passport["device"] and passport["threads"]
+    assert passport["mode"]  # what a record's programs are: eager calls, graphs, compiled ones
 
 
 def test_a_passport_states_the_kernel_path_of_every_layer_and_dtype(

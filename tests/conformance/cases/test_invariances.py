@@ -39,9 +39,10 @@ def test_the_reference_keeps_every_invariance(name, dtype):
 
 
 class Sabotaged:
-    """The reference with something wrong in it: ``forward``, and with it ``outputs``, asks the reference differently.
+    """The reference with something wrong in it: ``forward`` asks the reference differently.
 
-    Subclasses override ``forward``; ``self.spec`` and ``self.params`` are what it was made from.
+    Subclasses override ``forward``, which ``outputs`` follows; ``self.spec`` and ``self.params``
+    are what it was made from.
     """
 
     def unsupported(self, spec):

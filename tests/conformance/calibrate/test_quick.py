@@ -1,0 +1,73 @@
+"""The cases of the quick main job: still enough for every wrong convention, and none too many."""
+
+import pytest
+
+from conformance.calibrate.certify import Certificate, Pair, certify
+from conformance.cases.quick import quick_cases
+from conformance.cases.table import CURATED
+from conformance.closeness.compare import RUNGS
+from conformance.mutants import CATALOGUE
+from conformance.progress import Progress
+
+pytestmark = pytest.mark.once
+
+ALL = {mutant.name for mutant in CATALOGUE}
+
+
+@pytest.fixture(scope="module")
+def kills() -> dict[str, set[str]]:
+    """The wrong conventions that each of the quick cases kills."""
+    certificate = certify(quick_cases(), Progress(quiet=True))
+    return {
+        case: {pair.mutant for pair in certificate.pairs if pair.case == case and pair.killed}
+        for case in quick_cases()
+    }
+
+
+def test_the_quick_cases_kill_every_wrong_convention(kills):
+    assert set().union(*kills.values()) == ALL
+
+
+def test_none_of_the_quick_cases_can_be_left_out(kills):
+    for case in kills:
+        others = set().union(*(killed for other, killed in kills.items() if other != case))
+        assert others != ALL, case
+
+
+def test_the_quick_cases_are_of_every_cell_and_reset_and_ask_for_invariances():
+    cases = [case for case in CURATED if case.name in quick_cases()]
+    assert {(case.spec.cell, case.spec.reset) for case in cases} == {
+        ("rnn", None),
+        ("gru", "before"),
+        ("gru", "after"),
+        ("lstm", None),
+    }
+    assert any(case.invariances for case in cases)
+
+
+def certificate(killers: dict[str, list[str]]) -> Certificate:
+    """Every mutant is killed by the first case, but for those that are named."""
+    names = sorted({case for cases in killers.values() for case in cases})
+    pairs = []
+    for mutant in CATALOGUE:
+        for case in names:
+            killed = case in killers.get(mutant.name, names[:1])
+            pairs.append(Pair(mutant.name, case, RUNGS[0], 1e9 if killed else 0.0, 1e9, None))
+    return Certificate(pairs)
+
+
+def test_the_fewest_cases_are_chosen():
+    first, second, third = (mutant.name for mutant in CATALOGUE[:3])
+    asked = {first: ["gru-after-L1", "lstm-L1"], second: ["lstm-L1"], third: ["gru-after-L1"]}
+    assert set(certificate(asked).fewest()) == {"gru-after-L1", "lstm-L1"}
+    asked[second] = ["gru-after-L1", "lstm-L1"]
+    assert certificate(asked).fewest() == ["gru-after-L1"]
+
+
+def test_of_as_many_cases_those_that_ask_least_are_chosen():
+    dear, cheap = "gru-after-long", "gru-after-wide"
+    assert certificate({m: [dear, cheap] for m in ALL}).fewest() == [cheap]
+
+
+def test_what_no_case_kills_leaves_nothing_to_choose():
+    assert certificate({CATALOGUE[0].name: [], CATALOGUE[1].name: ["lstm-L1"]}).fewest() == []
