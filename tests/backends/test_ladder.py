@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from backends import registry
+from backends.protocol import Implementation
 from conformance.cases.given import Given
 from conformance.cases.table import CURATED, TEXT_CASES
 from conformance.closeness.compare import load_bounds
@@ -25,10 +26,15 @@ def right(sample: Given) -> Callable[[str], Answer]:
     return functools.cache(lambda name: right_answer(name, sample))
 
 
+@functools.cache
+def made_by(name: str, implementation: str, device: str, dtype: str) -> Implementation:
+    """One implementation for all cases, as in a record: what it has compiled serves the next."""
+    return registry.load(name).implementation(implementation, device, dtype)
+
+
 def climb(name: str, implementation: str, device: str, dtype: str, right: Answer) -> None:
     """Every failure must be one that a declared deviation excuses."""
-    backend = registry.load(name)
-    made = backend.implementation(implementation, device, dtype)
+    made = made_by(name, implementation, device, dtype)
     if reason := made.unsupported(right.case.spec):
         pytest.skip(f"unsupported: {reason}")
     got, inapplicable = answer(made, right.case, right.numbers), {}
@@ -41,8 +47,8 @@ def climb(name: str, implementation: str, device: str, dtype: str, right: Answer
     assert [(c.tensor, c.problem) for c in left] == []
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", NAMES + GENERATED)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_every_rung_of_every_case_holds(
     backend_name: str, implementation: str, dtype: str, name: str, right: Callable[[str], Answer]
 ) -> None:
@@ -50,8 +56,8 @@ def test_every_rung_of_every_case_holds(
 
 
 @pytest.mark.usefixtures("there_is_a_gpu")
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_every_rung_holds_on_a_gpu(
     backend_name: str, implementation: str, dtype: str, name: str, right: Callable[[str], Answer]
 ) -> None:
