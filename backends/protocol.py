@@ -62,11 +62,15 @@ class Place:
     """Where a process stands among workers that were all started on one machine.
 
     rank:      from 0
-    addresses: host:port of every worker, by rank; nobody else listens there
+    addresses: host:port of every worker, by rank; nobody else listens there. Whatever else a
+               worker listens at is to be on that host, too
+    reachable: empty if nobody but these workers can reach them, on whatever they listen; else why
+               they have no network of their own
     """
 
     rank: int
     addresses: tuple[str, ...]
+    reachable: str = ""
 
 
 class Workers(Protocol):

@@ -46,6 +46,8 @@ DIFFERENCES = {
         "check": "a server rounds float64 by a flag that nothing sets: the store is tried first",
         "prepare": "a scheduler and a server stand beside the workers",
         "serve": "either of them",
+        "Server": "which only adds up",
+        "Server._controller": "and takes no commands: MXNet's would unpickle them",
         "Workers.add": "the store adds up; shared by mean and total",
         "Workers.wait": "the store itself waits for ever",
         "in_a_thread": "where it may",
@@ -54,12 +56,14 @@ DIFFERENCES = {
     },
     ("tensorflow", "workers"): {
         "from_environment": "TF_CONFIG holds the whole cluster",
+        "check_the_network": "its servers listen on every interface, and nothing can stop them",
         "take_one_gpu": "the strategy would take all of a machine",
         "watch": "the strategy waits an hour for who is absent",
         "losses_said": "TensorFlow says in the middle of a long message that a worker is gone",
         "Workers.together": "the strategy runs what exchanges anything",
     },
     ("jax", "workers"): {
+        "from_environment": "JAX would listen on every interface if it found the launcher itself",
         "find_the_first": "JAX ends the process if the first worker is not there",
         "meet_by_gloo": "JAX lets gloo listen where another machine cannot reach it",
         "Workers.compiled": "the mean is part of the compiled step",

@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from backends.protocol import Place
 from common.errors import BadInput
+from common.sockets import listen_at
 
 LAUNCHERS = (
     ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"),
@@ -43,22 +44,23 @@ def launched() -> bool:
 
 def join(place: Place | None, device: str) -> "Workers":
     """Wait for the other workers, at their addresses or where the launcher says."""
-    where: dict[str, Any] = {}
     # It would catch SIGTERM, which is to end a worker.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         if place is not None:
+            os.environ |= dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), "lo")
             where = {"process_id": place.rank, "num_processes": len(place.addresses)}
             where |= {"coordinator_address": place.addresses[0], "local_device_ids": place.rank}
-            where["coordinator_bind_address"] = place.addresses[0]
-        elif all(name in os.environ for name in LAUNCHERS[0]):
-            address, size, rank = (os.environ[name] for name in LAUNCHERS[0])
-            where = {"process_id": int(rank), "num_processes": int(size)}
-            where["coordinator_address"] = address
-        if where:
-            find_the_first(where["coordinator_address"], where["process_id"])
+            listening = place.addresses[0]
+        else:
+            where = from_environment()
+            address = where["coordinator_address"]
+            listening = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", address)
+        rank = where["process_id"]
+        find_the_first(where["coordinator_address"] if rank else listening, rank)
         jax.distributed.initialize(
             **where,
+            coordinator_bind_address=listening,
             initialization_timeout=START_SECONDS,
             heartbeat_timeout_seconds=SILENT_SECONDS,
             shutdown_timeout_seconds=SILENT_SECONDS,
@@ -70,21 +72,38 @@ def join(place: Place | None, device: str) -> "Workers":
     return Workers(device)
 
 
+def from_environment() -> dict[str, Any]:
+    """What a launcher says, as ``jax.distributed.initialize`` takes it. JAX finds it by itself, but
+    would have the first worker listen on every interface."""
+    names = ("coordinator_address", "num_processes", "process_id", "local_device_ids")
+    if all(name in os.environ for name in LAUNCHERS[0]):
+        address, size, rank = (os.environ[name] for name in LAUNCHERS[0])
+        values: tuple = (address, int(size), int(rank), None)
+    else:
+        from jax._src.clusters import ClusterEnv
+
+        detect = ClusterEnv.auto_detect_unset_distributed_params
+        values = detect(*[None] * 5, START_SECONDS)
+    if values[0] is None:
+        raise ValueError("the launcher's environment is not whole")
+    return dict(zip(names, values, strict=True))
+
+
 def find_the_first(address: str, rank: int) -> None:
     """BadInput if the first worker cannot listen at its address, or is not there for the others.
     JAX would end the process, by SIGSEGV and by SIGABRT."""
+    if rank == 0:
+        listen_at(address).close()
+        return
     host, port = address.rsplit(":", 1)
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            if rank == 0:
-                socket.create_server(("", int(port))).close()
-            else:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
             return
         except OSError as error:
-            expected = "the first worker there" if rank else "a free port"
-            if rank == 0 or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
+                expected = "the first worker there"
                 raise BadInput("jax.distributed", address, expected, error) from None
         time.sleep(0.2)
 

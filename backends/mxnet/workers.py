@@ -115,7 +115,10 @@ def prepare(place: Place) -> dict[str, subprocess.Popen]:
         "DMLC_NUM_SERVER": "1",
         # MXNet takes the address of some other interface, if there is one.
         "DMLC_NODE_HOST": host,
+        # With it a scheduler listens on every interface.
+        "DMLC_USE_KUBERNETES": "0",
     }
+    os.environ.pop("DMLC_INTERFACE", None)
     if place.rank:
         return {}
     code = f"from backends.mxnet.workers import serve; serve({os.getpid()})"
@@ -218,7 +221,21 @@ def serve(parent: int | None = None) -> None:
         os.execve(sys.executable, sys.orig_argv, os.environ | ZEROED)
     store = mx.kv.create(ENGINE)
     threading.Thread(target=watch, args=(store,), daemon=True).start()
-    KVStoreServer(store).run()
+    Server(store).run()
+
+
+class Server(KVStoreServer):
+    """One that only adds up. MXNet's would unpickle, and so run, whatever a command brings: an
+    optimizer, if its caller means well."""
+
+    def _controller(self) -> Callable[[int, bytes, Any], None]:
+        def refuse(command: int, *_: Any) -> None:
+            print(
+                f"MXNet's server ends: it was sent command {command}", file=sys.stderr, flush=True
+            )
+            os._exit(1)  # an exception would go no further than this call
+
+        return refuse
 
 
 def watch(store: KVStore) -> None:

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from backends.protocol import Place
+from common.sockets import listen_at
 
 ENGINES = {"cpu": "gloo", "gpu": "nccl"}
 LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -26,14 +27,22 @@ def join(place: Place | None, device: str) -> "Workers":
     """Wait for the other workers, at their addresses or where the launcher says."""
     if device == "gpu":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", place.rank if place else 0)))
-    if place is None:
-        dist.init_process_group(ENGINES[device])
-    else:
-        # gloo asks for the address of this machine's name, which need not be one of its own.
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if place is not None:
+        os.environ |= dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), "lo")
+        host, port = place.addresses[0].rsplit(":", 1)
         where = {"rank": place.rank, "world_size": len(place.addresses)}
-        where["init_method"] = f"tcp://{place.addresses[0]}"
-        dist.init_process_group(ENGINES[device], **where)
+    else:
+        host, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
+        names = {"rank": "RANK", "world_size": "WORLD_SIZE"}
+        where = {name: int(os.environ[variable]) for name, variable in names.items()}
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != str(True):  # else torchrun serves it
+        # Where the workers tell each other their addresses. The first one serves it; by itself
+        # PyTorch would listen on every interface.
+        first = where["rank"] == 0
+        listening = listen_at(f"{host}:{port}").detach() if first else None
+        options = {"is_master": first, "master_listen_fd": listening}
+        where["store"] = dist.TCPStore(host, int(port), where["world_size"], **options)
+    dist.init_process_group(ENGINES[device], **where)
     return Workers(torch.device("cuda" if device == "gpu" else "cpu"))
 
 

@@ -29,6 +29,11 @@ JOIN_LIMIT, HEARTBEAT_LIMIT = 240.0, 25.0
 at once, a machine without power or network only so. With TensorFlow's own 10 s a worker of a busy
 machine was taken for lost."""
 
+TRUSTED = "DEEP_RNN_TRUSTED_NETWORK"
+"""With 1 in it the user says that nobody else is in the network of several machines."""
+
+OPEN = "TensorFlow's servers listen on every interface and read and write files for any caller"
+
 
 def launched() -> bool:
     """Whether the environment says that a launcher started this process as one of several."""
@@ -46,6 +51,7 @@ def from_environment() -> tf.train.ClusterSpec:
 
 def join(place: Place | None, device: str) -> "Workers":
     """Wait for the other workers, at their addresses or where the launcher says."""
+    check_the_network(place)
     if place is None:
         cluster, told = from_environment(), tf.distribute.cluster_resolver.TFConfigClusterResolver()
         job, task = told.task_type, told.task_id
@@ -56,6 +62,8 @@ def join(place: Place | None, device: str) -> "Workers":
     if not (job in sizes and task in range(sizes[job])):
         raise BadInput("TF_CONFIG", "task", f"one of {sizes}", f"{job} {task}")
     if device == "gpu":
+        if place is not None:
+            os.environ["NCCL_SOCKET_IFNAME"] = "lo"
         take_one_gpu(cluster, cluster.task_address(job, task))
     watch(sizes)
     accelerators = {"GPU": int(device == "gpu")}
@@ -69,6 +77,18 @@ def join(place: Place | None, device: str) -> "Workers":
         expected = f"{sum(sizes.values())} workers to join within {JOIN_LIMIT:g} s"
         reason = error.message.splitlines()[0].split(". ")[0]
         raise BadInput(cluster.task_address(job, task), "", expected, reason) from error
+
+
+def check_the_network(place: Place | None) -> None:
+    """BadInput if others than the workers may reach them: there is no way to have TensorFlow listen
+    at one address, and it asks nobody who is calling."""
+    if place is not None and place.reachable:
+        expected = f"a network namespace, since {OPEN} (allow this user to make one, or train where"
+        expected += " there is no network, as in docker run --network none)"
+        raise BadInput("--workers", "", expected, place.reachable)
+    if place is None and os.environ.get(TRUSTED) != "1":
+        expected = f"1 if the network has nobody but the workers in it, since {OPEN}"
+        raise BadInput(TRUSTED, "", expected, repr(os.environ.get(TRUSTED, "")))
 
 
 def take_one_gpu(cluster: tf.train.ClusterSpec, own: str) -> None:

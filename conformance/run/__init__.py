@@ -10,4 +10,5 @@ plan.py      which runs ``train`` is asked for
 asked.py     a training run that is asked for
 child.py     a worker process seen from its parent
 team.py      several workers that share every minibatch
+fence.py     a network that nobody else is in, for them
 """

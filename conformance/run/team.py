@@ -13,6 +13,7 @@ from typing import Any
 
 from common.errors import BadInput
 from conformance.run.child import START_LIMIT, Child, Died
+from conformance.run.fence import fence
 
 GRACE = 5.0
 """Seconds that the others have, once a worker has failed, to say more about it. Those that are left
@@ -60,15 +61,8 @@ class Team:
             raise self.failed_start  # who waited for the others in vain need not do so again
         try:
             self.ranks = list(range(self.size))
-            self.launch(0)
-            if self.all(lambda k: self.members[k].hear())[0]["launched"]:
-                meet: list[dict[str, Any]] = [{}]
-            else:
-                for k in range(1, self.size):
-                    self.launch(k)
-                self.all(lambda k: self.members[k].hear() if k else {})
-                addresses = free_addresses(self.size)
-                meet = [{"rank": k, "addresses": addresses} for k in range(self.size)]
+            with fence() as (inside, reachable):
+                meet = self.gather(inside, reachable)
             greetings = self.all(lambda k: self.members[k].ask(meet[k], START_LIMIT))
         except Died as death:
             self.failed_start = death
@@ -82,11 +76,26 @@ class Team:
         self.greeting = greetings[self.first]
         return self.greeting
 
-    def launch(self, k: int) -> None:
+    def gather(self, inside: list[str], reachable: str) -> list[dict[str, Any]]:
+        """Start the workers, inside of a fence if there is one, and say to each where all meet."""
+        self.launch(0, inside)
+        if self.all(lambda k: self.members[k].hear())[0]["launched"]:
+            if inside:  # the others are outside, which only the framework could know
+                self.stop()
+                self.launch(0, [])
+                self.all(lambda k: self.members[k].hear())
+            return [{}]
+        for k in range(1, self.size):
+            self.launch(k, inside)
+        self.all(lambda k: self.members[k].hear() if k else {})
+        where = {"addresses": free_addresses(self.size), "reachable": reachable}
+        return [where | {"rank": k} for k in range(self.size)]
+
+    def launch(self, k: int, inside: list[str]) -> None:
         """Start one more worker. Not in a thread: it would end with it."""
         log = self.folder / ("worker.log" if k == 0 else f"worker-{k}.log")
         child = Child(*self.made_with, log)
-        child.command += ["--workers", str(self.size)]
+        child.command = [*inside, *child.command, "--workers", str(self.size)]
         child.launch()
         self.members.append(child)
 

@@ -30,8 +30,8 @@ from conformance.run.team import Team
 from conformance.run.training import job_of
 
 ROUNDS = 7
-TRAFFIC = Path("/proc/net/dev")
-"""Where Linux counts the bytes of every interface."""
+TRAFFIC = "/proc/{}/net/dev"
+"""Where Linux counts the bytes of every interface in a process's network."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ def measure(
         row, steps = dict[str, Any](), 1
         for _ in progress.over(f"{backend} trains, epoch", list(map(str, range(rounds)))):
             for size, team in teams.items():
-                before = loopback_bytes()
+                before = loopback_bytes(team)
                 row = asked(team, {"do": "epoch"})
                 steps = len(row["losses"])
-                sent[size].append((loopback_bytes() - before) / steps)
+                sent[size].append((loopback_bytes(team) - before) / steps)
                 seconds[size].append(row["seconds"] / steps)
     tokens = row["tokens"] // steps
     numbers = sum(map(math.prod, parameter_shapes(runs[1].spec).values()))
@@ -129,11 +129,13 @@ def asked(team: Child | Team, request: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def loopback_bytes() -> int:
-    """How many bytes this machine has sent to itself since it was started; 0 if it does not say."""
-    if not TRAFFIC.exists():
+def loopback_bytes(team: Child | Team) -> int:
+    """How many bytes the workers' machine, or their own network, has sent to itself since it began;
+    0 if it does not say."""
+    first = (team.members[0] if isinstance(team, Team) else team).process
+    if first is None or not (path := Path(TRAFFIC.format(first.pid))).exists():
         return 0
-    lines = TRAFFIC.read_text(encoding="ascii").splitlines()
+    lines = path.read_text(encoding="ascii").splitlines()
     fields = next(line.split() for line in lines if line.strip().startswith("lo:"))
     return int(fields[9])  # the ninth number: transmitted
 

@@ -78,7 +78,7 @@ def join(backend: registry.Backend, options: argparse.Namespace, reply: Callable
         raise BadInput("--workers", "", "a backend whose framework joins processes", found)
     reply({"launched": backend.launched()})
     meet = json.loads(sys.stdin.readline())
-    place = Place(meet["rank"], tuple(meet["addresses"])) if meet else None
+    place = Place(**meet | {"addresses": tuple(meet["addresses"])}) if meet else None
     workers = backend.join(place, options.device)
     if workers.size != options.workers:
         raise BadInput("--workers", "", f"the {workers.size} that joined", options.workers)

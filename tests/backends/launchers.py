@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+EPOCHS = 3
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def tf_config(rank: int, hosts: list[Host], port: int) -> dict[str, str]:
     """TensorFlow: every worker knows all addresses."""
     addresses = [f"{host.address}:{port + k}" for k, host in enumerate(hosts)]
     task = {"type": "worker", "index": rank}
-    return {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task})}
+    config = {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task})}
+    return config | {"DEEP_RNN_TRUSTED_NETWORK": "1"}
 
 
 def dmlc(rank: int, hosts: list[Host], port: int, role: str = "worker") -> dict[str, str]:
@@ -96,6 +98,18 @@ def start(
             environment = dmlc(0, hosts, port, role)
             started.append(hosts[0].start(helper, environment, logs / f"{role}.log"))
     return started
+
+
+def command(backend: str, out: Path, *options: str) -> list[str]:
+    """What a launcher starts on every host."""
+    words = [sys.executable, "-m", "conformance", "train", "--backend", backend]
+    words += ["--numerics", "lattice", "--epochs", str(EPOCHS), "--workers", "2"]
+    return [*words, "--out", str(out), *options]
+
+
+def said(logs: Path, k: int) -> str:
+    """What the command on host k has printed."""
+    return (logs / f"{k}.log").read_text(encoding="utf-8")
 
 
 def free_port(size: int) -> int:

@@ -1,8 +1,6 @@
 """Several processes, joined by the framework's own engine, train what one process trains."""
 
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,11 +13,10 @@ from conformance.records.training import load_run
 from conformance.records.witness import load_witnesses
 from conformance.run import training
 from conformance.studies import bench_workers
-from tests.backends.launchers import LAUNCHERS, LOOPBACK, Host, start, two_hosts
+from tests.backends.launchers import EPOCHS, LOOPBACK, command, said, two_hosts
 from tests.conformance.helpers import assert_one_line, wait_until_gone
 from tests.conformance.training_helpers import CHECKPOINT, asked_of, epochs_in, use_faulty_trainee
 
-EPOCHS = 3
 LATTICE = ("--numerics", "lattice", "--epochs", str(EPOCHS))
 WITNESS = next(w for w in load_witnesses() if w.name == "quick-lstm")
 PATIENCE = 240.0
@@ -111,33 +108,6 @@ def test_a_worker_with_other_initial_weights_is_refused(
     line = assert_one_line(capfd.readouterr().err)
     assert re.search(r"worker 1 of 2: initial weights: expected \w+, found other ones", line)
     assert asked_of(asked) == []
-
-
-def command(backend: str, out: Path, *options: str) -> list[str]:
-    """What a launcher starts on every host."""
-    words = [sys.executable, "-m", "conformance", "train", "--backend", backend, *LATTICE]
-    return [*words, "--workers", "2", "--out", str(out), *options]
-
-
-@pytest.fixture
-def launch(backend_name: str, tmp_path: Path):
-    """Start commands as the framework's launcher would; whatever is left of them is ended."""
-    if backend_name not in LAUNCHERS:
-        pytest.skip(f"{backend_name} has no engine that joins processes")
-    started: list[subprocess.Popen] = []
-
-    def begin(hosts: list[Host], commands: list[list[str]]) -> list[subprocess.Popen]:
-        started.extend(start(backend_name, hosts, commands, tmp_path))
-        return started[: len(commands)]
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def said(out: Path, k: int) -> str:
-    return (out / f"{k}.log").read_text(encoding="utf-8")
 
 
 def test_two_hosts_that_a_launcher_has_started_train_the_same(
