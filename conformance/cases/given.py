@@ -16,7 +16,8 @@ import numpy as np
 from common.corpus import Corpus, Vocabulary
 from common.errors import BadInput
 from common.parameters import Arrays, check_parameters
-from common.reading import is_list, is_object, parse_json
+from common.reading import parse_json
+from common.shape import check_shape
 from common.spec import ModelSpec
 from common.weights import load_weights, read_arrays, write_arrays
 
@@ -69,11 +70,9 @@ def load_given(path: Path) -> Given:
     """Read it back; BadInput if it is not whole."""
     arrays, metadata = read_arrays(path, ours=True)
     text, tokens = (_read(path, metadata, field) for field in ("text", "tokens"))
-    strings = [text.get("name"), text.get("sha256")] if is_object(text) else []
-    if not strings or not all(isinstance(value, str) for value in strings):
-        raise BadInput(path, "metadata 'text'", "its name and its sha256", repr(text))
-    characters = is_list(tokens) and all(isinstance(t, str) for t in tokens)
-    if not characters or not 2 <= len(tokens) <= LARGEST_VOCABULARY:
+    check_shape(text, {"name": str, "sha256": str}, path, "metadata 'text'")
+    check_shape(tokens, [str], path, "metadata 'tokens'")
+    if not 2 <= len(tokens) <= LARGEST_VOCABULARY:
         expected = f"2 to {LARGEST_VOCABULARY} characters"
         raise BadInput(path, "metadata 'tokens'", expected, repr(tokens))
     names = [name for name in arrays if name.startswith("held out/")]
