@@ -94,6 +94,13 @@ def check_parameters(spec: ModelSpec, params: Arrays, where: object = "parameter
             raise BadInput(where, name, "finite values", f"{array[index]} at {index}")
 
 
+def check_kinds(arrays: Arrays, where: object) -> None:
+    """BadInput unless every array is of one of the two types that the suite computes in."""
+    for name, array in arrays.items():
+        if array.dtype not in (np.float32, np.float64):
+            raise BadInput(where, name, "float32 or float64", array.dtype)
+
+
 Initialiser = Callable[[ModelSpec, str, tuple[int, ...], np.random.RandomState], np.ndarray]
 
 

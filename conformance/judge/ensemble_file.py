@@ -40,7 +40,8 @@ def check_ensemble(path: Path, data: Any, statistics: Any) -> None:
         if len(values) != members:
             raise BadInput(path, f"whole: {name}", f"{members} numbers", len(values))
     steps = len(data["early"]["loss"]["centre"])
-    for quantity, bands in data["early"].items():
+    for quantity in SHAPE["early"]:
+        bands = data["early"][quantity]
         for name in BANDS:
             field = f"early: {quantity}: {name}"
             if len(bands[name]) != steps or not steps:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from common.errors import BadInput
 from common.parameters import Arrays
 from conformance.cases.invariances import invariances
@@ -83,6 +85,7 @@ def _columns(records: list[Record]) -> Iterator[tuple[Record, str, str]]:
                 yield record, implementation, dtype
 
 
+@np.errstate(all="ignore")  # what a record holds may overflow; what is not finite fails
 def _judge_case(
     record: Record,
     name: str,

@@ -6,6 +6,8 @@ others are tried with what was found there, which takes one evaluation.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from common.parameters import Arrays
 from conformance.closeness.compare import FLOAT64_SCALE, Bound, agreement, rung_of
 from conformance.diagnose.explain import Evidence, Suspects, explain, sentence
@@ -43,6 +45,7 @@ class Failure:
         )
 
 
+@np.errstate(all="ignore")  # of numbers that have failed already
 def give_reasons(failures: list[Failure], results: list[CaseResult], progress: Progress) -> None:
     """Fill in ``why`` and ``vote`` of every failure."""
     known: dict[str, list[Suspects]] = {}

@@ -7,7 +7,7 @@ from typing import Any
 from common import SUITE_VERSION
 from common.errors import BadInput
 from common.files import read_json
-from common.parameters import Arrays
+from common.parameters import Arrays, check_kinds
 from common.weights import read_arrays
 from conformance.cases.given import Given, load_given
 from conformance.records.training import COMPARED, FOLDER
@@ -45,6 +45,7 @@ class Record:
         digest = self.entry(implementation, dtype, case)["digest"]
         if metadata.get("digest") != digest:
             raise BadInput(path, "metadata 'digest'", digest, metadata.get("digest"))
+        check_kinds(arrays, path)
         return arrays
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_PASS, BadInput
 from common.parameters import initialise
@@ -72,10 +74,37 @@ def all_arrays(path: Path) -> Any:
     return metadata, {n: (a.dtype.str, a.shape, a.tobytes()) for n, a in arrays.items()}
 
 
+class Close:
+    """Arrays that are equal as far as the bounds can tell: who forges a checksum may put in what
+    another machine might have computed."""
+
+    def __init__(self, found: Any) -> None:
+        self.found = found
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Close):
+            return NotImplemented
+        (arrays, metadata), (right, others) = self.found, other.found
+        return (
+            metadata == others
+            and arrays.keys() == right.keys()
+            and all(
+                a.dtype == right[n].dtype
+                and a.shape == right[n].shape
+                and np.max(np.abs(a - right[n])) <= 1e-11 * np.max(np.abs(right[n]))
+                for n, a in arrays.items()
+            )
+        )
+
+
+def close_arrays(path: Path) -> Any:
+    return Close(read_arrays(path))
+
+
 def record_says(path: Path) -> Any:
-    """What was recorded, of what, and with which outcome; not when, how long it took and by what."""
+    """What was recorded, of what, and with which outcome; not when, how long and by what."""
     data = json.loads(path.read_bytes())
-    said = {name: data[name] for name in ("suite", "dtypes", "implementations", "text", "cases")}
+    said = {name: data[name] for name in ("suite", "dtypes", "implementations", "cases")}
     said["entries"] = {
         (name, dtype, case): {k: entry.get(k) for k in ("status", "digest", "inapplicable")}
         for name in data["implementations"]
@@ -110,8 +139,8 @@ RUN = "training/training/numpy-cpu/equations-rnn-quick-lattice"
 
 SUBJECTS = [
     Subject(f"{RECORD}/record.json", judge, record_says),
-    Subject(f"{RECORD}/given.safetensors", judge, all_arrays),
-    Subject(f"{RECORD}/arrays/equations/float64/{CASE}.safetensors", judge, all_arrays),
+    Subject(f"{RECORD}/given.safetensors", judge),
+    Subject(f"{RECORD}/arrays/equations/float64/{CASE}.safetensors", judge, close_arrays),
     Subject("given.safetensors", loads(load_given)),
     Subject("weights.safetensors", loads(load_weights)),
     Subject("checkpoint.safetensors", loads(checkpoint)),
@@ -131,8 +160,6 @@ SUBJECTS = [
 
 def make(folder: Path) -> None:
     """One good file of every kind."""
-    import numpy as np
-
     results = folder / "results"
     record = ["record", "--backend", "numpy", "--cases", CASE, "--dtype", "float64", "--quiet"]
     assert main([*record, "--out", str(results)]) == EXIT_PASS

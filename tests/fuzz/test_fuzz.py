@@ -30,7 +30,6 @@ MEMORY = 2**30
 ALLOWED = {0, 1, 2, 4}
 ESSENCES = {"checkpoint.safetensors": all_arrays, "journal.jsonl": journal_says}
 
-settings.register_profile("fuzz", max_examples=400, derandomize=False, print_blob=True)
 LONG = settings.get_current_profile_name() == "fuzz"
 SETTING = settings(
     max_examples=400 if LONG else 12,
