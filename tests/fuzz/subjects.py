@@ -22,9 +22,9 @@ from common.weights import load_weights, read_arrays, save_weights, write_arrays
 from conformance.__main__ import main
 from conformance.cases.given import Given, load_given
 from conformance.closeness.compare import BOUNDS, load_bounds
-from conformance.diagnose.command import load_data
-from conformance.diagnose.layouts import read_stack
 from conformance.judge.curves import ENSEMBLES, load_ensemble
+from conformance.models.given import load_given as load_io
+from conformance.models.reading import read_network
 from conformance.records.checkpoint import check_checkpoint
 from conformance.records.training import load_run
 from conformance.records.witness import WITNESSES, load_witness
@@ -124,8 +124,9 @@ def checkpoint(path: Path) -> None:
 
 def diagnose(path: Path) -> None:
     folder = path.parent
-    stack = read_stack(read_arrays(folder / "w.safetensors")[0], "pytorch", path)
-    load_data(folder / "io.safetensors", stack)
+    weights = read_arrays(folder / "w.safetensors")[0]
+    found = read_network(weights, "pytorch", folder / "w.safetensors")
+    load_io(folder / "io.safetensors", found.network)
 
 
 def report(path: Path) -> None:
@@ -189,6 +190,6 @@ def make(folder: Path) -> None:
     layer |= {"bias_hh_l0": (12,)}
     stack = {name: rng.random_sample(shape) for name, shape in layer.items()}
     write_arrays(folder / "w.safetensors", stack, {})
-    io = {"X": (5, 2, 4), "outputs": (5, 2, 3), "H0": (1, 2, 3), "C0": (1, 2, 3)}
+    io = {"X": (5, 2, 4), "outputs": (5, 2, 3), "H0": (1, 2, 3)}
     write_arrays(folder / "io.safetensors", {k: rng.random_sample(s) for k, s in io.items()}, {})
     assert Given(load_corpus()).corpus.q == load_given(folder / "given.safetensors").corpus.q
