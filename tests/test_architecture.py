@@ -131,7 +131,17 @@ ALLOWED = {
     "verdict": {"cases", "closeness", "records"},
     "judge": {"cases", "closeness", "oracle", "records", "diagnose", "verdict"},
     "report": {"closeness", "judge", "verdict"},
-    "calibrate": {"cases", "closeness", "oracle", "mutants", "run", "worker", "diagnose", "judge"},
+    "calibrate": {
+        "cases",
+        "closeness",
+        "oracle",
+        "mutants",
+        "run",
+        "worker",
+        "models",
+        "diagnose",
+        "judge",
+    },
     "studies": {"cases", "records", "run", "worker", "report"},
 }
 """Which room of conformance/ may import which others. The two that matter most: the judge never
@@ -151,6 +161,7 @@ NAMED = {
     "common/parameters.py": "how each framework draws its weights is a scheme of that name",
     "common/recipe.py": "one of these schemes is the default",
     "conformance/studies/bench.py": "NumPy is measured against PyTorch, as was promised",
+    "conformance/calibrate/own_networks.py": "which layouts store one bias where others have two",
     "conformance/models/layouts.py": "other people's files are laid out as these do it",
     "conformance/models/frameworks.py": "what they compute, and their options",
     "conformance/models/writing.py": "a layout that is written in a way of its own",

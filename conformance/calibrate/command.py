@@ -21,6 +21,7 @@ from conformance.calibrate.ensemble import (
     summarise,
 )
 from conformance.calibrate.envelope import truth
+from conformance.calibrate.own_networks import measure_own
 from conformance.calibrate.score import measure, page
 from conformance.cases.quick import STORED
 from conformance.judge.curves import ENSEMBLES
@@ -69,9 +70,10 @@ def run_certify(options: argparse.Namespace) -> int:
     holds = certificate.holds
     if options.diagnosis:
         score = measure(all_cases(), progress, workers=cores())
-        write_text(options.diagnosis, page(score, all_cases()))
-        results_console().print(*score.lines(), sep="\n")
-        holds = holds and score.holds
+        own = measure_own(progress, workers=cores())
+        write_text(options.diagnosis, page(score, all_cases()) + own.markdown())
+        results_console().print(*score.lines(), *own.lines(), sep="\n")
+        holds = holds and score.holds and own.holds
     return EXIT_PASS if holds else EXIT_FAIL
 
 

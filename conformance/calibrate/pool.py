@@ -11,11 +11,12 @@ from threadpoolctl import threadpool_limits
 from conformance.progress import Progress
 from conformance.worker.lifetime import end_with_the_parent
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def spread(
-    work: Callable[[str], Result], items: list[str], what: str, progress: Progress, workers: int
+    work: Callable[[Item], Result], items: list[Item], what: str, progress: Progress, workers: int
 ) -> Iterator[Result]:
     """``work(item)`` for every item, in their order. Libraries compute with one thread in it.
 

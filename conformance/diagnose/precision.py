@@ -80,7 +80,7 @@ def explained(subject: Subject, group: Group) -> Likely | None:
     wide = subject.given.dtype == "float64"
     found = []
     for name, rounding in ROUNDINGS.items():
-        if name == "float32" and not wide:
+        if name.startswith("float32") and not wide:
             continue
         fault = choosing(name, "", rounding=name)
         made = subject.run((*group, fault))

@@ -140,6 +140,10 @@ def stacked(network: Network, usual: Settings) -> Iterator[Fault]:
         yield choosing("layers in reverse order",
                        "the layers above the first are stacked in reverse order",
                        order=(0, *range(L - 1, 0, -1)))  # fmt: skip
+        for layer in range(1, L - 1):
+            rest = tuple(k for k in range(L) if k != layer)
+            yield choosing(f"layer {layer + 1} skipped", f"layer {layer + 1} is left out",
+                           order=rest)  # fmt: skip
         yield choosing("residual connections", "layers between first and last add their input to H",
                        residual=True)  # fmt: skip
     yield choosing("state kept", "the state is kept from an earlier call on the same input",

@@ -227,6 +227,8 @@ def candidates(network: Network, of) -> Iterator[Fault]:
 
         return of(change)
 
+    yield Fault("b_xh dropped", "the candidate's input bias b_xh is left out",
+                changed((0, 0), (0, 1)))  # fmt: skip
     yield Fault("b_hh dropped", "the candidate's recurrent bias b_hh is left out",
                 changed((1, 0), (0, 0)), decides=False)  # fmt: skip
     yield Fault("b_hh doubled", "the candidate's recurrent bias b_hh is added twice",

@@ -76,7 +76,7 @@ def zeros(network: Network, X: np.ndarray) -> State:
 def _stack(network: Network, c: Choices, X: np.ndarray, state: State) -> Run:
     """STACK-1 and OUT-1."""
     D, L = network.directions, network.L
-    order = range(L) if c.order is None else c.order
+    order = tuple(range(L)) if c.order is None else c.order
     last: State = {part: list(state[part]) for part in network.parts}
     below, seen = X, []
     for place, layer in enumerate(order):
@@ -90,7 +90,7 @@ def _stack(network: Network, c: Choices, X: np.ndarray, state: State) -> Run:
                 last[part][k] = made.last[part]
             passes.append(made)
         inner = "concat" if c.merge in AT_THE_TOP else c.merge
-        above = network.layers[order[place + 1]][0].d if place + 1 < L else None
+        above = network.layers[order[place + 1]][0].d if place + 1 < len(order) else None
         if above == passes[0].H.shape[-1] and D == 2 and inner == "concat":
             inner = "sum"
         joined = merged([p.H for p in passes], inner if above is not None else c.merge)

@@ -64,6 +64,7 @@ TF32 = to_bits(10)
 
 ROUNDINGS = {
     "float32": Rounding("float32", single, single, single, single),
+    "float32 products": Rounding("float32 in the matrix products", single, single),
     "tf32": Rounding("TF32 in the matrix products", TF32, TF32, as_is),
     "float16": Rounding("float16", half, half, half, half),
     "bfloat16": Rounding("bfloat16", bfloat16, bfloat16, bfloat16, bfloat16),
