@@ -48,7 +48,7 @@ def diagnose(
             "the file with X", "outputs", expected_shape(given, network), given.outputs.shape
         )
     normal = normalised(loaded.left, network, order)
-    found = search(read, asked.layout, asked.stated, bound, progress, normal)
+    found = search(read, asked.layout, asked.stated, bound, progress, loaded.left, normal)
     answer = Answer(asked, found, command=command)
     if not found.matches:
         likely = precision(found)

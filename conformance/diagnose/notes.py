@@ -39,7 +39,10 @@ def notes(answer, given: Given) -> list[str]:
         found.append(f"Read as a stack of {', '.join(loaded.stems)}.")
     used = {name for name in subject.head}
     if match:
-        used |= {n for f in match.group if f.name.startswith("layer norm") for n in loaded.left}
+        says = " ".join(
+            f.says for f in match.group if f.name.startswith(("layer norm", "state of"))
+        )
+        used |= {name for name in loaded.left if name in says}
     left = {name: array for name, array in loaded.left.items() if name not in used}
     for name, array in list(left.items())[:12]:
         what = guess(name, array, loaded.network)

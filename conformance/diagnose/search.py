@@ -12,10 +12,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from common.parameters import Arrays
 from conformance.closeness.compare import Bound
-from conformance.faults.catalogue import always, catalogue, lengths_faults, normalisations
+from conformance.faults.catalogue import (
+    always,
+    catalogue,
+    normalisations,
+    stored_state,
+)
 from conformance.faults.fault import Fault, Group
 from conformance.faults.inferred import faults as inferred
+from conformance.faults.lengths import faults as of_lengths
 from conformance.faults.subject import FEW, Subject
 from conformance.progress import Progress
 
@@ -70,14 +77,18 @@ def search(
     stated: Mapping[str, str],
     bound: Bound,
     progress: Progress,
+    left: Arrays,
     normal=None,
 ) -> Found:
-    """Readings alone and with one fault, all of them. normal: the network with the layer
-    normalisation that the file has tensors for, and their names"""
+    """Readings alone and with one fault, all of them.
+
+    left:   the tensors of the file that have no place in its layout
+    normal: the network with the layer normalisation that these may be, and their names"""
     found = Found()
     for subject in subjects:
         base = always(subject)
-        faults = [*lengths_faults(subject, layout), *catalogue(subject, layout, stated)]
+        faults = [*of_lengths(subject, layout), *catalogue(subject, layout, stated)]
+        faults = [*stored_state(subject, left), *faults]
         if normal:
             faults = [*normalisations(subject, layout, *normal), *faults]
         found.tried.append((subject, base, faults))

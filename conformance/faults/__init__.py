@@ -5,6 +5,7 @@ weights.py    gates, transpositions, biases and directions that are read wrongly
 function.py   equations and stacking that differ
 data.py       axes, steps and states that are read wrongly
 catalogue.py  all of these for one network, other options of its framework first
+lengths.py    lengths that nobody gave, but the data show
 inferred.py   numbers that outputs give away: a clip, a forget bias, a dropout's rate
 subject.py    one way to understand a file, and what a group of faults makes of it
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
+from common.parameters import Arrays
 from conformance.faults import data as of_data
 from conformance.faults import function as of_function
 from conformance.faults import weights as of_weights
 from conformance.faults.fault import Fault, Group
 from conformance.faults.subject import Subject
 from conformance.models.frameworks import CLASSES, options
+from conformance.models.given import Data
 
 
 def catalogue(subject: Subject, layout: str, stated: Mapping[str, str]) -> list[Fault]:
@@ -133,6 +136,34 @@ def normalisations(
             )  # fmt: skip
 
 
+def stored_state(subject: Subject, left: Arrays) -> Iterator[Fault]:
+    """Initial states that lie in the file of the weights, under names of their own."""
+    shapes = subject.network.state_shapes(1)
+    count = len(shapes["H"])
+    found = {}
+    for part in subject.network.parts:
+        size = shapes[part][0][1]
+        for name, array in left.items():
+            fits = array.size == count * size and {s[1] for s in shapes[part]} == {size}
+            if fits and re.search(rf"{part.lower()}_?x?_?0|init\w*_?{part.lower()}", name.lower()):
+                found[part] = name, array.astype("float64").reshape(count, 1, size)
+    if not found:
+        return
+
+    def started(d: Data) -> Data:
+        state = {
+            part: [np.repeat(a, d.n, axis=0) for a in found[part][1]]
+            if part in found
+            else [np.zeros((d.n, shape[1])) for shape in shapes[part]]
+            for part in subject.network.parts
+        }
+        return replace(d, state=state)
+
+    names = " and ".join(name for name, _ in found.values())
+    says = f"the initial state is {names} of the file (learned)"
+    yield Fault(f"state of the file, {names}", says, data=started)
+
+
 def with_norms(network, normal):
     gains = iter([(half.gain, half.shift) for half in normal.halves])
     dtype = network.layers[0][0].W.dtype
@@ -142,41 +173,3 @@ def with_norms(network, normal):
         return replace(half, gain=gain.astype(dtype), shift=shift.astype(dtype))
 
     return network.each(change)
-
-
-def lengths_faults(subject: Subject, layout: str) -> Iterator[Fault]:
-    """Lengths that the outputs show: zeros behind an end, or the same numbers again and again; and
-    the lengths that X shows, if it is padded with zeros."""
-    data = subject.data(subject.usual)
-    if data is None or data.kind != "steps" or data.T < 2 or data.lengths is not None:
-        return
-    own = CLASSES[layout][subject.network.cell]
-    zero = ends(data.outputs, lambda now, before: ~np.any(now, axis=-1))
-    same = ends(data.outputs, lambda now, before: np.all(now == before, axis=-1))
-    padded = ends(data.X, lambda now, before: ~np.any(now, axis=-1))
-    for lengths, mode, said in (
-        (zero, "zero", "the outputs behind their end are zero (sequence_lens, a packed sequence)"),
-        (same, "carry", "the last output is repeated behind their end (a mask)"),
-        (padded, "on", "the state ends there, and outputs are computed on behind it"),
-    ):  # fmt: skip
-        if lengths is None or (mode == "on" and subject.network.directions == 1):
-            continue
-        listed = ", ".join(map(str, lengths))
-        yield Fault(
-            f"lengths, {mode}",
-            f"the examples have the lengths {listed} and {said}; that is right if {own} was given "
-            "these lengths: put them into the file as lengths",
-            settings=lambda s, lengths=lengths, mode=mode: s.with_(lengths=lengths, after_end=mode),
-        )  # fmt: skip
-
-
-def ends(a: np.ndarray, over) -> np.ndarray | None:
-    """(n,): up to which step an example goes on; None if all go on to the end.
-    over(now, before): whether a step (n, …) shows nothing new"""
-    T, n = a.shape[:2]
-    lengths = np.full(n, T)
-    live = np.ones(n, bool)
-    for t in range(T - 1, 0, -1):
-        live &= over(a[t], a[t - 1])
-        lengths[live] = t
-    return lengths if lengths.min() < T and lengths.min() > 0 else None

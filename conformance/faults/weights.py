@@ -203,7 +203,7 @@ def biases(network: Network) -> Iterator[Fault]:
     yield Fault("biases doubled", "the layers' biases are added twice",
                 of(lambda x, h: (2 * x, 2 * h)))  # fmt: skip
     yield Fault("biases negated", "the layers' biases are subtracted", of(lambda x, h: (-x, -h)))
-    if network.biases == 2 and network.cell == "gru":
+    if network.cell == "gru":
         yield from candidates(network, of)
     for gate in gates if G > 1 else "":
         letter = letters(network.cell, gate)

@@ -145,7 +145,8 @@ def load_given(path: Path, network: Network) -> Given:
     if X.ndim == 2 and X.shape[1] == d and outputs.ndim in (1, 2):
         X, outputs = X[:, None], outputs[:, None] if outputs.ndim == 2 else outputs[None]
     if X.ndim != 3 or X.shape[2] != d:
-        raise BadInput(path, "X", f"shape (T, n, {d}) or (n, T, {d})", X.shape)
+        hint = ", features last" if X.ndim == 3 and d in X.shape else ""
+        raise BadInput(path, "X", f"shape (T, n, {d}) or (n, T, {d}){hint}", X.shape)
     if 0 in X.shape or 0 in outputs.shape:
         raise BadInput(path, "X, outputs", "at least one step and one example", X.shape)
     state = {name[0]: arrays[name] for name in ("H0", "C0") if name in arrays}

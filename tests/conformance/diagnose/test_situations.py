@@ -203,6 +203,37 @@ def test_a_state_that_is_read_wrongly_is_named(start, said, tmp_path):
     assert said in found["matches"][0]["says"]
 
 
+@pytest.mark.parametrize("turn", [False, True])
+def test_lengths_are_seen_in_the_outputs(turn, tmp_path):
+    zero = Y.copy()
+    for k, length in enumerate((7, 4, 2)):
+        zero[length:, k] = 0
+    question = (swap(X), swap(zero)) if turn else (X, zero)
+    code, found = ask(tmp_path, "pytorch", TORCH, *question)
+    assert code == 1
+    assert "the examples have the lengths 7, 4, 2 and the outputs" in found["matches"][0]["says"]
+
+
+def test_padding_in_front_is_seen_in_the_outputs(tmp_path):
+    padded = X.copy()
+    padded[:2, 1] = 0
+    masked = lstm(padded, W, U, B)
+    masked[:2, 1] = 0
+    masked[2:, 1] = lstm(X[2:], W, U, B)[:, 1]
+    code, found = ask(tmp_path, "keras", KERAS, swap(padded), swap(masked))
+    assert code == 1
+    assert "the first 0, 2, 0 steps of the examples are padding" in found["matches"][0]["says"]
+
+
+def test_an_initial_state_in_the_file_is_used(tmp_path):
+    file = TORCH | {"h0": H0[:, :1], "c0": C0[:, :1]}
+    start = {"H": np.repeat(H0[0, :1], N, 0), "C": np.repeat(C0[0, :1], N, 0)}
+    code, found = ask(tmp_path, "pytorch", file, X, lstm(X, W, U, B, **start))
+    assert code == 1
+    assert "the initial state is h0 and c0 of the file" in found["matches"][0]["says"]
+    assert not any(note.startswith("Not used") for note in found["notes"])
+
+
 def test_an_option_with_a_number_is_checked(tmp_path):
     question = ("onnx", ONNX, X, lstm(X, W, U, B, clip=0.8), "--option")
     assert ask(tmp_path, *question, "clip=0.8")[0] == 0
