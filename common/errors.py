@@ -6,6 +6,9 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERNAL = 3
 """A fault of the suite itself: never a verdict, and never the user's."""
 
+EXIT_INCOMPLETE = 4
+"""Nothing is wrong, and yet something that is there was compared with nothing: no PASS."""
+
 
 LONGEST = 400
 """Characters of what was found: a hostile file must not fill the terminal."""

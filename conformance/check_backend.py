@@ -17,11 +17,13 @@ from rich.table import Table
 from backends import registry
 from backends.protocol import Backend, Implementation
 from common.corpus import load_corpus
-from common.errors import EXIT_FAIL, EXIT_PASS, printable
+from common.errors import EXIT_FAIL, EXIT_PASS, BadInput, printable
+from common.files import write_json
 from conformance.cases.given import Given
 from conformance.cases.table import DTYPES, select
 from conformance.closeness.compare import RUNGS, Comparison, load_bounds
 from conformance.judge.ladder import compare_all
+from conformance.judge.required import describe
 from conformance.options import Command
 from conformance.oracle.truth import Answer, right_answer
 from conformance.progress import Progress, results_console
@@ -57,15 +59,33 @@ class Finding:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("backend", metavar="NAME", help=", ".join(registry.MODULES))
     parser.add_argument("--cases", nargs="+", default=CASES, metavar="CASE", help="see: cases")
+    about = "only write what it can express and what it cannot, for judge --claims"
+    parser.add_argument("--claims", type=Path, metavar="FILE", help=about)
 
 
 def run_check(options: argparse.Namespace) -> int:
     """Print what was found; exit code 0 if nothing is missing or wrong."""
+    if options.claims:
+        write_json(options.claims, claims(options.backend))
+        return EXIT_PASS
     names = select(options.cases, 0, 0, False)
     progress = Progress(options.quiet)
     found = list(check(options.backend, names, progress))
     show(options.backend, found)
     return EXIT_PASS if all(f.status in (DONE, UNSUPPORTED) for f in found) else EXIT_FAIL
+
+
+def claims(name: str) -> dict[str, Any]:
+    """The backend's line of the matrix (judge/required.py), out of what it says itself."""
+    backend = registry.load(name)
+    made = {i: backend.implementation(i, "cpu", "float64") for i in backend.IMPLEMENTATIONS}
+    try:
+        backend.implementation(backend.IMPLEMENTATIONS[0], "gpu", "float64")
+        devices = ["cpu", "gpu"]
+    except BadInput as error:
+        # "cpu" is what is expected where there is no code for anything else.
+        devices = ["cpu"] if error.expected == "cpu" else ["cpu", "gpu"]
+    return describe(name, devices, backend.passport("cpu"), made)
 
 
 def check(name: str, cases: list[str], progress: Progress) -> Iterator[Finding]:

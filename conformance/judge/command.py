@@ -7,44 +7,64 @@ from pathlib import Path
 from rich.console import Console
 
 from common.corpus import load_corpus
-from common.errors import EXIT_FAIL, EXIT_PASS, BadInput
+from common.errors import BadInput
 from common.files import write_json, write_text
 from common.reading import LARGEST_JSON, read_text
 from conformance.cases.command import add_which, chosen
-from conformance.cases.given import gather
+from conformance.cases.given import Given, gather
+from conformance.cases.table import DTYPES
+from conformance.closeness.compare import identical
+from conformance.judge.basis import manifest
 from conformance.judge.everything import judge_all
-from conformance.options import Command, program
+from conformance.judge.required import load_matrix
+from conformance.options import Command, count, program
 from conformance.progress import WIDTH_OF_A_PIPE, Progress, results_console
+from conformance.records.ladder import Record
 from conformance.verdict import terminal
-from conformance.verdict.results import Verdict
+from conformance.verdict.asked import CHALLENGE, Asked
+
+ABOUT = """
+Exit code 0: PASS, all that was asked was compared and agrees. 1: FAIL. 4: INCOMPLETE, nothing is
+wrong, and yet something that is there was compared with nothing, or a later record is unfinished.
+2: the input cannot be used.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_which(parser)
     add = parser.add_argument
     add("results", type=Path, metavar="FOLDER")
-    add("--expect", nargs="+", default=[], metavar="BACKEND", help="must be there")
+    about = "must be there, with every implementation, every --dtype and every case of --cases"
+    add("--expect", nargs="+", default=[], metavar="BACKEND", help=about)
     about = "the expected backends must also have trained with the quick recipe"
     add("--training", action="store_true", help=about)
+    about = "every record must hold the generated cases of this seed, --random N of them"
+    add("--challenge", type=count, metavar="SEED", help=about)
+    about = "what backends can express that the suite does not know (check-backend --claims)"
+    add("--claims", type=Path, nargs="+", default=[], metavar="FILE", help=about)
     add("--json", type=Path, metavar="FILE", help="write the verdict")
+    about = "write the SHA-256 of everything that the verdict rests on, for sha256sum -c"
+    add("--manifest", type=Path, metavar="FILE", help=about)
     add("--svg", type=Path, metavar="FILE", help="write the table as a picture")
     add("--readme", type=Path, metavar="FILE", help="replace its results table")
 
 
 def run_judge(options: argparse.Namespace) -> int:
-    asked = options.cases or options.random or options.quick
-    weights = options.weights is not None
-    names = chosen(options, weights) if asked else []
     progress = Progress(options.quiet)
-    expect = tuple(options.expect)
-    verdict = judge_all(
-        options.results, progress, expect, tuple(names), options.training, options.quick
-    )
-    if options.text or weights:
-        _check_given(options, verdict)
+    given = None
+    if options.text or options.weights:
+        given = gather(load_corpus(options.text), options.weights)
+    asked = asked_of(options, given)
+    verdict = judge_all(options.results, progress, asked, tuple(options.claims))
+    if given is not None:
+        for record in verdict.records:
+            check_given(record, given, asked)
     # Before the table is shown: whoever reads it may leave early (``judge … | head -1``).
     if options.json:
         write_json(options.json, verdict.to_json())
+    if options.manifest:
+        listed = manifest(options.manifest, options.results, verdict, options.json)
+        write_text(options.manifest, listed)
     if options.svg:
         picture = Console(record=True, width=WIDTH_OF_A_PIPE, file=io.StringIO(), highlight=False)
         terminal.show(verdict, picture)
@@ -52,18 +72,46 @@ def run_judge(options: argparse.Namespace) -> int:
     if options.readme:
         update_readme(options.readme, terminal.markdown(verdict))
     terminal.show(verdict, results_console())
-    return EXIT_PASS if verdict.passed else EXIT_FAIL
+    return verdict.outcome.exit_code
 
 
-def _check_given(options: argparse.Namespace, verdict: Verdict) -> None:
-    """The records must be of the text and the weights that are named."""
-    given = gather(load_corpus(options.text), options.weights)
-    record = verdict.records[0]
-    path = record.folder / "record.json"
-    if options.text and record.data["text"]["sha256"] != given.corpus.sha256:
-        raise BadInput(path, "text", given.corpus.sha256, record.data["text"]["sha256"])
-    if options.weights and record.data["weights"] != given.weights_digest():
-        raise BadInput(path, "weights", f"{given.weights_digest()}", record.data["weights"])
+def asked_of(options: argparse.Namespace, given: Given | None) -> Asked:
+    """What the options ask for. A backend of the matrix that is expected must have answered every
+    case, unless they choose some, as for ``record``."""
+    weights = options.weights is not None
+    challenge = None
+    if options.challenge is not None:
+        challenge, options.random = (options.challenge, options.random or CHALLENGE), 0
+    matrix = load_matrix(tuple(options.claims))
+    whole = any(backend in matrix for backend in options.expect)
+    some = options.cases or options.random or options.quick
+    names = chosen(options, weights) if some or whole else ["weights"] * weights
+    return Asked(
+        expect=tuple(options.expect),
+        cases=tuple(names),
+        dtypes=tuple(dtype for dtype in DTYPES if dtype in options.dtype),
+        training=options.training,
+        quick=options.quick,
+        challenge=challenge,
+        text=given.corpus.sha256 if given and options.text else None,
+        weights=given.weights_digest() if given else None,
+    )
+
+
+def check_given(record: Record, given: Given, asked: Asked) -> None:
+    """BadInput unless a record was given the text and the weights that are named: not only by what
+    it says, but in the numbers that lie beside it."""
+    path, there = record.folder / "given.safetensors", record.given
+    if asked.text:
+        if there.corpus.sha256 != asked.text:
+            path = record.folder / "record.json"
+            raise BadInput(path, "text", asked.text, there.corpus.sha256)
+        wanted, found = given.corpus, there.corpus
+        if wanted.vocabulary != found.vocabulary or not identical(wanted.tokens, found.tokens):
+            raise BadInput(path, "corpus", f"the text {wanted.name}", "another, by its hash")
+    if asked.weights and there.weights_digest() != asked.weights:
+        path = record.folder / "record.json"
+        raise BadInput(path, "weights", asked.weights, there.weights_digest())
 
 
 def update_readme(path: Path, results: str) -> None:
@@ -83,6 +131,10 @@ COMMANDS = (
         "compare the records",
         add_arguments,
         run_judge,
-        ("judge results --expect pytorch mxnet --json results/verdict.json",),
+        (
+            "judge results --expect pytorch mxnet --json results/verdict.json",
+            "judge results --challenge 20260131 --random 50",
+        ),
+        more=ABOUT,
     ),
 )

@@ -7,6 +7,7 @@ judged like one made just now; bounds can be changed and the records judged agai
 import fnmatch
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,56 +27,81 @@ from conformance.closeness.compare import (
     rung_of,
 )
 from conformance.diagnose.location import locate
+from conformance.judge import claims
 from conformance.judge.reasons import Failure, give_reasons
+from conformance.judge.required import Matrix, load_matrix
 from conformance.oracle.truth import Answer, right_answer
 from conformance.progress import Progress
 from conformance.records.ladder import Record, has_records, load_records
 from conformance.records.training import has_runs
+from conformance.verdict.asked import Asked
 from conformance.verdict.deviations import Deviation, load_deviations
 from conformance.verdict.heat import heat
-from conformance.verdict.results import (
-    CRASHED,
-    DECLARED,
-    FAIL,
-    NOT_RUN,
-    PASS,
-    UNSUPPORTED,
-    CaseResult,
-    Verdict,
-)
+from conformance.verdict.outcome import CRASHED, DECLARED, FAIL, NOT_RUN, PASS, UNSUPPORTED
+from conformance.verdict.results import CaseResult, Verdict
+
+
+@dataclass(frozen=True)
+class Standards:
+    """What records are held against: bounds.toml, deviations.toml and the matrix."""
+
+    bounds: dict[str, Any]
+    deviations: list[Deviation]
+    matrix: Matrix
 
 
 def judge(
     results: Path,
     progress: Progress,
-    expect: tuple[str, ...] = (),
-    cases: tuple[str, ...] = (),
+    asked: Asked | None = None,
     deviations: list[Deviation] | None = None,
     bounds: dict[str, Any] | None = None,
+    matrix: Matrix | None = None,
 ) -> Verdict:
     """Judge every record in a folder.
 
-    expect: backends that must be there     cases: names that every record must hold
+    Every record must have answered the cases that are asked for, and those of the other records;
+    a backend that is expected must have answered with each of its implementations, in each dtype.
     """
+    asked = asked or Asked()
     records = load_records(results) if has_records(results) or not has_runs(results) else []
-    deviations = load_deviations() if deviations is None else deviations
-    bounds = load_bounds() if bounds is None else bounds
-    names = list(dict.fromkeys([*cases, *(c for record in records for c in record.data["cases"])]))
+    standards = Standards(
+        load_bounds() if bounds is None else bounds,
+        load_deviations() if deviations is None else deviations,
+        load_matrix() if matrix is None else matrix,
+    )
+    present = {record.data["backend"] for record in records}
+    absent = [backend for backend in asked.expect if backend not in present]
+    missing, open = claims.lacking(records, asked.expect, asked.dtypes, standards.matrix)
+    of_records = (case for record in records for case in record.data["cases"])
+    names = list(dict.fromkeys([*asked.cases, *asked.challenged(), *of_records]))
     judged: list[CaseResult] = []
     failures: list[Failure] = []
     for name in progress.over("judge", names):
-        answer = right_answer(name, records[0].given)
+        held = any(name in record.data["cases"] for record in records)
+        answer = right_answer(name, records[0].given) if held else None
         for record, implementation, dtype in _columns(records):
-            result = _judge_case(record, implementation, dtype, answer, bounds, deviations)
+            result = _judge_case(record, implementation, dtype, name, answer, standards)
             judged.append(result)
-            if result.status == FAIL:
-                limits = bounds[result.device][dtype]
+            if answer and result.status == FAIL and result.comparisons:
+                limits = standards.bounds[result.device][dtype]
                 failures.append(Failure(result, record, answer, limits))
+    for backend, columns in missing.items():
+        for implementation, dtype in columns:
+            row = f"{backend}:{implementation}", _device(records, backend), dtype
+            reason = "no record has this column"
+            judged += [CaseResult(*row, name, NOT_RUN, reason) for name in names]
     if failures:
         give_reasons(failures, judged, progress)
-    present = {record.data["backend"] for record in records}
-    absent = [backend for backend in expect if backend not in present]
-    return Verdict(records, judged, absent, [d for d in deviations if d.stale])
+    verdict = Verdict(records, judged, absent, [d for d in standards.deviations if d.stale])
+    verdict.asked, verdict.open = asked, open
+    verdict.claims = [line for r in records for line in claims.of_record(r, standards.matrix)]
+    return verdict
+
+
+def _device(records: list[Record], backend: str) -> str:
+    """Where a backend was recorded first."""
+    return next(r.data["device"] for r in records if r.data["backend"] == backend)
 
 
 def _columns(records: list[Record]) -> Iterator[tuple[Record, str, str]]:
@@ -90,32 +116,45 @@ def _judge_case(
     record: Record,
     name: str,
     dtype: str,
-    answer: Answer,
-    bounds: dict[str, Any],
-    deviations: list[Deviation],
+    case_name: str,
+    answer: Answer | None,
+    standards: Standards,
 ) -> CaseResult:
-    case, device = answer.case, record.data["device"]
-    implementation = f"{record.data['backend']}:{name}"
-    result = CaseResult(implementation, device, dtype, case.name, NOT_RUN)
-    if case.name not in record.data["entries"][name][dtype]:
+    """answer: None for a case that no record holds"""
+    backend, device = record.data["backend"], record.data["device"]
+    implementation = f"{backend}:{name}"
+    result = CaseResult(implementation, device, dtype, case_name, NOT_RUN)
+    if answer is None or case_name not in record.data["cases"]:
         result.reason = f"{record.folder.name} was recorded without it"
         return result
-    entry = record.entry(name, dtype, case.name)
-    if entry["status"] in (UNSUPPORTED, CRASHED):
-        result.status, result.reason = entry["status"], entry["reason"]
-        return result
-    if entry["digest"] != answer.digest:
-        where = record.folder / "record.json"
+    case, entry = answer.case, record.entry(name, dtype, case_name)
+    where = record.folder / "record.json"
+    if entry.get("digest", answer.digest) != answer.digest:
         raise BadInput(where, f"digest of {case.name}", answer.digest, entry["digest"])
+    if entry["status"] == CRASHED:
+        result.status, result.reason = CRASHED, entry["reason"]
+        return result
+    if wrong := claims.refuted(entry["status"], backend, name, case.spec, standards.matrix):
+        said = f" ({entry['reason']})" if "reason" in entry else ""
+        result.status, result.reason = FAIL, f"{wrong}{said}"
+        return result
+    if entry["status"] == UNSUPPORTED:
+        result.status, result.reason = UNSUPPORTED, entry["reason"]
+        return result
     try:
-        limits = bounds[device][dtype]
+        limits = standards.bounds[device][dtype]
     except KeyError:
-        where = record.folder / "record.json"
-        raise BadInput(
-            where, "device and dtype", "a table in bounds.toml", (device, dtype)
-        ) from None
+        found = device, dtype
+        raise BadInput(where, "device and dtype", "a table in bounds.toml", found) from None
+    these = invariances(case, answer.numbers) if case.invariances else []
+    named = entry.get("inapplicable", {})
+    allowed, wrong = claims.applicable(named, these, backend, name, standards.matrix)
+    if wrong:
+        result.status, result.reason = FAIL, wrong
+        return result
     got = record.arrays(name, dtype, case.name)
-    result.comparisons = compare_all(got, answer, dtype, limits, entry.get("inapplicable", {}))
+    result.comparisons = compare_all(got, answer, dtype, limits, allowed)
+    deviations = standards.deviations
     left, used = unexcused(implementation, dtype, case, result.comparisons, deviations)
     result.status = FAIL if left else DECLARED if used else PASS
     result.reason = ", ".join(used)

@@ -7,55 +7,67 @@ within rounding of the middle between two lattice points, a straddle.
 """
 
 import json
+import math
 import re
 import statistics
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from common.errors import BadInput
 from common.lattice import to_lattice
-from common.parameters import Arrays, check_parameters, parameter_shapes
+from common.parameters import Arrays, check_parameters, parameter_shapes, state_shapes
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from common.weights import read_arrays
+from conformance.cases.given import Given
+from conformance.closeness.claimed import same_numbers
 from conformance.closeness.compare import Bound, compare_on_lattice
 from conformance.judge.ladder import compare_all, place_of
+from conformance.judge.replay import Epoch, FirstEpochs, follow_straddle
 from conformance.options import program
 from conformance.oracle.truth import answer_to
 from conformance.records.difference import DIFFERENCE, part, replay
 from conformance.records.training import TrainingRun, perplexity
 from conformance.records.witness import Witness, find_witness
-from conformance.verdict.results import (
+from conformance.verdict.outcome import (
     CRASHED,
     FAIL,
     NOT_COMPARED,
     PASS,
     STRADDLE,
     UNSUPPORTED,
-    CaseResult,
-    TrainingResult,
 )
+from conformance.verdict.results import CaseResult, TrainingResult
 
 GATES = {"i": "input", "f": "forget", "o": "output", "c": "candidate", "z": "update", "r": "reset"}
 
 
+@dataclass(frozen=True)
+class Sound:
+    """A finished run in which nothing contradicts anything else, and its result so far."""
+
+    run: TrainingRun
+    given: Given
+    result: TrainingResult
+
+
 def judge_trajectories(
-    runs: list[TrainingRun], witnesses: list[Witness], limits: dict[str, dict[str, Bound]]
-) -> list[TrainingResult]:
-    """One result for every run on the lattice.
+    sound: list[Sound], witnesses: list[Witness], limits: dict[str, dict[str, Bound]]
+) -> None:
+    """Fill in the results of runs on the lattice.
 
     limits: the float64 bounds by device, for the replay of a step that differs
     """
-    questions: dict[str, list[TrainingRun]] = {}
-    for run in runs:
-        if run.recipe.lattice:
-            questions.setdefault(run.question(), []).append(run)
-    found: list[TrainingResult] = []
+    questions: dict[str, list[Sound]] = {}
+    for one in sound:
+        questions.setdefault(one.run.question(), []).append(one)
+    first_epochs = FirstEpochs()
     for same in questions.values():
-        witness = find_witness(same[0].spec, same[0].recipe, same[0].data["text"], witnesses)
-        for run in same:
-            found.append(_judge_run(run, same, witness, limits[run.data["device"]]))
-    return found
+        run = same[0].run
+        witness = find_witness(run.spec, run.recipe, run.data["text"], witnesses)
+        for one in same:
+            _judge_run(one, same, witness, limits[one.run.data["device"]], first_epochs)
 
 
 def begin(run: TrainingRun) -> TrainingResult:
@@ -76,43 +88,73 @@ def begin(run: TrainingRun) -> TrainingResult:
 
 
 def _judge_run(
-    run: TrainingRun, same: list[TrainingRun], witness: Witness | None, limits: dict[str, Bound]
-) -> TrainingResult:
-    result = begin(run)
-    if run.data["status"] != "finished":
-        return result
+    one: Sound,
+    same: list[Sound],
+    witness: Witness | None,
+    limits: dict[str, Bound],
+    first_epochs: FirstEpochs,
+) -> None:
+    run, result = one.run, one.result
+    first = first_epochs.of(run.spec, run.recipe, one.given.corpus)
     if witness:
         result.against, right = f"witness {witness.name}", witness.digests
     else:
-        others = [other for other in same if other is not run and other.digests]
+        others = [other.run for other in same if other.run.implementation != run.implementation]
         if not others:
             result.status, result.reason = NOT_COMPARED, "no witness, and nobody else trained it"
-            return result
+            return
         result.against, right = majority([run, *others])
     pairs = list(zip(run.digests, right, strict=False))
     result.agreed = next((e for e, (own, wanted) in enumerate(pairs) if own != wanted), len(pairs))
-    if result.agreed == len(pairs):
+    if wrong := _wrong_numbers(run, result.agreed, witness, first):
+        result.status, result.reason = FAIL, wrong
+    elif result.agreed < len(pairs):
+        _explain(one, limits)
+    elif len(pairs) < len(run.digests):
+        result.status = NOT_COMPARED
+        result.reason = f"{result.against} ends after {len(pairs)} epochs"
+    else:
         result.status = PASS
-        if len(pairs) < len(run.digests):
-            result.reason = f"{result.against} ends after {len(pairs)} epochs"
-        return result
-    _explain(result, run, limits)
-    return result
+        if len(pairs) < len(right):
+            result.reason = f"{len(pairs)} of the {len(right)} epochs of {result.against}"
+
+
+def _wrong_numbers(
+    run: TrainingRun, agreed: int, witness: Witness | None, first: Epoch | None
+) -> str:
+    """The first loss or norm that cannot be, where the digests are right: on the lattice they are
+    the same for everybody, to rounding."""
+    rows = run.data["epochs"]
+    if first and run.digests[0] == first.digest:
+        for name, wanted in (("losses", first.losses), ("norms", first.norms)):
+            if not same_numbers(rows[0][name], wanted):
+                return f"epoch 1: the {name} are not those that the oracle trains with"
+    elif first and agreed > 0:
+        return "epoch 1: the oracle trains to another digest"
+    for number, row in enumerate(rows[:agreed], start=1):
+        mean = math.fsum(row["losses"]) / len(row["losses"])
+        if witness and not same_numbers([mean], [witness.losses[number - 1]]):
+            wanted = witness.losses[number - 1]
+            return f"epoch {number}: a mean loss of {mean:.9g}, the witness has {wanted:.9g}"
+    return ""
 
 
 def majority(runs: list[TrainingRun]) -> tuple[str, list[str]]:
     """Who is right where there is no witness: epoch by epoch, those stay who have the digest that
-    most have; the first of them, by name, speaks for all."""
+    most implementations have; the first of them, by name, speaks for all. However many runs an
+    implementation has, it has one vote."""
     left = sorted(runs, key=lambda run: run.implementation)
     for epoch in range(max(len(run.digests) for run in left)):
         there = [run for run in left if epoch < len(run.digests)]
-        common = Counter(run.digests[epoch] for run in there).most_common(1)[0][0]
+        votes = {(run.implementation, run.digests[epoch]): run.digests[epoch] for run in there}
+        common = Counter(votes.values()).most_common(1)[0][0]
         left = [run for run in there if run.digests[epoch] == common]
     return left[0].implementation, left[0].digests
 
 
-def _explain(result: TrainingResult, run: TrainingRun, limits: dict[str, Bound]) -> None:
+def _explain(one: Sound, limits: dict[str, Bound]) -> None:
     """Why the first digest that differs does: out of what the run wrote down about the step."""
+    run, result = one.run, one.result
     epoch = result.agreed + 1
     path = run.folder / DIFFERENCE
     result.status = FAIL
@@ -132,7 +174,26 @@ def _explain(result: TrainingResult, run: TrainingRun, limits: dict[str, Bound])
     if not about["the reference ends the epoch as expected"]:
         result.reason = f"the NumPy reference of that environment leaves {result.against} as well"
         return
+    if (about["spec"], about["recipe"]) != (run.spec, run.recipe):
+        result.reason = f"{path.name} is about another spec or recipe"
+        return
     judge_step(result, arrays, about, limits)
+    if result.status == STRADDLE:
+        _follow(one, arrays, (epoch, about["step"]))
+
+
+def _follow(one: Sound, arrays: Arrays, place: tuple[int, int]) -> None:
+    """A straddle excuses every digest after it, so the run must be the one that goes through it."""
+    run, result = one.run, one.result
+    corpus = one.given.corpus
+    wrong = follow_straddle(run.spec, run.recipe, corpus, run.digests, arrays, place)
+    if wrong is None:
+        result.status = NOT_COMPARED
+        result.reason = (
+            f"the digests after a straddle would take too long to check: {result.reason}"
+        )
+    elif wrong:
+        result.status, result.reason = FAIL, f"a straddle is claimed, but {wrong}"
 
 
 def _evidence(path: Any) -> tuple[Arrays, dict[str, Any]]:
@@ -148,9 +209,15 @@ def _evidence(path: Any) -> tuple[Arrays, dict[str, Any]]:
         raise BadInput(path, "metadata 'about'", "an epoch, a step and its recipe", error) from None
     for prefix in ("before", "after"):
         check_parameters(about["spec"], part(arrays, prefix), path)
-    for name in ("X", "Y"):
-        if name not in arrays:
-            raise BadInput(path, name, "shape (T, n)", "no such tensor")
+    recipe = about["recipe"]
+    shapes = dict.fromkeys(("X", "Y"), (recipe.T, recipe.n))
+    for prefix in ("state before", "state after"):
+        states = state_shapes(about["spec"], recipe.n)
+        shapes |= {f"{prefix}/{name}": shape for name, shape in states.items()}
+    for name, shape in shapes.items():
+        found = arrays[name].shape if name in arrays else "no such tensor"
+        if found != shape:
+            raise BadInput(path, name, f"shape {shape}", found)
     return arrays, about
 
 

@@ -14,7 +14,8 @@ from conformance.diagnose.explain import Evidence, Suspects, explain, sentence
 from conformance.oracle.truth import Answer
 from conformance.progress import Progress
 from conformance.records.ladder import Record
-from conformance.verdict.results import FAIL, CaseResult
+from conformance.verdict.outcome import FAIL
+from conformance.verdict.results import CaseResult
 
 SEARCHED = 3
 """How many failures of one implementation are searched for an explanation."""

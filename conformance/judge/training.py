@@ -2,21 +2,20 @@
 
 from pathlib import Path
 
+from conformance.cases.given import Given
 from conformance.cases.quick import CELL
 from conformance.closeness.compare import load_bounds
+from conformance.judge import claims
 from conformance.judge.curves import Ensemble, find_ensemble, judge_curve, load_ensembles
-from conformance.judge.lattice import begin, judge_trajectories
+from conformance.judge.lattice import Sound, begin, judge_trajectories
+from conformance.judge.required import Matrix, load_matrix
+from conformance.judge.runs import contradiction
 from conformance.records.training import TrainingRun, load_runs
-from conformance.records.witness import Witness, load_witnesses
-from conformance.verdict.results import (
-    FAIL,
-    NOT_COMPARED,
-    NOT_RUN,
-    PASS,
-    TrainingResult,
-    number,
-)
+from conformance.records.witness import Witness, find_witness, load_witnesses
+from conformance.verdict.outcome import FAIL, NOT_COMPARED, NOT_RUN, PASS
+from conformance.verdict.results import TrainingResult, number
 
+LATTICE = "lattice"
 REQUIRED = "quick"
 """The recipe that every backend must have trained with where training is asked for."""
 
@@ -27,33 +26,54 @@ def judge_training(
     witnesses: list[Witness] | None = None,
     ensembles: list[Ensemble] | None = None,
     quick: bool = False,
+    matrix: Matrix | None = None,
 ) -> list[TrainingResult]:
     """One result for every run, and one for each that an expected backend lacks.
 
     expect: backends that must have trained every stored witness of the quick recipe on the lattice,
-            with every implementation that they have runs of, and in float32 with one of them
+            with every implementation, and every ensemble of it in float32 with one of them
     quick:  they must have trained the one witness of the quick main job, with one of them
     """
     runs = load_runs(results)
     witnesses = load_witnesses() if witnesses is None else witnesses
     ensembles = load_ensembles() if ensembles is None else ensembles
+    matrix = load_matrix() if matrix is None else matrix
     limits = {device: dtypes["float64"] for device, dtypes in load_bounds().items()}
-    found = judge_trajectories(runs, witnesses, limits)
-    found += [_judge_curve(run, ensembles) for run in runs if not run.recipe.lattice]
-    found += _missing_of_one(found, expect) if quick else []
-    found += [] if quick else _missing(found, expect, witnesses, ensembles)
-    return sorted(found, key=lambda r: (r.row, r.title))
+    found = [(run, begin(run)) for run in runs]
+    sound = [Sound(run, given, r) for run, r in found if (given := _check(run, r, matrix))]
+    judge_trajectories([one for one in sound if one.run.recipe.lattice], witnesses, limits)
+    for one in sound:
+        if not one.run.recipe.lattice:
+            _judge_curve(one.run, one.result, ensembles)
+    made = [result for _, result in found]
+    there = _answered(runs, witnesses, ensembles)
+    made += _missing_of_one(there, expect) if quick else []
+    made += [] if quick else _missing(found, there, expect, witnesses, ensembles, matrix)
+    return sorted(made, key=lambda r: (r.row, r.title))
 
 
-def _judge_curve(run: TrainingRun, ensembles: list[Ensemble]) -> TrainingResult:
+def _check(run: TrainingRun, result: TrainingResult, matrix: Matrix) -> Given | None:
+    """What a run was given, if it is finished and nothing that it says is refuted."""
+    status, backend = run.data["status"], run.data["backend"]
+    unknown = status == "unsupported" and claims.tier_of(run)
+    wrong = next(claims.of_run(run, matrix), "")
+    if not (wrong or unknown):
+        wrong = claims.refuted(status, backend, run.data["implementation"], run.spec, matrix)
+    given = None
+    if not wrong and status == "finished":
+        wrong, given = contradiction(run)
+    if wrong:
+        result.status, result.reason = FAIL, wrong
+        return None
+    return given
+
+
+def _judge_curve(run: TrainingRun, result: TrainingResult, ensembles: list[Ensemble]) -> None:
     """Hold a run that is not on the lattice against the stored ensemble of its recipe."""
-    result = begin(run)
-    if run.data["status"] != "finished":
-        return result
     ensemble = find_ensemble(run.data, ensembles)
     if ensemble is None:
         result.status, result.reason = NOT_COMPARED, "no ensemble of this recipe and text"
-        return result
+        return
     verdict = judge_curve(run.data, ensemble)
     result.against = f"ensemble {ensemble.name}"
     result.tests = [
@@ -62,42 +82,63 @@ def _judge_curve(run: TrainingRun, ensembles: list[Ensemble]) -> TrainingResult:
     ]
     result.status = PASS if verdict.accepted else FAIL
     result.reason = "" if verdict.accepted else verdict.reason
-    return result
 
 
-def _missing_of_one(found: list[TrainingResult], expect: tuple[str, ...]) -> list[TrainingResult]:
+Answered = set[tuple[str, str, str]]
+"""Implementation, numerics, and the name of the witness or the ensemble."""
+
+
+def _missing_of_one(there: Answered, expect: tuple[str, ...]) -> list[TrainingResult]:
     """The expected backends that have not trained what the quick main job trains."""
     name = f"{REQUIRED}-{CELL}"
-    ran = [r for r in found if (r.numerics, r.title) == ("lattice", name)]
-    there = {r.implementation.split(":")[0] for r in ran}
-    return [
-        TrainingResult(backend, "cpu", "lattice", name, NOT_RUN, reason="no run")
-        for backend in expect
-        if backend not in there
-    ]
+    ran = {
+        who.split(":")[0] for who, numerics, what in there if (numerics, what) == (LATTICE, name)
+    }
+    return [_not_run(backend, LATTICE, name) for backend in expect if backend not in ran]
 
 
 def _missing(
-    found: list[TrainingResult],
+    found: list[tuple[TrainingRun, TrainingResult]],
+    there: Answered,
     expect: tuple[str, ...],
     witnesses: list[Witness],
     ensembles: list[Ensemble],
+    matrix: Matrix,
 ) -> list[TrainingResult]:
-    """What the expected backends should have trained and have not."""
-    there = {(*r.row, r.title) for r in found}
+    """What the expected backends should have trained and have not: a run of another recipe, or of
+    fewer epochs, is none, whatever its name."""
     missing = []
     for backend in expect:
-        own = {r.implementation for r in found if r.implementation.startswith(f"{backend}:")}
+        own = {r.implementation for r, _ in found if r.data["backend"] == backend}
+        own |= {f"{backend}:{name}" for name in getattr(matrix.get(backend), "implementations", ())}
+        own = sorted(own)
         if not own:
             missing.append(TrainingResult(backend, "cpu", "", "any", NOT_RUN, reason="no run"))
         for name in (w.name for w in witnesses if w.name.startswith(f"{REQUIRED}-")):
             for implementation in own:
-                if (implementation, "cpu", "lattice", name) not in there:
-                    row = TrainingResult(implementation, "cpu", "lattice", name, NOT_RUN)
-                    missing.append(row)
+                if (implementation, "lattice", name) not in there:
+                    missing.append(_not_run(implementation, "lattice", name))
         for name in (e.name for e in ensembles if e.name.startswith(f"{REQUIRED}-")):
-            if own and not any((i, "cpu", "float32", name) in there for i in own):
-                missing.append(TrainingResult(min(own), "cpu", "float32", name, NOT_RUN))
-    for result in missing:
-        result.reason = result.reason or "no run"
+            if own and not any((i, "float32", name) in there for i in own):
+                missing.append(_not_run(own[-1], "float32", name))
     return missing
+
+
+def _not_run(implementation: str, numerics: str, name: str) -> TrainingResult:
+    return TrainingResult(implementation, "cpu", numerics, name, NOT_RUN, reason="no run")
+
+
+def _answered(
+    runs: list[TrainingRun], witnesses: list[Witness], ensembles: list[Ensemble]
+) -> Answered:
+    """Who answered which witness and which ensemble whole, on a CPU and in one process, be it by
+    saying that it cannot."""
+    found: Answered = set()
+    for run in (run for run in runs if run.device == "cpu"):
+        numerics = run.data["numerics"]
+        known: Witness | Ensemble | None = find_ensemble(run.data, ensembles)
+        if run.recipe.lattice:
+            known = find_witness(run.spec, run.recipe, run.data["text"], witnesses)
+        if known and known.recipe.epochs == run.recipe.epochs:
+            found.add((run.implementation, numerics, known.name))
+    return found

@@ -6,4 +6,5 @@ checkpoint.py  a run that was interrupted
 difference.py  the evidence of a step that left the lattice's common path
 witness.py     what frameworks agree on, stored; witnesses/ holds it
 command.py     ``witness``
+schema.py      every field of record.json and run.json, and nothing else
 """

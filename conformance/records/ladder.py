@@ -4,26 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import SUITE_VERSION
 from common.errors import BadInput
 from common.files import read_json
 from common.parameters import Arrays, check_kinds
 from common.weights import read_arrays
 from conformance.cases.given import Given, load_given
+from conformance.records.schema import check_record, check_suite
 from conformance.records.training import COMPARED, FOLDER
-
-FIELDS = {
-    "suite": str,
-    "backend": str,
-    "device": str,
-    "dtypes": list,
-    "implementations": list,
-    "text": dict,
-    "passport": dict,
-    "cases": list,
-    "entries": dict,
-}
-STATUSES = ("recorded", "unsupported", "crashed")
 
 
 @dataclass(frozen=True)
@@ -91,38 +78,33 @@ def has_records(results: Path) -> bool:
 def _load(folder: Path) -> Record:
     path = folder / "record.json"
     data = read_json(path)
-    if not isinstance(data, dict):
-        raise BadInput(path, "", "an object", type(data).__name__)
-    for field, kind in FIELDS.items():
-        if not isinstance(data.get(field), kind):
-            raise BadInput(path, field, f"a {kind.__name__}", repr(data.get(field))[:80])
-    for field in ("dtypes", "implementations", "cases"):
-        if not data[field] or not all(isinstance(name, str) for name in data[field]):
-            raise BadInput(path, field, "a list of names", repr(data[field])[:80])
-    for field in ("name", "sha256"):
-        if not isinstance(data["text"].get(field), str):
-            raise BadInput(path, "text", f"its {field}", repr(data["text"])[:80])
-    if data["suite"] != SUITE_VERSION:
-        raise BadInput(path, "suite", f"version {SUITE_VERSION}", f"version {data['suite']}")
-    for implementation in data["implementations"]:
-        for dtype in data["dtypes"]:
-            for case in data["cases"]:
-                entry = data["entries"]
-                for key in (implementation, dtype, case):
-                    entry = entry.get(key) if isinstance(entry, dict) else None
-                _check_entry(path, f"{implementation} {dtype} {case}", entry)
-    return Record(folder, data, load_given(folder / "given.safetensors"))
+    check_suite(path, data)
+    check_record(path, data)
+    record = Record(folder, data, load_given(folder / "given.safetensors"))
+    _check_given(record)
+    return record
 
 
-def _check_entry(path: Path, field: str, entry: Any) -> None:
-    if not isinstance(entry, dict) or entry.get("status") not in STATUSES:
-        raise BadInput(path, field, f"a status out of {', '.join(STATUSES)}", repr(entry)[:80])
-    if entry["status"] == "recorded" and not isinstance(entry.get("digest"), str):
-        raise BadInput(path, field, "a digest", repr(entry.get("digest")))
-    if not isinstance(entry.get("inapplicable", {}), dict):
-        raise BadInput(path, field, "reasons by invariance", repr(entry["inapplicable"])[:80])
-    if entry["status"] != "recorded" and not isinstance(entry.get("reason"), str):
-        raise BadInput(path, field, "a reason", repr(entry.get("reason")))
+def _check_given(record: Record) -> None:
+    """What lies beside a record must be what the record says that it was given, and every file of
+    arrays must be one that it names."""
+    path, given = record.folder / "given.safetensors", record.given
+    for field, claimed, found in (
+        ("text", record.data["text"], given.text()),
+        ("weights", record.data["weights"], given.weights_digest()),
+    ):
+        if claimed != found:
+            raise BadInput(path, field, f"{claimed} as record.json has it", found)
+    named = {
+        array_path(implementation, dtype, case)
+        for implementation, dtypes in record.data["entries"].items()
+        for dtype, cases in dtypes.items()
+        for case, entry in cases.items()
+        if entry["status"] == "recorded"
+    }
+    for found in sorted((record.folder / "arrays").glob("*/*/*")):
+        if found.relative_to(record.folder) not in named:
+            raise BadInput(found, "", "no arrays that record.json does not name", "some")
 
 
 def _check_same(first: Record, other: Record) -> None:

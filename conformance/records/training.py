@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import SUITE_VERSION
 from common.errors import BadInput
 from common.files import read_json
 from common.recipe import Recipe
 from common.spec import ModelSpec
+from conformance.records.schema import check_run, check_suite
 
 NUMERICS = {
     "lattice": "float64",
@@ -25,19 +25,6 @@ CHECKPOINT = "checkpoint.safetensors"
 
 FOLDER, COMPARED = "training", "compare"
 """Of training runs, and of those that ``compare`` made: neither holds records."""
-
-STATUSES = ("finished", "unsupported", "crashed")
-FIELDS = {
-    "backend": str,
-    "device": str,
-    "implementation": str,
-    "numerics": str,
-    "recipe name": str,
-    "text": dict,
-    "passport": dict,
-    "epochs": list,
-    "status": str,
-}
 
 
 @dataclass(frozen=True)
@@ -105,40 +92,13 @@ def load_run(folder: Path) -> TrainingRun:
     """One run; BadInput if its run.json is missing or not whole."""
     path = folder / "run.json"
     data = read_json(path)
-    if not isinstance(data, dict):
-        raise BadInput(path, "", "an object", type(data).__name__)
-    if data.get("suite") != SUITE_VERSION:
-        raise BadInput(path, "suite", f"version {SUITE_VERSION}", repr(data.get("suite")))
-    for field, kind in FIELDS.items():
-        if not isinstance(data.get(field), kind):
-            raise BadInput(path, field, f"a {kind.__name__}", repr(data.get(field))[:80])
-    for field, known in (("status", STATUSES), ("numerics", tuple(NUMERICS))):
-        if data[field] not in known:
-            raise BadInput(path, field, f"one of {', '.join(known)}", repr(data[field])[:80])
-    workers = data.get("workers", 1)  # runs that are older than workers do not name them
-    if type(workers) is not int or workers < 1:
-        raise BadInput(path, "workers", "a whole number of at least 1", repr(workers)[:80])
-    if data["status"] != "finished" and not isinstance(data.get("reason"), str):
-        raise BadInput(path, "reason", "a reason", repr(data.get("reason"))[:80])
-    spec = ModelSpec.from_json(data.get("spec"), path)
-    recipe = Recipe.from_json(data.get("recipe"), path)
-    for number, row in enumerate(data["epochs"], start=1):
-        _check_row(path, number, row, recipe.lattice)
+    check_suite(path, data)
+    check_run(path, data)
+    spec = ModelSpec.from_json(data["spec"], path)
+    recipe = Recipe.from_json(data["recipe"], path)
     if data["status"] == "finished" and len(data["epochs"]) != recipe.epochs:
         raise BadInput(path, "epochs", f"{recipe.epochs} of them", len(data["epochs"]))
     return TrainingRun(folder, data, spec, recipe)
-
-
-def _check_row(path: Path, number: int, row: Any, lattice: bool) -> None:
-    field = f"epoch {number}"
-    if not isinstance(row, dict):
-        raise BadInput(path, field, "an object", repr(row)[:80])
-    losses = row.get("losses")
-    numbers = isinstance(losses, list) and all(type(x) in (int, float) for x in losses)
-    if not (losses and numbers and all(map(math.isfinite, losses))):
-        raise BadInput(path, field, "finite losses", repr(losses)[:80])
-    if lattice and not isinstance(row.get("digest"), str):
-        raise BadInput(path, field, "a digest", repr(row.get("digest"))[:80])
 
 
 def perplexity(row: dict[str, Any]) -> float:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from conformance.closeness.compare import growth
-from conformance.verdict.results import CRASHED, FAIL, NOT_RUN, PASS
+from conformance.verdict.outcome import PASS, WRONG
 
 GROWN = 2.0
 """An error that grew by more than this is told, even if it is within its bound."""
@@ -12,7 +12,7 @@ GROWN = 2.0
 FAILING, PASSING, LARGER, OTHER = "newly failing", "newly passing", "error grown", "other status"
 GONE, NEW = "no longer there", "not there before"
 KINDS = (FAILING, LARGER, GONE, OTHER, PASSING, NEW)
-WRONG = (FAIL, CRASHED, NOT_RUN)
+
 
 Row = tuple[str, str, str]
 

@@ -4,17 +4,22 @@ import argparse
 import datetime
 from pathlib import Path
 
-from common.errors import EXIT_FAIL, EXIT_PASS, BadInput
+from common.errors import EXIT_FAIL, BadInput
 from common.files import check_folder, write_json, write_text
+from conformance.cases.table import select
+from conformance.judge.required import load_matrix
 from conformance.options import Command
 from conformance.progress import Progress, tell
 from conformance.report.changes import FAILING, changes, versions
 from conformance.report.formats import badge, junit, summary
+from conformance.verdict.asked import Asked
+from conformance.verdict.outcome import outcome_of
 
 ABOUT = """
 The page is made from results/verdict.json, which `judge --json` writes; if the records have changed
-since, or there is none, they are judged first. Exit code 1 if the verdict is FAIL or if anything
-fails that did not fail before.
+since, or anything else that the verdict rests on, or there is none, they are judged first, by what
+the stored verdict was asked. Exit code 1 if the verdict is FAIL or if anything fails that did not
+fail before, 4 if it is INCOMPLETE.
 """
 
 
@@ -24,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against", type=Path, metavar="FOLDER", help="an earlier results folder, or verdict.json"
     )
+    about = "judge by this, whatever the stored verdict was asked"
+    parser.add_argument("--expect", nargs="*", metavar="BACKEND", help=about)
+    about = "with --expect: they must also have trained with the quick recipe"
+    parser.add_argument("--training", action="store_true", help=about)
     parser.add_argument("--summary", type=Path, metavar="FILE", help="Markdown for a pull request")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="JUnit XML for CI")
     parser.add_argument("--badge", type=Path, metavar="FILE", help="an SVG for a README")
@@ -40,7 +49,7 @@ def run_report(options: argparse.Namespace) -> int:
         raise BadInput("report", error.name or "", expected, "not installed") from None
     progress = Progress(options.quiet)
     check_folder(options.results)
-    verdict = current(options.results, progress)
+    verdict = current(options.results, progress, asked_of(options))
     changed = since = None
     if options.against:
         path = options.against
@@ -69,7 +78,18 @@ def run_report(options: argparse.Namespace) -> int:
         who = f"{change.implementation} ({change.device}, {change.dtype})"
         tell(f"{change.kind}: {who} {change.case}: {change.detail}")
     worse = any(change.kind == FAILING for change in changed or [])
-    return EXIT_PASS if verdict["passed"] and not worse else EXIT_FAIL
+    return EXIT_FAIL if worse else outcome_of(verdict).exit_code
+
+
+def asked_of(options: argparse.Namespace) -> Asked | None:
+    """What is asked for here; None if the stored verdict knows it."""
+    if options.expect is None:
+        if options.training:
+            raise BadInput("--training", "", "--expect and the backends that must have", "none")
+        return None
+    known = load_matrix()
+    names = select([], 0, 0) if any(name in known for name in options.expect) else []
+    return Asked(tuple(options.expect), tuple(names), training=options.training)
 
 
 COMMANDS = (

@@ -6,13 +6,31 @@ from typing import Any
 from common.errors import printable
 from common.escape import markdown
 from conformance.report.changes import KINDS, Change
-from conformance.report.rows import WRONG, matrix, training_rows
-from conformance.verdict.results import CRASHED, FAIL, PASS, UNSUPPORTED
+from conformance.report.rows import matrix, training_rows
+from conformance.verdict.outcome import (
+    CRASHED,
+    FAIL,
+    FAILED,
+    INCOMPLETE,
+    NOT_COMPARED,
+    NOT_RUN,
+    PASS,
+    PASSED,
+    UNSUPPORTED,
+    WRONG,
+)
 
 MOST_FAILURES = 10
 """So many are listed in the summary; a comment on a pull request is read, not searched."""
 
 LONGEST_LINE = 300
+
+ERRORS = (CRASHED, NOT_COMPARED)
+"""In JUnit's words: a test that came to no result. What was compared with nothing is none that
+could be skipped."""
+
+
+MARKS = {PASSED: "✅", FAILED: "❌", INCOMPLETE: "⚠️"}
 
 
 def junit(verdict: dict[str, Any]) -> str:
@@ -25,10 +43,12 @@ def junit(verdict: dict[str, Any]) -> str:
             suites.setdefault(f"{name} training" if part == "training" else name, []).append(result)
         for name, results in suites.items():
             _suite(root, name, results, case)
-    if verdict["absent"] or verdict["stale deviations"]:
-        missing = [{"case": f"record of {b}", "status": "not run"} for b in verdict["absent"]]
-        stale = [{"case": f"deviation {d}", "status": FAIL} for d in verdict["stale deviations"]]
-        _suite(root, "expected", missing + stale, "case")
+    whole = [{"case": f"record of {b}", "status": NOT_RUN} for b in verdict["absent"]]
+    whole += [{"case": f"deviation {d}", "status": FAIL} for d in verdict["stale deviations"]]
+    whole += [{"case": line, "status": FAIL} for line in verdict["claims"]]
+    whole += [{"case": line, "status": NOT_COMPARED} for line in verdict["open"]]
+    if whole:
+        _suite(root, "expected", whole, "case")
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -38,8 +58,8 @@ def _suite(root: ET.Element, name: str, results: list[dict[str, Any]], case: str
     counts = {
         "tests": len(results),
         "failures": sum(s in WRONG and s != CRASHED for s in statuses),
-        "errors": statuses.count(CRASHED),
-        "skipped": sum(s not in (PASS, *WRONG) for s in statuses),
+        "errors": sum(s in ERRORS for s in statuses),
+        "skipped": sum(s not in (PASS, *ERRORS, *WRONG) for s in statuses),
     }
     suite = ET.SubElement(root, "testsuite", name=printable(name))
     for key, count in counts.items():
@@ -50,7 +70,7 @@ def _suite(root: ET.Element, name: str, results: list[dict[str, Any]], case: str
         status = result["status"]
         if status == PASS:
             continue
-        kind = "error" if status == CRASHED else "failure" if status in WRONG else "skipped"
+        kind = "error" if status in ERRORS else "failure" if status in WRONG else "skipped"
         outcome = ET.SubElement(test, kind, message=printable(story(result)))
         if kind == "failure":
             outcome.text = printable(" | ".join(map(str, result.get("failed", []))))
@@ -64,7 +84,7 @@ def story(result: dict[str, Any]) -> str:
 
 def summary(verdict: dict[str, Any], changed: list[Change] | None = None) -> str:
     """Short enough for a comment on a pull request, whatever happened."""
-    lines = [f"### {'✅' if verdict['passed'] else '❌'} {_cell(verdict['sentence'])}", ""]
+    lines = [f"### {MARKS[verdict['outcome']]} {_cell(verdict['sentence'])}", ""]
     rows = matrix(verdict)
     if rows:
         lines += ["| implementation | passed | worst error | other |", "|---|---|---|---|"]
@@ -88,6 +108,7 @@ def summary(verdict: dict[str, Any], changed: list[Change] | None = None) -> str
             lines.append("- " + _cell(f"{result['implementation']} {what}: {story(result)}"))
         if len(failing) > MOST_FAILURES:
             lines.append(f"- … and {len(failing) - MOST_FAILURES} more")
+    lines += ["", *(f"- {_cell(line)}" for line in (*verdict["claims"], *verdict["open"]))]
     if changed is not None:
         counts = {kind: sum(c.kind == kind for c in changed) for kind in KINDS}
         told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
@@ -114,10 +135,13 @@ BADGE = """<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" r
 
 
 def badge(verdict: dict[str, Any]) -> str:
-    """A picture of one line: passed or failed, and on how many case results."""
+    """A picture of one line: how it came out, and on how many case results."""
     passes = sum(result["status"] == PASS for result in verdict["results"])
-    text = f"✓ {passes:,} results agree" if verdict["passed"] else "✗ failing"
-    text = f"quick: {text}" if verdict.get("quick") else text
+    text, fill = {
+        PASSED: (f"✓ {passes:,} results agree", "#1a7f37"),
+        FAILED: ("✗ failing", "#b42318"),
+        INCOMPLETE: ("? incomplete", "#9a6700"),
+    }[verdict["outcome"]]
+    text = f"quick: {text}" if verdict["quick"] else text
     length = 7 * len(text)
-    fill = "#1a7f37" if verdict["passed"] else "#b42318"
     return BADGE.format(text=text, width=length + 104, rest=length + 11, length=length, fill=fill)

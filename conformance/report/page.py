@@ -14,13 +14,26 @@ from common.errors import printable
 from conformance.closeness.compare import RUNGS
 from conformance.report import charts
 from conformance.report.changes import Change
-from conformance.report.rows import SYMBOLS, WRONG, matrix, training_rows
+from conformance.report.rows import SYMBOLS, matrix, training_rows
 from conformance.verdict.deviations import load_deviations
-from conformance.verdict.results import DECLARED, PASS, STRADDLE, UNSUPPORTED
+from conformance.verdict.outcome import (
+    DECLARED,
+    FAILED,
+    INCOMPLETE,
+    PASS,
+    PASSED,
+    SIGNS,
+    STRADDLE,
+    UNSUPPORTED,
+    WRONG,
+)
 from conformance.verdict.terminal import replay_command
 from conformance.verdict.terminal_training import SYMBOLS as TRAINING_SYMBOLS
 
 HERE = Path(__file__).parent
+
+KINDS = {PASSED: "pass", FAILED: "fail", INCOMPLETE: "declared"}
+"""Of a verdict, for page.css."""
 
 MOST_SHOWN = 60
 """So many failing and deviating cases are told in full; all of them are in the table of cases."""
@@ -53,6 +66,8 @@ def render(
     told.sort(key=lambda r: r["status"] == DECLARED)
     return environment.get_template("page.html").render(
         verdict=verdict,
+        sign=SIGNS[verdict["outcome"]],
+        kind=KINDS[verdict["outcome"]],
         made=made,
         rungs=RUNGS,
         symbols=SYMBOLS,

@@ -48,7 +48,11 @@ def large_verdict(results: int = RESULTS) -> dict[str, Any]:
         made.append(empty | about | told | {"rungs": rungs})
     return {
         "suite": "",
+        "outcome": "FAIL",
         "passed": False,
+        "claims": [],
+        "open": [],
+        "outside": [],
         "sentence": f"Made up: {results} results",
         "grid": {"elements": 0, "differing": 0, "straddles": 0},
         "absent": [],

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.closeness.compare import RUNGS
-from conformance.verdict.results import CRASHED, DECLARED, FAIL, NOT_RUN, PASS
+from conformance.verdict.outcome import DECLARED, PASS
 
-WRONG = (FAIL, CRASHED, NOT_RUN)
 SYMBOLS = {"pass": "✓", "declared": "△", "fail": "✗", "none": "–"}
 
 

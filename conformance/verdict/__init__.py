@@ -6,4 +6,6 @@ deviations.toml       these faults
 heat.py               how large the errors are, where
 terminal.py           the table of a verdict
 terminal_training.py  the same for training runs
+outcome.py            PASS, FAIL or INCOMPLETE: one rule for all who show it
+asked.py              what the judge was asked
 """

@@ -1,5 +1,7 @@
 """What the judge found: one result per case, and the verdict over all of them."""
 
+import hashlib
+import json
 import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -7,14 +9,18 @@ from typing import Any
 import numpy as np
 
 from common import SUITE_VERSION
+from conformance.cases.table import CURATED, DTYPES, TEXT_CASES
 from conformance.closeness.compare import RUNGS, Comparison
 from conformance.records.ladder import Record
+from conformance.verdict.asked import Asked
 from conformance.verdict.deviations import Deviation
 from conformance.verdict.heat import Heat
+from conformance.verdict.outcome import DECLARED, NOT_RUN, PASS, PASSED, WRONG, Outcome, decide
 
-PASS, FAIL, DECLARED = "pass", "fail", "declared deviation"
-UNSUPPORTED, CRASHED, NOT_RUN = "unsupported", "crashed", "not run"
-STRADDLE, NOT_COMPARED = "straddle", "not compared"
+FORMAT = "deep-rnn-verdict-2"
+"""Of verdict.json. What has another one is judged again."""
+
+SUITE_CASES = {case.name for case in CURATED} | {f"text-{family}" for family in TEXT_CASES}
 
 
 @dataclass
@@ -91,9 +97,13 @@ class TrainingResult:
 class Verdict:
     """What the judge found.
 
-    expected, training_expected: the backends that had to be there, and whether trained
-    quick: of the quick main job, which asks fewer cases and trains one run
-    inputs: the SHA-256 of every record and run that was read, by its path in the results folder
+    asked:   who had to be there, with what
+    quick:   of the quick main job, which asks fewer cases and trains one run
+    claims:  what a record or a run says of itself that cannot be so
+    open:    what is there, or was begun, and has no answer that could be compared
+    outside: backends that the matrix does not know (judge/required.py)
+    inputs:  the SHA-256 of every file that was judged, by its path in the results folder
+    basis:   the same of every file of the suite that the verdict rests on
     """
 
     records: list[Record]
@@ -101,30 +111,32 @@ class Verdict:
     absent: list[str]
     stale: list[Deviation]
     training: list[TrainingResult] = field(default_factory=list)
-    expected: list[str] = field(default_factory=list)
-    training_expected: bool = False
+    asked: Asked = field(default_factory=Asked)
     quick: bool = False
+    claims: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
+    basis: dict[str, str] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[CaseResult]:
-        return [r for r in self.results if r.status in (FAIL, CRASHED, NOT_RUN)]
+        return [r for r in self.results if r.status in WRONG]
 
     @property
-    def training_failures(self) -> list[TrainingResult]:
-        return [r for r in self.training if r.status in (FAIL, CRASHED, NOT_RUN)]
-
-    @property
-    def compared(self) -> int:
-        """How many elements were compared."""
-        return sum(c.elements for r in self.results for c in r.comparisons)
+    def outcome(self) -> Outcome:
+        return decide(
+            ((r.row, r.status) for r in self.results),
+            (r.status for r in self.training),
+            self.absent,
+            (d.id for d in self.stale),
+            self.claims,
+            self.open,
+        )
 
     @property
     def passed(self) -> bool:
-        """Only if something was compared, nothing failed, and nothing that was named is missing."""
-        wrong = self.failures or self.training_failures or self.absent or self.stale
-        compared = self.compared > 0 or any(r.status == PASS for r in self.training)
-        return not wrong and compared and all(self.rows().values())
+        return self.outcome.word == PASSED
 
     def rows(self) -> dict[tuple[str, str, str], int]:
         """How many cases passed, by implementation, device and dtype."""
@@ -172,37 +184,51 @@ class Verdict:
         implementations = sorted({r.implementation for r in (*self.results, *self.training)})
         text = self.records[0].data["text"]["name"] if self.records else "none"
         who = f"{len(implementations)} implementation" + "s" * (len(implementations) != 1)
-        if self.passed:
-            passes = sum(r.status == PASS for r in self.results)
-            agree = "agrees" if len(implementations) == 1 else "agree"
-            declared = sum(r.status == DECLARED for r in self.results)
-            but = f", {declared} declared deviations" if declared else ""
-            runs = sum(r.status == PASS for r in self.training)
-            trained = f", and on {runs} training runs" if runs else ""
-            return (
-                f"{self.kind}PASS: {who} {agree} with the oracle on {passes:,} case results"
-                f"{but}{trained} (text: {text})."
-            )
-        parts = [f"{len(self.failures)} case results failed"] if self.failures else []
-        runs = len(self.training_failures)
-        parts += [f"{runs} training runs failed"] if runs else []
-        parts += [f"no record of {', '.join(self.absent)}"] if self.absent else []
-        parts += [f"stale deviation {d.id}" for d in self.stale]
-        parts = parts or ["a row without a single pass"]
-        return f"{self.kind}FAIL: {'; '.join(parts)} (text: {text}, {who})."
+        outcome = self.outcome
+        if outcome.word != PASSED:
+            return f"{self.kind}{outcome.word}: {'; '.join(outcome.why)} (text: {text}, {who})."
+        passes = sum(r.status == PASS for r in self.results)
+        agree = "agrees" if len(implementations) == 1 else "agree"
+        declared = sum(r.status == DECLARED for r in self.results)
+        but = f", {declared} declared deviations" if declared else ""
+        runs = sum(r.status == PASS for r in self.training)
+        trained = f", and on {runs} training runs" if runs else ""
+        return (
+            f"{self.kind}PASS: {who} {agree} with the oracle on {passes:,} case results"
+            f"{but}{trained}{self.extent()} (text: {text})."
+        )
+
+    def extent(self) -> str:
+        """How much was asked, where it was not everything, and on whose word."""
+        cases, dtypes = {r.case for r in self.results}, {r.dtype for r in self.results}
+        said: list[str] = []
+        if self.results and not cases >= SUITE_CASES:
+            said.append(f"{len(cases & SUITE_CASES)} of {len(SUITE_CASES)} cases were asked")
+        if len(dtypes) == 1 < len(DTYPES):
+            said.append(f"in {min(dtypes)} alone")
+        if self.asked.challenge:
+            seed, count = self.asked.challenge
+            said.append(f"challenge {seed}: {count} generated cases")
+        said += [f"{name} is not in the matrix" for name in self.outside]
+        return "".join(f"; {part}" for part in said)
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as JSON values; a NaN becomes null."""
-        return {
+        """The verdict as JSON values, sealed; a NaN becomes null."""
+        made = {
+            "format": FORMAT,
             "suite": SUITE_VERSION,
+            "outcome": self.outcome.word,
             "passed": self.passed,
             "sentence": self.sentence(),
             "quick": self.quick,
             "text": self.records[0].data["text"] if self.records else None,
             "grid": self.grid(),
-            "expected": self.expected,
-            "training expected": self.training_expected,
+            "asked": self.asked.to_json(),
             "inputs": self.inputs,
+            "basis": self.basis,
+            "claims": self.claims,
+            "open": self.open,
+            "outside": self.outside,
             "absent": self.absent,
             "stale deviations": [d.id for d in self.stale],
             "records": [
@@ -212,6 +238,15 @@ class Verdict:
             "results": [_result_to_json(result) for result in self.results],
             "training": [_training_to_json(result) for result in self.training],
         }
+        return made | {"seal": seal(made)}
+
+
+def seal(verdict: dict[str, Any]) -> str:
+    """The SHA-256 over all of a verdict.json but its seal: what was damaged or edited has another.
+    (Who edits on purpose can seal again; see docs/trust.md for signatures.)"""
+    rest = {key: value for key, value in verdict.items() if key != "seal"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def number(value: float) -> float | None:

@@ -14,16 +14,12 @@ from common.errors import printable
 from common.escape import markdown as escaped
 from conformance.closeness.compare import RUNGS
 from conformance.options import program
-from conformance.verdict.results import (
-    CRASHED,
-    DECLARED,
-    FAIL,
-    NOT_RUN,
-    UNSUPPORTED,
-    CaseResult,
-    Verdict,
-)
+from conformance.verdict.outcome import CRASHED, DECLARED, FAIL, NOT_RUN, STYLES, UNSUPPORTED
+from conformance.verdict.results import CaseResult, Verdict
 from conformance.verdict.terminal_training import training_lines, training_markdown, training_table
+
+MOST_NOT_RUN = 3
+"""So many cases of one implementation that were not run are told one by one."""
 
 BANDS = (1.0, 2.0, 4.0, 8.0)
 """Upper ends of the bands in which the ratios to the noise floor are counted."""
@@ -38,10 +34,15 @@ def show(verdict: Verdict, console: Console) -> None:
         console.print(training_table(verdict.training))
     for line in [*summary(verdict), *training_lines(verdict.training)]:
         console.print(_text(line))
-    for result in verdict.failures:
-        for line in failure(result):
-            console.print(_text(line), soft_wrap=True)
-    console.print(_text(verdict.sentence(), "bold green" if verdict.passed else "bold red"))
+    for line in failures(verdict.failures):
+        console.print(_text(line), soft_wrap=True)
+    for sign, lines in (("✗", verdict.claims), ("?", verdict.open)):
+        for line in lines:
+            console.print(_text(f"{sign} {line}"), soft_wrap=True)
+    for name in verdict.outside:
+        line = f"{name} is not in the matrix: what it says that it cannot is on its own word"
+        console.print(_text(line), soft_wrap=True)
+    console.print(_text(verdict.sentence(), f"bold {STYLES[verdict.outcome.word]}"))
 
 
 def _text(line: str, style: str = "") -> Text:
@@ -140,6 +141,23 @@ def summary(verdict: Verdict) -> list[str]:
         count = len(set(cases))
         lines.append(f"{key} ({count} case{'s' * (count != 1)})")
     return lines
+
+
+def failures(results: list[CaseResult]) -> list[str]:
+    """Every failure; cases of one implementation that were not run for one reason, if they are
+    many, in one line."""
+    absent: dict[tuple[str, str, str, str], list[CaseResult]] = {}
+    for result in results:
+        if result.status == NOT_RUN:
+            absent.setdefault((*result.row, result.reason), []).append(result)
+    many = {key: found for key, found in absent.items() if len(found) > MOST_NOT_RUN}
+    lines: list[str] = []
+    for (implementation, device, dtype, reason), found in many.items():
+        names = ", ".join(result.case for result in found[:MOST_NOT_RUN])
+        more = f"{names} and {len(found) - MOST_NOT_RUN} more cases"
+        lines.append(f"✗ {implementation} ({device}, {dtype}) {more}: {NOT_RUN}: {reason}")
+    told = [r for r in results if r.status != NOT_RUN or (*r.row, r.reason) not in many]
+    return [*(line for result in told for line in failure(result)), *lines]
 
 
 def failure(result: CaseResult) -> list[str]:

@@ -7,14 +7,8 @@ from rich.text import Text
 
 from common.errors import printable
 from common.escape import markdown
-from conformance.verdict.results import (
-    FAIL,
-    NOT_COMPARED,
-    PASS,
-    STRADDLE,
-    UNSUPPORTED,
-    TrainingResult,
-)
+from conformance.verdict.outcome import FAIL, NOT_COMPARED, PASS, STRADDLE, UNSUPPORTED
+from conformance.verdict.results import TrainingResult
 
 SYMBOLS = {
     PASS: ("✓", "green"),

@@ -1,0 +1,145 @@
+"""Training on the lattice by the oracle: what the digests, losses and norms of a run must be.
+
+It is slow, so it is done where it is cheap: the first epoch of every question, once for all who
+answer it, and a whole run where a straddle is claimed. Everything here follows from the spec, the
+recipe and the text; nothing is taken from the run but what it claims.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from common.corpus import Corpus, epochs, one_hot
+from common.lattice import digest, to_lattice
+from common.parameters import Arrays, parameter_shapes, zero_state
+from common.recipe import Recipe, initial_parameters
+from common.spec import ModelSpec
+from conformance.closeness.compare import identical
+from conformance.oracle.equations import clip, descend, run
+from conformance.records.difference import part
+
+CHEAP = 1e9
+"""Multiplications, as ``work`` counts them: a second or two. An epoch of the quick recipe has
+10⁸."""
+
+DEAR = 1e10
+"""The most that a claimed straddle is followed through."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    losses: list[float]
+    norms: list[float]
+    digest: str
+
+
+@dataclass
+class Step:
+    """What a step begins with, and what it leaves.     X, Y: (T, n), numbers of characters"""
+
+    number: int
+    before: tuple[Arrays, Arrays]
+    X: np.ndarray
+    Y: np.ndarray
+    after: tuple[Arrays, Arrays]
+
+
+class Replay:
+    """A training run on the lattice, epoch after epoch."""
+
+    def __init__(self, spec: ModelSpec, recipe: Recipe, corpus: Corpus) -> None:
+        self.spec, self.recipe = spec, recipe
+        self.params = initial_parameters(spec, recipe)
+        self.epochs = epochs(corpus, recipe)
+
+    def epoch(self, change: Callable[[Step], None] | None = None) -> Epoch:
+        """One epoch. ``change`` sees every step and may change what it leaves."""
+        zero = zero_state(self.spec, self.recipe.n, "float64")
+        state, losses, norms = zero, [], []
+        for number, (X, Y) in enumerate(next(self.epochs), start=1):
+            state = zero if self.recipe.order == "random" else state
+            inputs = one_hot(X, self.spec.d, "float64")
+            found = run(self.spec, self.params, inputs, Y, state)
+            gradients = {name: found.gradients[name] for name in self.params}
+            norm, clipped = clip(gradients, self.recipe.clip)
+            params = to_lattice(descend(self.params, clipped, self.recipe))
+            step = Step(number, (self.params, state), X, Y, (params, to_lattice(found.state)))
+            if change:
+                change(step)
+            self.params, state = step.after
+            losses.append(float(found.loss))
+            norms.append(float(norm))
+        return Epoch(losses, norms, digest(self.params))
+
+
+def work(spec: ModelSpec, recipe: Recipe, corpus: Corpus, count: int) -> float:
+    """Roughly how many multiplications so many epochs take, in one direction."""
+    weights = sum(float(np.prod(shape)) for shape in parameter_shapes(spec).values())
+    return count * len(corpus.tokens) * weights
+
+
+class FirstEpochs:
+    """The first epoch of every question, each trained once."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Epoch | None] = {}
+
+    def of(self, spec: ModelSpec, recipe: Recipe, corpus: Corpus) -> Epoch | None:
+        """What it must be; None if it would take too long."""
+        question = [spec.to_json(), recipe.to_json() | {"epochs": 1}, corpus.sha256]
+        key = json.dumps([*question, len(corpus.tokens)])
+        if key not in self.known:
+            cheap = work(spec, recipe, corpus, 1) <= CHEAP
+            with threadpool_limits(1):
+                self.known[key] = Replay(spec, recipe, corpus).epoch() if cheap else None
+        return self.known[key]
+
+
+def follow_straddle(
+    spec: ModelSpec,
+    recipe: Recipe,
+    corpus: Corpus,
+    digests: list[str],
+    evidence: Arrays,
+    place: tuple[int, int],
+) -> str | None:
+    """Whether a run goes through a straddle: the oracle trains from the beginning, takes over what
+    the evidence says that one step left, and must meet every digest of the run, before and after.
+
+    place: the epoch and the step     Returns what is wrong, "" if nothing is, None if it would
+    take too long to find out.
+    """
+    if work(spec, recipe, corpus, recipe.epochs) > DEAR:
+        return None
+    replay, wrong = Replay(spec, recipe, corpus), []
+
+    def take_over(step: Step) -> None:
+        if step.number != place[1]:
+            return
+        wrong.extend(_unlike(step, evidence))
+        params, state = part(evidence, "after"), part(evidence, "state after")
+        # In the canonical order, which a digest is over.
+        params = {name: params[name] for name in step.before[0]}
+        step.after = params, {name: state[name] for name in step.before[1]}
+
+    with threadpool_limits(1):
+        for number, claimed in enumerate(digests, start=1):
+            found = replay.epoch(take_over if number == place[0] else None)
+            if wrong:
+                return f"its evidence is not of that step: another {wrong[0]}"
+            if found.digest != claimed:
+                return f"epoch {number} does not follow from it"
+    return ""
+
+
+def _unlike(step: Step, evidence: Arrays) -> list[str]:
+    """The parts of a step's beginning that the evidence has otherwise."""
+    parts = {"X": step.X, "Y": step.Y}
+    parts |= {f"before/{name}": array for name, array in step.before[0].items()}
+    parts |= {f"state before/{name}": array for name, array in step.before[1].items()}
+    return [
+        n for n, right in parts.items() if n not in evidence or not identical(evidence[n], right)
+    ]

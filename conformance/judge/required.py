@@ -1,0 +1,145 @@
+"""The matrix: what every implementation must answer, and what it may say that it cannot.
+
+required/<backend>.json is written from what the backend itself says of every cell, reset variant
+and activation (``check-backend NAME --claims FILE``), and the tests in every backend's environment
+hold the two against each other. Whatever a record leaves out beyond that, or claims to be
+unsupported or inapplicable beyond that, fails: a claim costs nothing, so it is not believed.
+
+A backend that has no such file is judged all the same, and the verdict says that it is not in the
+matrix: its claims are its own. ``judge --claims FILE`` brings the file of such a backend.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import BadInput
+from common.files import read_json
+from common.spec import ACTIVATIONS, CELLS, RESETS, ModelSpec
+from conformance.records.schema import DEVICES, Kind, check_fields, is_name, one_of
+
+FOLDER = Path(__file__).with_name("required")
+FORMAT = "deep-rnn-required-1"
+
+NOT_A_GPU_S = ("tf32", "mixed")
+"""Numerics that a CPU's environment cannot be asked about: what a backend says of them is believed,
+and named."""
+
+
+@dataclass(frozen=True)
+class Expresses:
+    """Which cells, resets of the GRU and activations of the RNN an implementation can express, in
+    every combination."""
+
+    cells: frozenset[str]
+    resets: frozenset[str]
+    activations: frozenset[str]
+
+    def can(self, spec: ModelSpec) -> bool:
+        return (
+            spec.cell in self.cells
+            and (spec.reset is None or spec.reset in self.resets)
+            and set(spec.activations) <= self.activations
+        )
+
+
+@dataclass(frozen=True)
+class Required:
+    """What is known of a backend.
+
+    framework, fields: what its passport names, and which fields it has
+    implementations:   what each of them expresses
+    """
+
+    backend: str
+    path: Path
+    devices: frozenset[str]
+    framework: str
+    fields: frozenset[str]
+    implementations: dict[str, Expresses]
+
+    def can(self, implementation: str, spec: ModelSpec) -> bool:
+        """Whether an implementation must answer questions about a spec."""
+        known = self.implementations.get(implementation)
+        return known is not None and known.can(spec)
+
+
+Matrix = dict[str, Required]
+"""By backend."""
+
+
+def load_matrix(more: tuple[Path, ...] = ()) -> Matrix:
+    """The suite's own backends, and those of further files; BadInput if one is not whole, or if two
+    are about the same backend."""
+    found: Matrix = {}
+    for path in [*sorted(FOLDER.glob("*.json")), *more]:
+        required = load_required(path, follow=path in more)
+        if required.backend in found:
+            expected = f"another backend than {found[required.backend].path.name}"
+            raise BadInput(path, "backend", expected, required.backend)
+        found[required.backend] = required
+    return found
+
+
+def load_required(path: Path, follow: bool = False) -> Required:
+    """Read one file.     follow: whether it may be a link, because a user has named it"""
+    data = read_json(path, follow)
+    check_fields(path, "", data, FIELDS, {})
+    made = {}
+    for name, known in data["implementations"].items():
+        if not is_name(name):
+            raise BadInput(path, "implementations", "names", repr(name))
+        check_fields(path, name, known, KNOWN, {})
+        made[name] = Expresses(*(frozenset(known[field]) for field in KNOWN))
+    devices, fields = frozenset(data["devices"]), frozenset(data["passport"])
+    return Required(data["backend"], path, devices, data["framework"], fields, made)
+
+
+def _subset(*values: str) -> Kind:
+    return Kind(
+        f"a list out of {', '.join(values)}",
+        lambda v: isinstance(v, list) and all(isinstance(x, str) and x in values for x in v),
+    )
+
+
+_WORDS = Kind("a list of words", lambda v: isinstance(v, list) and all(type(x) is str for x in v))
+
+FIELDS = {
+    "format": one_of(FORMAT),
+    "backend": Kind("a name", is_name),
+    "devices": _subset(*DEVICES),
+    "framework": Kind("a str", lambda v: isinstance(v, str)),
+    "passport": _WORDS,
+    "implementations": Kind("an object", lambda v: isinstance(v, dict) and bool(v)),
+}
+KNOWN = {
+    "cells": _subset(*CELLS),
+    "resets": _subset(*RESETS),
+    "activations": _subset(*ACTIVATIONS),
+}
+
+
+def describe(
+    backend: str, devices: list[str], passport: dict[str, Any], implementations: dict[str, Any]
+) -> dict[str, Any]:
+    """What a file holds, out of a backend's passport and of its implementations, each of which has
+    ``unsupported``."""
+
+    def can(made: Any, **options: Any) -> bool:
+        return made.unsupported(ModelSpec(d=3, h=4, q=2, L=1, **options)) is None
+
+    found = {}
+    for name, made in implementations.items():
+        resets = [r for r in RESETS if can(made, cell="gru", reset=r)]
+        activations = [a for a in ACTIVATIONS if can(made, cell="rnn", activations=(a,))]
+        lstm = ["lstm"] if can(made, cell="lstm") else []
+        cells = [*(["rnn"] if activations else []), *(["gru"] if resets else []), *lstm]
+        found[name] = {"cells": cells, "resets": resets, "activations": activations}
+    return {
+        "format": FORMAT,
+        "backend": backend,
+        "devices": devices,
+        "framework": passport["framework"],
+        "passport": sorted(passport),
+        "implementations": found,
+    }
