@@ -72,12 +72,18 @@ def conformance(backend_name: str, tmp_path: Path):
 def test_a_backend_from_outside_is_recorded_and_judged_like_the_suite_s(conformance):
     (conformance.packages / "smallrnn.py").write_text(SMALL)
     install(conformance.packages, "small", "smallrnn")
-    cases = ("--cases", "lstm-L1", "gru-before-L1", "--out", "results", "--quiet")
-    made = conformance("record", "--backend", "small", *cases)
+    cases = ("--cases", "lstm-L1", "gru-before-L1")
+    made = conformance("record", "--backend", "small", *cases, "--out", "results", "--quiet")
     assert (made.returncode, made.stderr) == (EXIT_PASS, "")
     judged = conformance("judge", "results", "--expect", "small")
     assert judged.returncode == EXIT_PASS, judged.stdout
     assert "small:equations" in judged.stdout and "PASS" in judged.stdout
+    assert "small is not in the matrix" in judged.stdout
+    told = conformance("check-backend", "small", "--claims", "small.json")
+    assert told.returncode == EXIT_PASS, told.stderr
+    judged = conformance("judge", "results", "--expect", "small", *cases, "--claims", "small.json")
+    assert judged.returncode == EXIT_PASS, judged.stdout
+    assert "not in the matrix" not in judged.stdout
     checked = conformance("check-backend", "small", "--quiet")
     assert checked.returncode == EXIT_PASS, checked.stdout
     assert "nothing is missing" in checked.stdout

@@ -130,7 +130,7 @@ ALLOWED = {
     "diagnose": {"cases", "closeness", "oracle", "mutants", "models", "faults"},
     "verdict": {"cases", "closeness", "records"},
     "judge": {"cases", "closeness", "oracle", "records", "diagnose", "verdict"},
-    "report": {"closeness", "judge", "verdict"},
+    "report": {"cases", "closeness", "judge", "verdict"},
     "calibrate": {
         "cases",
         "closeness",

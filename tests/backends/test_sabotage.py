@@ -10,7 +10,8 @@ from conformance.judge.ladder import judge
 from conformance.progress import Progress
 from conformance.run.ladder import Request, record
 from conformance.verdict.deviations import load_deviations
-from conformance.verdict.results import DECLARED, FAIL, PASS, UNSUPPORTED, CaseResult
+from conformance.verdict.outcome import DECLARED, FAIL, PASS, UNSUPPORTED
+from conformance.verdict.results import CaseResult
 from tests.backends.faults import FAULTS
 from tests.conformance.helpers import worker_script
 

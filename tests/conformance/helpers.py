@@ -88,7 +88,8 @@ def edit_record(folder: Path, change: Callable[[dict], None]) -> None:
 
 
 def copy_backend(out: Path, backend: str) -> Path:
-    """A second record beside the first, as if another backend had made it."""
+    """A second record beside the first, as if another backend had made it; for the suite's own the
+    passport would give it away."""
     folder = out / f"{backend}-cpu"
     shutil.copytree(out / "numpy-cpu", folder)
     edit_record(folder, lambda data: data.update(backend=backend))

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from common.parameters import Arrays, parameter_shapes
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from conformance.cases.given import Given
+from conformance.judge.replay import Replay
+from conformance.judge.required import load_matrix
+from conformance.records.witness import Witness
 from conformance.run.asked import Run
 from conformance.run.training import train
 from conformance.worker.step_finder import Locating
@@ -104,14 +108,22 @@ class Implementation:
         return PlainModel(made.model(spec, params), *self.changes)
 
 
+def passport_of(backend: str) -> dict[str, Any]:
+    """What a liar would write: the fields of a backend's passport, and nothing true in them."""
+    required = load_matrix()[backend]
+    passport = dict.fromkeys(required.fields, "of a test") | {"framework": required.framework}
+    return passport | ({"tiers": {}} if "tiers" in required.fields else {})
+
+
 class InProcess:
     """A worker without a process."""
 
-    def __init__(self, implementation: Any) -> None:
+    def __init__(self, backend: str, implementation: Any) -> None:
+        self.passport = passport_of(backend)
         self.answers = Locating({("layers", dtype): implementation for dtype in DTYPES})
 
     def greet(self) -> dict[str, Any]:
-        return {"implementations": ["layers"], "passport": {"framework": "none"}}
+        return {"implementations": ["layers"], "passport": self.passport}
 
     def ask(self, request: dict[str, Any], limit: float) -> dict[str, Any]:
         answer = self.answers.handle(json.loads(json.dumps(request)))
@@ -125,7 +137,20 @@ def train_here(
     options = {"numerics": "lattice", "spec": SPEC, "recipe_name": "quick", "recipe": RECIPE}
     options |= {"given": Given(load_corpus()), "prefix": "a", "characters": 3} | changes
     run = Run(backend, "cpu", "layers", out=out, expected=expected, **options)
-    return train(run, InProcess(implementation), lambda row, number: None)
+    return train(run, InProcess(backend, implementation), lambda row, number: None)
+
+
+def witness(digests: tuple[str, ...]) -> Witness:
+    corpus = load_corpus()
+    text = {"sha256": corpus.sha256, "characters": len(corpus.tokens)}
+    return Witness("quick-lstm", SPEC, RECIPE, text, list(digests), mean_losses(), [])
+
+
+@cache
+def mean_losses() -> list[float]:
+    """Of every epoch, by the oracle."""
+    replay = Replay(SPEC, RECIPE, load_corpus())
+    return [float(np.mean(replay.epoch().losses)) for _ in range(RECIPE.epochs)]
 
 
 def scaled(name: str, factor: float) -> Change:

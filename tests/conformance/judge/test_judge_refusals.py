@@ -146,8 +146,26 @@ VALUES = (None, 3, [], ["a", 3], [[]], {}, {"equations": []}, "word")
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    # Any word will do for a backend, and any object for a passport.
-    [*itertools.product(NAMES, VALUES), ("backend", None), ("backend", []), ("passport", None)],
+    # Any name will do for a backend; a passport must fit it, which is no matter of its form.
+    [
+        *itertools.product(NAMES, VALUES),
+        *itertools.product(("backend",), (None, [], "../numpy", "", "a b", "-x", "x" * 500)),
+        ("passport", None),
+        ("dtypes", ["float64", "float64"]),
+        ("dtypes", ["float16"]),
+        ("implementations", ["equations", "equations"]),
+        ("implementations", ["../../../outside"]),
+        ("cases", [CASE, CASE]),
+        ("cases", ["../" + CASE]),
+        ("device", "tpu"),
+        ("weights", "none"),
+        ("text", {"name": "sample"}),
+        ("made", "yesterday"),
+        ("seconds", True),
+        ("seconds", -1),
+        ("peak MiB", "3"),
+        ("surprise", 1),
+    ],
 )
 def test_a_field_that_is_not_what_it_should_be_is_refused(field, value, out, refused):
     edit_record(out / "numpy-cpu", lambda data: data.update({field: value}))
@@ -166,6 +184,9 @@ def test_a_field_that_is_not_what_it_should_be_is_refused(field, value, out, ref
         {"status": "crashed"},
         {"status": "unsupported", "reason": None},
         {"status": "recorded", "digest": "0", "inapplicable": 3},
+        {"status": "recorded", "digest": "0" * 64, "inapplicable": {"split": 3}},
+        {"status": "crashed", "reason": "", "seconds": "long"},
+        {"status": "crashed", "reason": "", "more": 1},
     ],
 )
 def test_an_entry_that_says_nothing_is_refused_by_its_case(entry, out, refused):
@@ -173,7 +194,7 @@ def test_an_entry_that_says_nothing_is_refused_by_its_case(entry, out, refused):
         data["entries"]["equations"]["float32"][CASE] = entry
 
     edit_record(out / "numpy-cpu", change)
-    assert f"record.json: equations float32 {CASE}: expected" in refused()
+    assert f"record.json: equations float32 {CASE}:" in refused()
 
 
 def test_a_case_that_is_listed_and_has_no_entry_is_refused(out, refused):
@@ -184,26 +205,40 @@ def test_a_case_that_is_listed_and_has_no_entry_is_refused(out, refused):
 def test_an_unknown_case_in_a_record_is_refused(out, refused):
     def rename(data: dict) -> None:
         data["cases"] = ["lstm-L99"]
-        for cases in data["entries"]["equations"].values():
-            cases["lstm-L99"] = cases.pop(CASE)
+        for dtype, cases in data["entries"]["equations"].items():
+            data["entries"]["equations"][dtype] = {"lstm-L99": cases[CASE]}
 
     edit_record(out / "numpy-cpu", rename)
+    arrays = out / "numpy-cpu" / "arrays" / "equations"
+    for dtype in ("float64", "float32"):
+        (arrays / dtype / f"{CASE}.safetensors").rename(arrays / dtype / "lstm-L99.safetensors")
+        (arrays / dtype / f"{CASES[1]}.safetensors").unlink()
     assert "lstm-L99" in refused()
 
 
-@pytest.mark.parametrize("hostile", [ESCAPES, LONG, "two\nlines", "[link=http://x]y[/link]"])
+HOSTILE = (ESCAPES, LONG, "two\nlines", "[link=http://x]y[/link]")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("field", ["backend", "implementations", "cases"])
+def test_a_name_that_could_do_harm_is_no_name(field, hostile, out, refused):
+    edit_record(
+        out / "numpy-cpu", lambda d: d.update({field: hostile if field == "backend" else [hostile]})
+    )
+    assert f"record.json: {field}: expected" in refused()
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("status", ["crashed", "unsupported"])
 def test_hostile_text_in_a_record_reaches_no_terminal(status, hostile, out, capsys, tmp_path):
     def change(data: dict) -> None:
-        data["backend"] = data["text"]["name"] = hostile
         data["passport"]["version"] = hostile
-        data["implementations"] = [hostile]
-        cases = data["entries"].pop("equations")
-        for entries in cases.values():
+        for entries in data["entries"]["equations"].values():
             for case in entries:
                 entries[case] = {"status": status, "reason": hostile}
-        data["entries"] = {hostile: cases}
+        data["backend"] = "mine"
 
+    shutil.rmtree(out / "numpy-cpu" / "arrays")
     edit_record(out / "numpy-cpu", change)
     capsys.readouterr()
     verdict, svg, readme = (tmp_path / name for name in ("v.json", "v.svg", "README.md"))

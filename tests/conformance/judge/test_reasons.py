@@ -12,7 +12,8 @@ from conformance.mutants import CATALOGUE
 from conformance.oracle.evaluation import evaluate
 from conformance.oracle.truth import right_answer
 from conformance.progress import Progress
-from conformance.verdict.results import FAIL, PASS, CaseResult
+from conformance.verdict.outcome import FAIL, PASS
+from conformance.verdict.results import CaseResult
 
 ANSWER = right_answer("lstm-L2", gather(load_corpus(None), None))
 BOUNDS = load_bounds()["cpu"]["float64"]

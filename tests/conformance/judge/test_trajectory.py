@@ -21,15 +21,9 @@ from conformance.judge.lattice import describe, judge_step
 from conformance.judge.training import judge_training
 from conformance.records.difference import DIFFERENCE, replay
 from conformance.records.training import load_runs
-from conformance.records.witness import Witness, make_witnesses
-from conformance.verdict.results import (
-    FAIL,
-    NOT_COMPARED,
-    NOT_RUN,
-    PASS,
-    STRADDLE,
-    TrainingResult,
-)
+from conformance.records.witness import make_witnesses
+from conformance.verdict.outcome import FAIL, NOT_COMPARED, NOT_RUN, PASS, STRADDLE
+from conformance.verdict.results import TrainingResult
 from conformance.worker.ladder import answer
 from tests.conformance.lattice_helpers import (
     RECIPE,
@@ -37,6 +31,7 @@ from tests.conformance.lattice_helpers import (
     Implementation,
     scaled,
     train_here,
+    witness,
 )
 
 LIMITS = load_bounds()["cpu"]["float64"]
@@ -47,12 +42,6 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """The digests of a sound run."""
     made = train_here(tmp_path_factory.mktemp("right"), "mxnet", Implementation())
     return tuple(row["digest"] for row in made["epochs"])
-
-
-def witness(digests: tuple[str, ...]) -> Witness:
-    corpus = load_corpus()
-    text = {"sha256": corpus.sha256, "characters": len(corpus.tokens)}
-    return Witness("quick-lstm", SPEC, RECIPE, text, list(digests), [1.0] * len(digests), [])
 
 
 def judged(out: Path, digests: tuple[str, ...]) -> TrainingResult:
@@ -147,7 +136,9 @@ def test_an_expected_backend_that_did_not_train_is_a_failure(
     expect = ("pytorch", "mxnet")
     found = judge_training(tmp_path, expect, [witness(right)], [])
     assert [(r.implementation, r.status) for r in found] == [
-        ("mxnet", NOT_RUN),
+        ("mxnet:equations", NOT_RUN),
+        ("mxnet:layers", NOT_RUN),
+        ("pytorch:equations", NOT_RUN),
         ("pytorch:layers", PASS),
     ]
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from conformance.verdict.asked import Asked
+from conformance.verdict.results import seal
+
 RUNGS = ("weights", "outputs", "loss", "gradients", "clip", "steps", "invariances")
 HOSTILE = (
     "<script>alert(1)</script>\"'</style>&amp;\x1b[31m\u202e" + "very-long-" * 40 + "|`[x](y)@all"
@@ -105,22 +108,31 @@ def record(backend: str, **passport: Any) -> dict[str, Any]:
 def verdict(results: list[dict], training: list[dict] = (), **changed: Any) -> dict[str, Any]:
     backends = dict.fromkeys(r["implementation"].split(":")[0] for r in results)
     passed = all(r["status"] in ("pass", "unsupported") for r in (*results, *training))
+    word = changed.pop("outcome", "PASS" if passed else "FAIL")
+    said = {"PASS": "all agree", "FAIL": "some do not", "INCOMPLETE": "something is left"}
     made = {
+        "format": "deep-rnn-verdict-2",
         "suite": "0.1.0",
-        "passed": passed,
-        "sentence": "PASS: all agree." if passed else "FAIL: some do not.",
+        "outcome": word,
+        "passed": word == "PASS",
+        "sentence": f"{word}: {said[word]}.",
         "text": {"name": "sample", "sha256": "0" * 64},
         "grid": {"elements": 0, "differing": 0, "straddles": 0},
-        "expected": [],
-        "training expected": False,
+        "quick": False,
+        "asked": Asked().to_json(),
         "inputs": {},
+        "basis": {},
+        "claims": [],
+        "open": [],
+        "outside": [],
         "absent": [],
         "stale deviations": [],
         "records": [record(backend) for backend in backends],
         "results": [*results],
         "training": [*training],
     }
-    return made | changed
+    made |= changed
+    return made | {"seal": seal(made)}
 
 
 def hostile() -> dict[str, Any]:
@@ -135,6 +147,9 @@ def hostile() -> dict[str, Any]:
         [run(who, HOSTILE, status="crashed", reason=HOSTILE, place=HOSTILE, prediction=HOSTILE)],
         sentence=HOSTILE,
         absent=[HOSTILE],
+        claims=[HOSTILE],
+        open=[HOSTILE],
+        outside=[HOSTILE],
     )
     made["records"][0]["passport"] |= {"device": HOSTILE, HOSTILE: HOSTILE}
     made["text"]["name"] = HOSTILE

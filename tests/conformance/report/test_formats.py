@@ -9,6 +9,7 @@ import pytest
 from conformance.__main__ import main
 from conformance.report.changes import FAILING, GONE, LARGER, NEW, OTHER, PASSING, changes, versions
 from conformance.report.formats import badge, junit, summary
+from conformance.verdict.results import seal
 from tests.conformance.report.helpers import failing, hostile, record, result, run, rung, verdict
 
 WHO = "numpy:equations"
@@ -128,6 +129,8 @@ def test_the_command_compares_two_folders(
     assert "newly" not in capsys.readouterr().out
     found = json.loads(text)
     found["results"][0] |= {"status": "fail", "reason": "made up"}
+    found |= {"outcome": "FAIL", "passed": False, "sentence": "FAIL: made up"}
+    found["seal"] = seal(found)
     (results / "verdict.json").write_text(json.dumps(found), encoding="utf-8")
     told = tmp_path / "changes.json"
     assert main([*ask, str(old), "--changes", str(told)]) == 1

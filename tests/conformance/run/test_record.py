@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import EXIT_BAD_INPUT, EXIT_PASS
+from common.errors import EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_PASS
 from common.parameters import initialise
 from common.spec import ModelSpec
 from common.weights import load_weights, read_arrays, save_weights, write_arrays
@@ -211,7 +211,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_the_earlier_record(tmp_path, caps
     assert "No space left" in assert_one_line(capsys.readouterr().err)
     assert fingerprint(tmp_path / "numpy-cpu") == before
     monkeypatch.undo()
-    assert judge(tmp_path) == EXIT_PASS  # what is interrupted lies beside a whole record
+    assert judge(tmp_path) == EXIT_INCOMPLETE  # what is interrupted lies beside a whole record
 
 
 def test_a_record_made_by_a_relative_path_is_the_same(tmp_path, monkeypatch):

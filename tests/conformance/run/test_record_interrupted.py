@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import EXIT_BAD_INPUT, EXIT_PASS
+from common.errors import EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_PASS
 from conformance.__main__ import INTERRUPTED
 from conformance.run.child import Child
 from conformance.run.ladder import array_path
@@ -106,9 +106,10 @@ def assert_same_arrays(folder: Path, wanted: dict) -> None:
     assert all(found[name].tobytes() == wanted[name].tobytes() for name in wanted)
 
 
-def test_a_killed_run_leaves_the_earlier_record_to_be_judged(out):
+def test_a_killed_run_leaves_the_earlier_record_to_be_judged(out, capsys):
     assert (out / PARTIAL).is_dir()
-    assert judge(out) == EXIT_PASS
+    assert judge(out) == EXIT_INCOMPLETE
+    assert "numpy-cpu was begun again later and is not finished" in capsys.readouterr().out
 
 
 def test_a_killed_run_is_resumed_and_what_was_done_is_not_done_again(out, undisturbed):
