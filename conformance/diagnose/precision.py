@@ -9,7 +9,7 @@ import numpy as np
 from conformance.closeness.compare import identical, relative_error
 from conformance.diagnose.search import Found
 from conformance.faults.fault import Group, choosing
-from conformance.faults.subject import FEW, Subject
+from conformance.faults.subject import Subject
 from conformance.models.rounding import ROUNDINGS
 
 LARGEST = 0.1
@@ -50,13 +50,10 @@ def precision(found: Found) -> Likely | None:
     """The precision that explains the outputs of the framework itself, of another option, or of one
     fault, if one does."""
     near = []
-    for subject, always, faults in found.tried:
-        small = subject.single()
-        for group in [always, *((*always, fault) for fault in faults)]:
-            error = small.error(group, 8, FEW)
-            if error <= LARGEST:
-                options = sum(1 for fault in group if not fault.option)
-                near.append((options, error, subject, group))
+    for item in found.near:
+        if item.error <= LARGEST:
+            options = sum(1 for fault in item.group if not fault.option)
+            near.append((options, item.error, item.subject, item.group))
     # The framework itself first; then what comes closest.
     near.sort(key=lambda item: (item[0], item[1]))
     plain = [item for item in near if item[0] == 0][:3]

@@ -15,9 +15,9 @@ from conformance.closeness.compare import (
     noise_floor,
     relative_error,
 )
-from conformance.diagnose.search import WINDOW, Found
+from conformance.diagnose.search import Found, Near
 from conformance.faults.fault import Group
-from conformance.faults.subject import FEW, Subject
+from conformance.faults.subject import Subject
 
 NEAREST = 3
 CLOSE = 1e-4
@@ -36,12 +36,7 @@ class Unknown:
 
 
 def unknown(found: Found, bound: Bound) -> Unknown:
-    ranked = sorted(
-        ((s.single().error((*always, *group), WINDOW, FEW), k, s, (*always, *group))
-         for s, always, faults in found.tried
-         for k, group in enumerate([(), *((fault,) for fault in faults)])),
-        key=lambda item: item[:2],
-    )  # fmt: skip
+    ranked = sorted(found.near, key=lambda near: (near.error, near.number))
     subject, group = reference(found)
     run = subject.run(group)
     if run is None or run[0].shape != run[1].outputs.shape:
@@ -63,12 +58,10 @@ def reference(found: Found) -> tuple[Subject, Group]:
     """The framework itself; with another of its options or the other axis if that comes much
     nearer."""
     least, best = np.inf, found.tried[0][:2]
-    for subject, always, faults in found.tried:
-        options = [f for f in faults if f.option or f.name == "axis"]
-        for group in [(), *((fault,) for fault in options)]:
-            error = subject.single().error((*always, *group), WINDOW, FEW)
-            if error < least / 4:
-                least, best = error, (subject, (*always, *group))
+    for near in found.near:
+        own = all(fault.option or fault.name == "axis" for fault in near.group[-1:])
+        if (own or not near.number) and near.error < least / 4:
+            least, best = near.error, (near.subject, near.group)
     return best
 
 
@@ -196,11 +189,12 @@ def matched(got: np.ndarray, made: np.ndarray) -> list[str]:
     return said
 
 
-def nearest(ranked: list) -> list[tuple[str, float]]:
+def nearest(ranked: list[Near]) -> list[tuple[str, float]]:
     """By distance; what changes nothing that the data show is left out."""
     near, seen = [], set()
-    plain = [error for error, k, *_ in ranked if k == 0]
-    for error, k, subject, group in ranked:
+    plain = [item.error for item in ranked if not item.number]
+    for item in ranked:
+        error, k, subject, group = item.error, item.number, item.subject, item.group
         says = " and ".join(f.says for f in group) or "the framework as it is"
         if len(near) == NEAREST or not error < np.inf:
             break

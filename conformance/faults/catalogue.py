@@ -58,10 +58,12 @@ def other_options(subject: Subject, layout: str, stated: Mapping[str, str]) -> I
                 continue
             if "backwards" in touched and subject.network.directions == 2:
                 continue
-            if option.name == "reset_after":
+            if option.name == "reset_after" and subject.network.biases:
                 continue  # the bias of the file has the shape of one of them
             name = "axis" if "axis" in touched else f"{option.name}={value}"
             said = f"{option.name}={value}"
+            if option.name == "keep_order":
+                said = f"reverse=True {said}"
             own = CLASSES[layout][cell]
             if option.name in stated:
                 says = f"{said} was meant, not {option.name}={stated[option.name]} as was stated"

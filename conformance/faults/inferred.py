@@ -28,12 +28,12 @@ SEARCHED = 40
 """Steps of the search between two numbers of the grid."""
 
 NUMBERS = {
-    "cell_clip": ("the cell state C is clipped to ±{} (cell_clip)", np.geomspace(0.02, 30, 40)),
-    "clip": ("all pre-activations are clipped to ±{} (ONNX' clip)", np.geomspace(0.05, 30, 40)),
+    "cell_clip": ("the cell state C is clipped to ±{} (cell_clip)", np.geomspace(0.02, 30, 24)),
+    "clip": ("all pre-activations are clipped to ±{} (ONNX' clip)", np.geomspace(0.05, 30, 24)),
     "forget_bias": (
-        "{} is added to the forget gate's pre-activation (a forget bias)", np.linspace(-6, 6, 41)
+        "{} is added to the forget gate's pre-activation (a forget bias)", np.linspace(-6, 6, 25)
     ),
-    "project_clip": ("the projected state is clipped to ±{}", np.geomspace(0.02, 10, 30)),
+    "project_clip": ("the projected state is clipped to ±{}", np.geomspace(0.02, 10, 20)),
 }  # fmt: skip
 CELLS = {"cell_clip": ("lstm",), "clip": ("gru", "lstm", "rnn"), "forget_bias": ("lstm",),
          "project_clip": ("lstm",)}  # fmt: skip
@@ -107,10 +107,10 @@ def searched(subject: Subject, group: Group, layout: str) -> Iterator[Fault]:
         if network.cell not in CELLS[choice] or (choice == "project_clip" and not projected):
             continue
 
-        def error(number: float, choice=choice) -> float:
+        def error(number: float, choice=choice, subject=subject) -> float:
             return subject.error((*group, number_of(choice, number, "")), WINDOW, FEW)
 
-        errors = [error(float(number)) for number in grid]
+        errors = [error(float(number), subject=subject.single()) for number in grid]
         best = int(np.argmin(errors))
         if not errors[best] < 0.9 * max(errors[0], errors[-1]):
             continue

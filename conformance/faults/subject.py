@@ -13,7 +13,7 @@ import numpy as np
 
 from conformance.closeness.compare import Bound, agreement, relative_error
 from conformance.faults.fault import Group
-from conformance.models.evaluator import Run, run
+from conformance.models.evaluator import Misfit, Run, run
 from conformance.models.frameworks import Settings
 from conformance.models.given import Data, Given, views
 from conformance.models.network import Network
@@ -139,7 +139,10 @@ class Subject:
             if settings.choices.lengths is not None:
                 settings = settings.with_(lengths=settings.choices.lengths[:examples])
         data = data.astype(str(network.layers[0][0].W.dtype))
-        made = run(network, settings.choices, data.X, data.state)
+        try:
+            made = run(network, settings.choices, data.X, data.state)
+        except Misfit:
+            return None  # layers of different sizes cannot be stacked in another order
         return made, network, data
 
     def error(self, group: Group, steps: int = 0, examples: int = 0) -> float:
@@ -161,7 +164,8 @@ class Subject:
 
     def possible(self, group: Group) -> bool:
         """Whether the first step leaves room for the group, and then the first few."""
-        return all(self._possible(group, steps) for steps in range(1, FEW + 1))
+        whole = self.network.directions > 1 or self.kind != "steps"
+        return all(self._possible(group, steps) for steps in range(FEW if whole else 1, FEW + 1))
 
     def _possible(self, group: Group, steps: int) -> bool:
         found = self.single().run(group, steps, FEW)

@@ -38,6 +38,10 @@ ACTIVATIONS = {
 """By the names that Choices use."""
 
 
+class Misfit(Exception):
+    """These choices cannot be made with this network: the sizes of its layers do not fit."""
+
+
 @dataclass(frozen=True)
 class Pass:
     """One direction of one layer. H: (T, n, p); C: (T, n, h) of an LSTM; last: state at its end"""
@@ -60,7 +64,9 @@ class Run:
 
 
 def run(network: Network, c: Choices, X: np.ndarray, state: State | None = None) -> Run:
-    """X (T, n, d); state: zeros if none is given. Overflow is no error: a wrong function may."""
+    """X (T, n, d); state: zeros if none is given. Overflow is no error: a wrong function may.
+
+    Raises Misfit if the layers cannot be stacked so."""
     with np.errstate(all="ignore"):
         state = zeros(network, X) if state is None else state
         if c.warm:
@@ -83,14 +89,16 @@ def _stack(network: Network, c: Choices, X: np.ndarray, state: State) -> Run:
         passes = []
         for direction, half in enumerate(network.layers[layer]):
             k = layer * D + direction
+            if half.d != below.shape[-1]:
+                raise Misfit(f"layer {layer + 1} reads {half.d} numbers, not {below.shape[-1]}")
             start = {part: state[part][k] for part in network.parts}
             backwards = D == 2 and direction == c.backward
             made = direct(network.cell, half, c, layer, below, start, backwards)
             for part in network.parts:
                 last[part][k] = made.last[part]
             passes.append(made)
-        inner = "concat" if c.merge in AT_THE_TOP else c.merge
         above = network.layers[order[place + 1]][0].d if place + 1 < len(order) else None
+        inner = "concat" if c.merge in AT_THE_TOP or above != passes[0].H.shape[-1] else c.merge
         if above == passes[0].H.shape[-1] and D == 2 and inner == "concat":
             inner = "sum"
         joined = merged([p.H for p in passes], inner if above is not None else c.merge)

@@ -208,7 +208,7 @@ def settings(layout: str, network: Network, stated: Mapping[str, str], where: ob
     """What the framework computes, its defaults changed by what is stated; BadInput for an option
     or a value that it has not."""
     cell = network.cell
-    resets = {"keras": network.biases == 2, "keras2": network.biases == 2, "onnx": False,
+    resets = {"keras": network.biases != 1, "keras2": network.biases == 2, "onnx": False,
               "keras1": False, "tf1": False}  # fmt: skip
     reset = "after" if resets.get(layout, True) else "before"
     batch = layout in ("keras", "keras1", "keras2", "cudnn", "dl4j")
@@ -223,7 +223,21 @@ def settings(layout: str, network: Network, stated: Mapping[str, str], where: ob
             expected = f"one of {', '.join(known) or 'none at all'} for a {cell}"
             raise BadInput(where, f"--option {name}", expected, f"{name}={value}")
         found = found.with_(**effect(layout, cell, known[name], value, where))
+        if name == "reset_after" and network.biases != {"True": 2, "False": 1}[value]:
+            check_reset_after(network, value, where)
+    if stated.get("keep_order") == "True" and stated.get("reverse") != "True":
+        found = found.with_(backwards="")  # there is nothing to turn back
+    if found.backwards and network.directions == 2:
+        raise BadInput(where, "--option", "a network of one direction to reverse", "two directions")
     return found
+
+
+def check_reset_after(network: Network, value: str, where: object) -> None:
+    """BadInput if the file has the bias of the other GRU; a file without biases may be either."""
+    if network.biases:
+        shapes = {"True": "(2, 3·h)", "False": "(3·h,)"}
+        other = shapes["False" if value == "True" else "True"]
+        raise BadInput(where, f"--option reset_after={value}", f"a bias {shapes[value]}", other)
 
 
 def effect(layout: str, cell: str, option: Option, value: str, where: object) -> Effect:

@@ -69,7 +69,8 @@ _TORCH_NAMES = {
     "b_x": "bias_ih_l{l}{r}", "b_h": "bias_hh_l{l}{r}", "R": "weight_hr_l{l}{r}",
 }  # fmt: skip
 _KERAS_KEYS = {
-    "W": r"(?<!recurrent_)kernel", "U": "recurrent_kernel", "b": r"(?<!recurrent_)bias",
+    "W": r"(?:(?<!recurrent_)kernel|vars[./]0)", "U": r"(?:recurrent_kernel|vars[./]1)",
+    "b": r"(?:(?<!recurrent_)bias|vars[./]2)",
     "b_x": "input_bias", "b_h": "recurrent_bias",
 }  # fmt: skip
 _KERAS_NAMES = {"W": "layers.{l}{r}.kernel", "U": "layers.{l}{r}.recurrent_kernel",

@@ -172,7 +172,7 @@ def complete(group: Group) -> bool:
 
 
 def is_layer(kinds: Kinds, group: Group) -> bool:
-    names = {kind.split(":")[0] for kind in kinds}
+    names = {kind.split(":")[0] for kind in kinds if kind != "U" or kinds[kind].ndim > 1}
     return {"W", "U"} <= names or {"W", "C"} <= names or joint_like(kinds, group.stems[0])
 
 

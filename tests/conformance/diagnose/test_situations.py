@@ -110,6 +110,9 @@ RIGHT = {
     "bidirectional, keras": ("keras", keras_names("lstm", LSTM, "bidirectional.forward_lstm.cell")
                              | keras_names("lstm", BACK, "bidirectional.backward_lstm.cell_1"),
                              swap(X), swap(np.concatenate([Y, Y_BACK], -1))),
+    "keras' own file": ("keras", {
+        f"layers/lstm/cell/vars/{k}": array for k, array in enumerate(KERAS.values())
+    } | {"layers/dense/vars/0": W_Q, "layers/dense/vars/1": B_Q}, swap(X), swap(LOGITS)),
     "last step": ("pytorch", TORCH, X, Y[-1]),
     "last step, two directions": ("pytorch", TWO, X, np.concatenate([Y[-1], Y_BACK[0]], -1)),
     "final states": ("pytorch", TWO, X, np.stack([Y[-1], Y_BACK[0]])),

@@ -96,6 +96,28 @@ def test_an_option_that_a_framework_has_not_is_bad_input(stated, said):
         settings("pytorch", network("lstm"), stated, "file")
 
 
+def test_a_reset_that_contradicts_the_bias_is_bad_input():
+    two = network("gru", biases=2)
+    with pytest.raises(BadInput, match=r"expected a bias \(3·h,\), found \(2, 3·h\)"):
+        settings("keras", two, {"reset_after": "False"}, "file")
+    assert settings("keras", two, {"reset_after": "True"}, "file").choices.reset == "after"
+
+
+def test_without_a_bias_a_gru_of_keras_resets_after_unless_it_is_stated():
+    none = network("gru", biases=0)
+    assert settings("keras", none, {}, "file").choices.reset == "after"
+    assert settings("keras", none, {"reset_after": "False"}, "file").choices.reset == "before"
+
+
+def test_an_order_that_is_kept_needs_a_reversal():
+    lstm = network("lstm")
+    assert settings("flax", lstm, {"keep_order": "True"}, "").backwards == ""
+    both = {"reverse": "True", "keep_order": "True"}
+    assert settings("flax", lstm, both, "").backwards == "time"
+    with pytest.raises(BadInput, match="a network of one direction"):
+        settings("keras", network("lstm", 2), {"go_backwards": "True"}, "file")
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_every_option_has_a_default_that_changes_nothing(name):
     for cell in LAYOUTS[name].order:
