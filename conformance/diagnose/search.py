@@ -27,9 +27,6 @@ from conformance.faults.lengths import faults as of_lengths
 from conformance.faults.subject import FEW, Subject
 from conformance.progress import Progress
 
-WINDOW = 12
-"""Steps on which single faults are measured and compared."""
-
 WORK = 6e10
 """Multiplications that are spent on pairs, so that an answer comes in time; at d = h = 256 and two
 layers these are all pairs of common faults."""
@@ -86,7 +83,7 @@ class Found:
     def near(self) -> list[Near]:
         """The framework itself and every single fault, measured once."""
         return [
-            Near(s.single().error((*base, *group), WINDOW, FEW), k, s, (*base, *group))
+            Near(s.near((*base, *group)), k, s, (*base, *group))
             for s, base, faults in self.tried
             for k, group in enumerate([(), *((fault,) for fault in faults)])
         ]

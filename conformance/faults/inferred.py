@@ -27,6 +27,9 @@ WINDOW = 12
 SEARCHED = 40
 """Steps of the search between two numbers of the grid."""
 
+PROMISING = 0.6
+"""How near the best number of a grid must come, against the worse of its ends, to be refined."""
+
 NUMBERS = {
     "cell_clip": ("the cell state C is clipped to ±{} (cell_clip)", np.geomspace(0.02, 30, 24)),
     "clip": ("all pre-activations are clipped to ±{} (ONNX' clip)", np.geomspace(0.05, 30, 24)),
@@ -112,7 +115,7 @@ def searched(subject: Subject, group: Group, layout: str) -> Iterator[Fault]:
 
         errors = [error(float(number), subject=subject.single()) for number in grid]
         best = int(np.argmin(errors))
-        if not errors[best] < 0.9 * max(errors[0], errors[-1]):
+        if not errors[best] < PROMISING * max(errors[0], errors[-1]):
             continue
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
         number = as_written(golden(error, float(low), float(high)))

@@ -24,6 +24,9 @@ FEW = 2
 SIFT = 1e-3
 """What is so far away in these, relative to the largest output of all, is away from the whole."""
 
+WINDOW = 12
+"""Steps on which single faults are measured and compared."""
+
 KEPT = 32
 """Changed networks that are kept."""
 
@@ -164,8 +167,19 @@ class Subject:
 
     def possible(self, group: Group) -> bool:
         """Whether the first step leaves room for the group, and then the first few."""
-        whole = self.network.directions > 1 or self.kind != "steps"
-        return all(self._possible(group, steps) for steps in range(FEW if whole else 1, FEW + 1))
+        if self.network.directions > 1 or self.kind != "steps":
+            return self.near(group) <= SIFT  # all steps are needed: measured once for all
+        return all(self._possible(group, steps) for steps in range(1, FEW + 1))
+
+    def near(self, group: Group) -> float:
+        """The error on a window of the data, in float32; remembered for single faults."""
+        key = ("near", *(fault.name for fault in group))
+        if key not in self.memory:
+            error = self.single().error(group, WINDOW, FEW)
+            if len(group) > 2:
+                return error
+            self.memory[key] = error
+        return self.memory[key]
 
     def _possible(self, group: Group, steps: int) -> bool:
         found = self.single().run(group, steps, FEW)
