@@ -57,14 +57,18 @@ def judge(
     deviations: list[Deviation] | None = None,
     bounds: dict[str, Any] | None = None,
     matrix: Matrix | None = None,
+    damaged: list[BadInput] | None = None,
 ) -> Verdict:
     """Judge every record in a folder.
+
+    damaged: is told of records that cannot be read, and so fail; without it, the first one raises
 
     Every record must have answered the cases that are asked for, and those of the other records;
     a backend that is expected must have answered with each of its implementations, in each dtype.
     """
     asked = asked or Asked()
-    records = load_records(results) if has_records(results) or not has_runs(results) else []
+    there = has_records(results) or not has_runs(results)
+    records = load_records(results, damaged) if there else []
     standards = Standards(
         load_bounds() if bounds is None else bounds,
         load_deviations() if deviations is None else deviations,
@@ -77,15 +81,23 @@ def judge(
     names = list(dict.fromkeys([*asked.cases, *asked.challenged(), *of_records]))
     judged: list[CaseResult] = []
     failures: list[Failure] = []
+    unreadable: dict[Path, BadInput] = {}
     for name in progress.over("judge", names):
         held = any(name in record.data["cases"] for record in records)
         answer = right_answer(name, records[0].given) if held else None
         for record, implementation, dtype in _columns(records):
-            result = _judge_case(record, implementation, dtype, name, answer, standards)
+            try:
+                result = _judge_case(record, implementation, dtype, name, answer, standards)
+            except BadInput as error:
+                unreadable.setdefault(record.folder, error)
+                row = f"{record.data['backend']}:{implementation}", record.data["device"], dtype
+                result = CaseResult(*row, name, FAIL, inside(results, error))
             judged.append(result)
             if answer and result.status == FAIL and result.comparisons:
                 limits = standards.bounds[result.device][dtype]
                 failures.append(Failure(result, record, answer, limits))
+    if unreadable and (damaged is None or len(unreadable) == len(records)):
+        raise next(iter(unreadable.values()))  # what is left is nothing to judge
     for backend, columns in missing.items():
         for implementation, dtype in columns:
             row = f"{backend}:{implementation}", _device(records, backend), dtype
@@ -97,6 +109,12 @@ def judge(
     verdict.asked, verdict.open = asked, open
     verdict.claims = [line for r in records for line in claims.of_record(r, standards.matrix)]
     return verdict
+
+
+def inside(results: Path, error: BadInput) -> str:
+    """What is wrong with a file, by its name in the results folder: a verdict is the same wherever
+    the results lie."""
+    return str(error).replace(f"{results}/", "")
 
 
 def _device(records: list[Record], backend: str) -> str:

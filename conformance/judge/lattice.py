@@ -6,7 +6,6 @@ which rung broke, in which layer, gate and element; or that every rung holds and
 within rounding of the middle between two lattice points, a straddle.
 """
 
-import json
 import math
 import re
 import statistics
@@ -16,8 +15,16 @@ from typing import Any
 
 from common.errors import BadInput
 from common.lattice import to_lattice
-from common.parameters import Arrays, check_parameters, parameter_shapes, state_shapes
+from common.parameters import (
+    Arrays,
+    check_kinds,
+    check_parameters,
+    parameter_shapes,
+    state_shapes,
+)
+from common.reading import parse_json
 from common.recipe import Recipe
+from common.shape import check_shape
 from common.spec import ModelSpec
 from common.weights import read_arrays
 from conformance.cases.given import Given
@@ -40,6 +47,13 @@ from conformance.verdict.outcome import (
 )
 from conformance.verdict.results import CaseResult, TrainingResult
 
+ABOUT = {
+    "spec": dict,
+    "recipe": dict,
+    "epoch": int,
+    "step": int,
+    "the reference ends the epoch as expected": bool,
+}
 GATES = {"i": "input", "f": "forget", "o": "output", "c": "candidate", "z": "update", "r": "reset"}
 
 
@@ -166,7 +180,11 @@ def _explain(one: Sound, limits: dict[str, Bound]) -> None:
     if not path.exists():
         result.reason = f"digest differs from {result.against}; {again}"
         return
-    arrays, about = _evidence(path)
+    try:
+        arrays, about = _evidence(path)
+    except BadInput as error:  # which fails this run, and leaves the others to be judged
+        result.reason = str(error).replace(f"{run.folder}/", "")
+        return
     if about["epoch"] != epoch:
         result.reason = f"{path.name} is about epoch {about['epoch']}; {again}"
         return
@@ -198,15 +216,12 @@ def _follow(one: Sound, arrays: Arrays, place: tuple[int, int]) -> None:
 
 def _evidence(path: Any) -> tuple[Arrays, dict[str, Any]]:
     arrays, metadata = read_arrays(path, ours=True)
-    try:
-        about = json.loads(metadata["about"])
-        about["spec"] = ModelSpec.from_json(about["spec"], path)
-        about["recipe"] = Recipe.from_json(about["recipe"], path)
-        steps = int(about["epoch"]), int(about["step"])
-        about["epoch"], about["step"] = steps
-        about["the reference ends the epoch as expected"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(path, "metadata 'about'", "an epoch, a step and its recipe", error) from None
+    expected = "an epoch, a step and its recipe"
+    about = parse_json(metadata.get("about", ""), path, "metadata 'about'", expected)
+    check_shape(about, ABOUT, path, "metadata 'about'")
+    about["spec"] = ModelSpec.from_json(about["spec"], path)
+    about["recipe"] = Recipe.from_json(about["recipe"], path)
+    check_kinds({n: a for n, a in arrays.items() if n not in ("X", "Y")}, path)
     for prefix in ("before", "after"):
         check_parameters(about["spec"], part(arrays, prefix), path)
     recipe = about["recipe"]
@@ -218,6 +233,10 @@ def _evidence(path: Any) -> tuple[Arrays, dict[str, Any]]:
         found = arrays[name].shape if name in arrays else "no such tensor"
         if found != shape:
             raise BadInput(path, name, f"shape {shape}", found)
+    for name, most in (("X", about["spec"].d), ("Y", about["spec"].q)):
+        array = arrays[name]
+        if array.dtype.kind not in "iu" or not (array.min() >= 0 and array.max() < most):
+            raise BadInput(path, name, f"whole numbers from 0, and below {most}", array.dtype)
     return arrays, about
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from common.errors import BadInput
 from conformance.cases.given import Given
 from conformance.cases.quick import CELL
 from conformance.closeness.compare import load_bounds
@@ -27,14 +28,16 @@ def judge_training(
     ensembles: list[Ensemble] | None = None,
     quick: bool = False,
     matrix: Matrix | None = None,
+    damaged: list[BadInput] | None = None,
 ) -> list[TrainingResult]:
     """One result for every run, and one for each that an expected backend lacks.
 
     expect: backends that must have trained every stored witness of the quick recipe on the lattice,
             with every implementation, and every ensemble of it in float32 with one of them
+    damaged: is told of runs that cannot be read; without it, the first one raises
     quick:  they must have trained the one witness of the quick main job, with one of them
     """
-    runs = load_runs(results)
+    runs = load_runs(results, damaged)
     witnesses = load_witnesses() if witnesses is None else witnesses
     ensembles = load_ensembles() if ensembles is None else ensembles
     matrix = load_matrix() if matrix is None else matrix

@@ -36,8 +36,10 @@ class Record:
         return arrays
 
 
-def load_records(results: Path) -> list[Record]:
+def load_records(results: Path, damaged: list[BadInput] | None = None) -> list[Record]:
     """Every record in a results folder, by name.
+
+    damaged: is told of those that cannot be read, as long as one can; otherwise the first raises
 
     Raises BadInput if there is none, if one is only half there, and if they are of different
     versions of the suite, of different texts or of different weights, and if two are of the same
@@ -55,7 +57,17 @@ def load_records(results: Path) -> list[Record]:
             raise BadInput(partial, "", "a whole record", found)
     if not whole:
         raise BadInput(results, "", "at least one record", "none")
-    records = [_load(folder) for folder in whole]
+    records: list[Record] = []
+    wrong: list[BadInput] = []
+    for folder in whole:
+        try:
+            records.append(_load(folder))
+        except BadInput as error:
+            wrong.append(error)
+    if wrong and (damaged is None or not records):
+        raise wrong[0]
+    if damaged is not None:
+        damaged += wrong
     for record in records[1:]:
         _check_same(records[0], record)
     made: dict[tuple[str, str], Record] = {}

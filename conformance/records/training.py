@@ -64,8 +64,10 @@ class TrainingRun:
         return json.dumps([self.spec.to_json(), recipe, text])
 
 
-def load_runs(results: Path) -> list[TrainingRun]:
+def load_runs(results: Path, damaged: list[BadInput] | None = None) -> list[TrainingRun]:
     """Every run below a results folder, by name; none if nothing was trained.
+
+    damaged: is told of those that cannot be read; without it, the first one raises
 
     Raises BadInput if one is not whole, of another version of the suite, or was interrupted.
     """
@@ -79,7 +81,12 @@ def load_runs(results: Path) -> list[TrainingRun]:
                 text = "one that was interrupted (the same train command continues it)"
                 raise BadInput(folder, "", "a whole run", text)
             continue
-        found.append(load_run(folder))
+        try:
+            found.append(load_run(folder))
+        except BadInput as error:
+            if damaged is None:
+                raise
+            damaged.append(error)
     return found
 
 

@@ -104,7 +104,19 @@ def close_arrays(path: Path) -> Any:
 def record_says(path: Path) -> Any:
     """What was recorded, of what, and with which outcome; not when, how long and by what."""
     data = json.loads(path.read_bytes())
-    said = {name: data[name] for name in ("suite", "dtypes", "implementations", "cases")}
+    said = {
+        name: data[name]
+        for name in (
+            "suite",
+            "backend",
+            "device",
+            "dtypes",
+            "implementations",
+            "text",
+            "weights",
+            "cases",
+        )
+    }
     said["entries"] = {
         (name, dtype, case): {k: entry.get(k) for k in ("status", "digest", "inapplicable")}
         for name in data["implementations"]
@@ -140,7 +152,7 @@ RUN = "training/training/numpy-cpu/equations-rnn-quick-lattice"
 
 SUBJECTS = [
     Subject(f"{RECORD}/record.json", judge, record_says),
-    Subject(f"{RECORD}/given.safetensors", judge),
+    Subject(f"{RECORD}/given.safetensors", judge, all_arrays),
     Subject(f"{RECORD}/arrays/equations/float64/{CASE}.safetensors", judge, close_arrays),
     Subject("given.safetensors", loads(load_given)),
     Subject("weights.safetensors", loads(load_weights)),

@@ -18,6 +18,7 @@ from tests.conformance.helpers import (
     edit_record,
     judge,
     record,
+    verdict_of,
 )
 
 CASE = "lstm-L2"
@@ -69,9 +70,11 @@ def test_half_a_record_is_refused_by_the_file_that_it_lacks(lost, out, refused):
     assert "no such file" in line
 
 
-def test_half_a_record_is_refused_though_another_is_whole(out, refused):
+def test_half_a_record_is_a_failure_where_another_is_whole(out):
     (copy_backend(out, "pytorch") / "record.json").unlink()
-    assert "pytorch-cpu/record.json" in refused()
+    code, verdict = verdict_of(out)
+    assert code == EXIT_FAIL
+    assert any("pytorch-cpu/record.json" in line for line in verdict["claims"])
 
 
 @pytest.mark.parametrize("kept", [0, 5, 200, -1])
