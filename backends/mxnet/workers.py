@@ -166,13 +166,14 @@ class Workers:
 
     def wait(self, call: Callable[[], Any]) -> None:
         """Do what may take until others have done their part; RuntimeError if one is dead. MXNet
-        itself would wait for ever."""
+        itself would wait for ever. The scheduler is the first to hear of it, and ends."""
         called = in_a_thread(call)
         while True:
             try:
                 return called.result(HEARTBEAT)
             except TimeoutError:
-                if silent(self.store, SILENCE):
+                ended = [helper for helper in self.helpers if helper.poll() is not None]
+                if ended or silent(self.store, SILENCE):
                     problem = "a worker or a server has died, or MXNet's scheduler has"
                     raise RuntimeError(f"{problem}: not heard for {SILENCE} s") from None
 

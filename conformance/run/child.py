@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from multiprocessing import connection
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +20,10 @@ START_LIMIT = 300.0
 STARTS = 2
 """After as many failed starts in a row a worker is given up: a framework that hangs while it is
 imported must not do so for every case."""
+
+TICK = 0.1
+"""Seconds between two looks whether a worker that says nothing has ended. Its pipe need not tell: a
+process that it forked may hold the other end."""
 
 END_LIMIT = 10.0
 """Seconds for a worker that has closed its pipe to end by itself, so that its exit code is its own
@@ -65,6 +71,8 @@ class Child:
         self.command += ["--device", device, "--dtypes", *dtypes]
         self.given, self.log = given, log
         self.process: subprocess.Popen[str] | None = None
+        self.heard = b""
+        self.ending = threading.Lock()
         self.failed_starts: list[Died] = []
         self.greeting: dict[str, Any] = {}
 
@@ -77,6 +85,7 @@ class Child:
         """Start a worker. It ends with the thread that launched it."""
         if len(self.failed_starts) == STARTS:
             raise self.failed_starts[-1]
+        self.heard = b""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 self.command + (["--given", str(self.given.resolve())] if self.given else []),
@@ -86,6 +95,7 @@ class Child:
                 text=True,
                 cwd=Path(__file__).parents[2],
                 env=self.environment,
+                process_group=0,  # what it forks is ended with it
             )
 
     def hear(self) -> dict[str, Any]:
@@ -124,37 +134,43 @@ class Child:
         return self.process
 
     def _answer(self, limit: float) -> dict[str, Any]:
-        process, late = self._running(), threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(limit, give_up)
-        timer.daemon = True  # an interrupted record must not wait for it
-        try:
-            timer.start()
-            line = pipes(process)[1].readline()
-        finally:
-            timer.cancel()
-        if line.endswith("\n") and not late.is_set():
+        process, line = self._running(), self._line(limit)
+        if line is not None and line.endswith(b"\n"):
             try:
                 return json.loads(line)
-            except json.JSONDecodeError:
+            except ValueError:
                 self.stop()
-                raise Died(f"it answered {line.strip()[:80]!r}, which is not JSON") from None
-        if not late.is_set():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(END_LIMIT)
+                said = line.strip()[:80].decode("utf-8", "replace")
+                raise Died(f"it answered {said!r}, which is not JSON") from None
+        if line is not None:
+            wait_for_the_end(process, END_LIMIT)
         self.stop()
-        if late.is_set():
-            raise Died(f"no answer within {limit:g} s")
-        raise Died(describe_exit(process.returncode))
+        late = f"no answer within {limit:g} s"
+        raise Died(late if line is None else describe_exit(process.returncode))
+
+    def _line(self, limit: float) -> bytes | None:
+        """The line that it says next; if it has ended, what there is of one; None if it is late."""
+        process, deadline = self._running(), time.monotonic() + limit
+        answers = pipes(process)[1].fileno()
+        while b"\n" not in self.heard:
+            ended = has_ended(process)  # asked before: all that it has said is there then
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            if connection.wait([answers], 0 if ended else min(TICK, left)):
+                part = os.read(answers, 2**16)
+                self.heard += part
+                ended = not part
+            if ended:
+                break
+        line, end, self.heard = self.heard.partition(b"\n")
+        return line + end
 
     def kill(self) -> None:
-        """End the worker; whoever waits for its answer hears of it."""
-        if process := self.process:
-            process.kill()
+        """End the worker and what it has started; whoever waits for its answer hears of it."""
+        with self.ending:
+            if process := self.process:
+                kill_group(process)
 
     def close(self) -> None:
         """Nothing more is asked; the worker may end by itself."""
@@ -162,25 +178,49 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 pipes(process)[0].close()
 
-    def leave(self) -> None:
+    def leave(self, limit: float = END_LIMIT) -> None:
         """Let the worker end by itself, or end it."""
         if process := self.process:
             self.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(END_LIMIT)
+            wait_for_the_end(process, limit)
             self.stop()
 
     def stop(self) -> None:
-        """End the worker, whatever it is doing."""
-        if (process := self.process) is None:
-            return
-        process.kill() if process.poll() is None else None
-        questions, answers = pipes(process)
-        with contextlib.suppress(BrokenPipeError):  # a question that it did not live to read
-            questions.close()
-        answers.close()
-        process.wait()
-        self.process = None
+        """End the worker, whatever it is doing, and what it has started."""
+        with self.ending:
+            if (process := self.process) is None:
+                return
+            kill_group(process)
+            questions, answers = pipes(process)
+            with contextlib.suppress(BrokenPipeError):  # a question that it did not live to read
+                questions.close()
+            answers.close()
+            process.wait()
+            self.process = None
+
+
+def has_ended(process: "subprocess.Popen[str]") -> bool:
+    """Whether a process has ended. It is not waited for here: its number stays its own, and its
+    group's, until ``stop`` has used it."""
+    if not hasattr(os, "waitid"):  # Python 3.11 on macOS
+        return process.poll() is not None
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # whoever started this process ignores SIGCHLD: nobody has to wait
+        return True
+
+
+def wait_for_the_end(process: "subprocess.Popen[str]", limit: float) -> None:
+    """Give a process so many seconds to end by itself."""
+    deadline = time.monotonic() + limit
+    while not has_ended(process) and time.monotonic() < deadline:
+        time.sleep(TICK / 10)
+
+
+def kill_group(process: "subprocess.Popen[str]") -> None:
+    """Kill a process that was started with a group of its own, and all that are in it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def pipes(process: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:

@@ -5,6 +5,7 @@ parent beside every worker; each has a team of one.
 """
 
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from conformance.run.child import START_LIMIT, Child, Died
+from conformance.run.child import END_LIMIT, START_LIMIT, Child, Died
 from conformance.run.fence import fence
 
 GRACE = 5.0
@@ -116,7 +117,12 @@ class Team:
 
         with ThreadPoolExecutor(len(self.members)) as pool:
             futures = [pool.submit(answer_of, k) for k in range(len(self.members))]
-            late = wait(wait(futures, return_when=FIRST_EXCEPTION).not_done, GRACE).not_done
+            try:
+                late = wait(wait(futures, return_when=FIRST_EXCEPTION).not_done, GRACE).not_done
+            except BaseException:  # Ctrl-C: the threads would wait for their answers
+                for member in self.members:
+                    member.kill()
+                raise
             for k, future in enumerate(futures):
                 if future in late:
                     self.members[k].kill()
@@ -145,8 +151,9 @@ class Team:
         """Let the workers part from each other, or end them."""
         for member in self.members:
             member.close()
+        deadline = time.monotonic() + END_LIMIT
         for member in self.members:
-            member.leave()
+            member.leave(deadline - time.monotonic())
         self.members = []
 
 

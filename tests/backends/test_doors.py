@@ -24,7 +24,7 @@ from tests.backends.launchers import (
     tf_config,
     two_hosts,
 )
-from tests.conformance.helpers import assert_one_line
+from tests.conformance.helpers import assert_one_line, family
 
 PATIENCE = 240.0
 LISTENS = "0A"
@@ -83,21 +83,6 @@ def address_of(digits: str) -> str:
     packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
     found = ipaddress.ip_address(packed)
     return str(getattr(found, "ipv4_mapped", None) or found)  # ::ffff:127.0.0.1 is 127.0.0.1
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that it has started, and they."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            stat = path.read_text(encoding="utf-8", errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        parents[int(path.parent.name)] = int(stat.rpartition(")")[2].split()[1])
-    found = [pid]
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return found
 
 
 def doors_while(processes: list[subprocess.Popen], logs: list[Path]) -> dict[int, set[Door]]:

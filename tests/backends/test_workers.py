@@ -1,20 +1,22 @@
 """Several processes, joined by the framework's own engine, train what one process trains."""
 
+import os
 import re
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
-from conformance.__main__ import main
+from conformance.__main__ import INTERRUPTED, main
 from conformance.progress import Progress
 from conformance.records.training import load_run
 from conformance.records.witness import load_witnesses
 from conformance.run import training
 from conformance.studies import bench_workers
 from tests.backends.launchers import EPOCHS, LOOPBACK, command, said, two_hosts
-from tests.conformance.helpers import assert_one_line, wait_until_gone
+from tests.conformance.helpers import assert_one_line, family, is_running, wait_until_gone
 from tests.conformance.training_helpers import CHECKPOINT, asked_of, epochs_in, use_faulty_trainee
 
 LATTICE = ("--numerics", "lattice", "--epochs", str(EPOCHS))
@@ -147,6 +149,41 @@ def test_a_host_whose_peer_is_killed_ends_by_itself(
     processes[other].kill()
     assert processes[first].wait(PATIENCE) == EXIT_FAIL, said(tmp_path, first)
     assert "crashed: " in said(tmp_path, first)
+
+
+@pytest.mark.parametrize("control_c", [True, False], ids=["Ctrl-C", "by itself"])
+def test_a_run_with_a_worker_that_hangs_ends_and_leaves_nobody(
+    control_c: bool, backend_name: str, backend, tmp_path: Path
+) -> None:
+    if not hasattr(backend, "join"):
+        pytest.skip(f"{backend_name} has no engine that joins processes")
+    if backend_name == "pytorch" and not control_c:
+        pytest.skip("gloo waits for who is silent; the limit of an epoch ends that")
+    words = command(backend_name, tmp_path / "results", "--epochs", "100")
+    process = LOOPBACK.start(words, {}, tmp_path / "0.log")
+    members = []
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while "epoch 10 of" not in said(tmp_path, 0):
+            assert process.poll() is None and time.monotonic() < deadline, said(tmp_path, 0)
+            time.sleep(0.1)
+        members = family(process.pid)
+        workers = [pid for pid in members if b"conformance.worker" in command_of(pid)]
+        assert len(workers) == 2
+        os.kill(workers[1], signal.SIGSTOP)
+        if control_c:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == (INTERRUPTED if control_c else EXIT_FAIL)
+        wait_until_gone(members)
+    finally:
+        for pid in filter(is_running, members):
+            os.kill(pid, signal.SIGKILL)
+        process.kill()
+        process.wait()
+
+
+def command_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_the_benchmark_lets_a_team_take_turns_with_one_worker(backend_name: str, backend) -> None:

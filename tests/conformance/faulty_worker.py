@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 from backends import registry
 from common.errors import BadInput
@@ -35,7 +36,27 @@ def close_the_questions_and_die_after_this_answer() -> None:
     os.close(0)
 
 
+def leave_a_process_with_the_pipe() -> int:
+    """It is told from others by its number, in the file of FORKED, and lives long."""
+    if pid := os.fork():
+        return pid
+    with open(os.environ["FORKED"], "a", encoding="utf-8") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(3600)
+    os._exit(0)
+
+
+def leave_one_and(then: Callable[[], object]) -> None:
+    leave_a_process_with_the_pipe()
+    while not os.path.exists(os.environ["FORKED"]):
+        time.sleep(0.01)
+    then()
+
+
 FAULTS = {
+    "fork": lambda: leave_one_and(lambda: None),
+    "fork-exit": lambda: leave_one_and(lambda: os._exit(3)),
+    "fork-hang": lambda: leave_one_and(lambda: time.sleep(3600)),
     "raise": fail,
     "memory": ask_more_than_there_is,
     "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),

@@ -156,6 +156,21 @@ def is_running(pid: int) -> bool:
     return not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that it has started, and they."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            stat = path.read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        parents[int(path.parent.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = [pid]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found
+
+
 def wait_until_gone(pids: Iterable[int], patience: float = 20.0) -> None:
     """Wait for processes that were not started here; one of a killed record, say, ends when it has
     answered."""

@@ -100,6 +100,31 @@ def test_a_case_that_fails_is_crashed_with_the_reason_and_the_rest_goes_on(
     assert found[BAD]["reason"] == entries[BAD]["reason"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("fork", None),
+        ("fork-exit", "the process ended with exit code 3"),
+        ("fork-hang", f"no answer within {LIMIT:g} s"),
+    ],
+)
+def test_a_process_that_a_worker_forked_is_ended_with_it_and_not_waited_for(
+    fault, reason, faults, tmp_path, monkeypatch
+):
+    """It holds the pipe in which the worker answers, and would live for an hour."""
+    forked = tmp_path / "forked"
+    monkeypatch.setenv("FORKED", str(forked))
+    asked = faults(f"{fault}@{BAD}")
+    code, entries = run(tmp_path / "results", "--limit", str(LIMIT))
+    assert code == (EXIT_FAIL if reason else EXIT_PASS)
+    assert entries[BAD].get("reason") == reason
+    others = {case: entry["status"] for case, entry in entries.items() if case != BAD}
+    assert set(others.values()) == {"recorded"}
+    pids = [int(line) for line in forked.read_text(encoding="utf-8").splitlines()]
+    assert len(pids) == 1
+    assert not any(is_running(pid) for pid in pids + [pid for pid, _ in asked_of(asked)])
+
+
 def test_the_table_shows_a_crash_and_how_to_run_that_case_again(faults, tmp_path, capsys):
     faults(f"segfault@{BAD}")
     run(tmp_path)

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from multiprocessing import connection
 from pathlib import Path
 
 import pytest
@@ -236,18 +237,18 @@ def test_a_record_that_was_started_with_control_c_ignored_goes_on(tmp_path, undi
     assert_same_arrays(out / "numpy-cpu", undisturbed)
 
 
-def test_an_interruption_as_the_clock_starts_leaves_nothing_to_wait_for(tmp_path, monkeypatch):
+def test_an_interruption_while_an_answer_is_awaited_leaves_nothing_to_wait_for(
+    tmp_path, monkeypatch
+):
     """A thread that goes on would keep the process for the whole limit of a case."""
-    start, clocks = threading.Timer.start, []
+    wait, threads = connection.wait, threading.enumerate()
 
-    def interrupted(self):
-        start(self)
-        clocks.append(self)
-        if len(clocks) == 3:  # the greeting and one case come first
+    def interrupted(*arguments):
+        if (tmp_path / PARTIAL / "journal.jsonl").exists() and done_in(tmp_path):
             raise KeyboardInterrupt
+        return wait(*arguments)
 
-    monkeypatch.setattr(threading.Timer, "start", interrupted)
+    monkeypatch.setattr(connection, "wait", interrupted)
     assert record(tmp_path, "--quiet", cases=(PATTERN,)) == INTERRUPTED
-    assert len(clocks) == 3
-    assert not [clock for clock in clocks if clock.is_alive() and not clock.daemon]
+    assert threading.enumerate() == threads
     assert len(done_in(tmp_path)) == 1
