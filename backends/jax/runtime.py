@@ -200,7 +200,8 @@ def passport(device: str) -> dict[str, Any]:
         "threads": threads(),
         "platform version": found.client.platform_version,
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", "not set"),
-        "mode": "jax.jit; programs are shared by the models of a spec",
+        "mode": "jax.jit, programs shared by the models of a spec; a step of a training run is one "
+        "program, one of a case two",
         "compiler options": {} if gpu else {f"sizes up to {SMALL}": FOR_SMALL, "others": {}},
         "float64": jax.config.jax_enable_x64,
         "matrix products": jax.config.jax_default_matmul_precision,

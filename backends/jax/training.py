@@ -34,19 +34,35 @@ class Programs:
 
     def differentiate(
         self, params: Tree, X: Array, state: State, Y: Array
-    ) -> tuple[Array, tuple[Tree, Array, State]]:
-        """The mean loss and its gradients by the parameters, X and the initial state."""
-        (loss, _), grads = backward(self.net, params, X, Y, state, (0, 1, 2))
-        return loss, (self.net.freeze(grads[0]), *grads[1:])
+    ) -> tuple[tuple[Array, State], tuple[Tree, Array, State]]:
+        """The mean loss and the last state, and the loss' gradients by the parameters, X and the
+        initial state."""
+        found, grads = backward(self.net, params, X, Y, state, (0, 1, 2))
+        return found, (self.net.freeze(grads[0]), *grads[1:])
 
     def updated(self, recipe: Recipe) -> Callable[..., tuple]:
-        """A training step of that recipe. The parameters and the state that it is given lend their
-        memory to what it makes of them."""
-        wanted = recipe.learning_rate, recipe.clip, recipe.lattice
+        """A training step of that recipe. In a training run it is one program, and the parameters
+        and the state that it is given lend their memory to what it makes of them. The few steps of
+        a case do not pay for compiling it: their gradients are those of ``differentiated``, and a
+        small program applies them."""
+        short = recipe.epochs == 1
+        wanted = recipe.learning_rate, recipe.clip, recipe.lattice, short
         if wanted not in self.updates:
-            step = partial(update, self.net, recipe, lambda tensors: tensors)
-            self.updates[wanted] = self.compiled(step, donate_argnums=(0, 1))
+            if short:
+                applied = self.compiled(partial(apply, recipe))
+                self.updates[wanted] = partial(self.step_in_two, applied)
+            else:
+                step = partial(update, self.net, recipe, lambda tensors: tensors)
+                self.updates[wanted] = self.compiled(step, donate_argnums=(0, 1))
         return self.updates[wanted]
+
+    def step_in_two(
+        self, applied: Callable[..., tuple], params: Tree, state: State, X: Array, Y: Array
+    ) -> tuple[Tree, State, Tree, Array, Array]:
+        """As ``update``."""
+        (loss, last), (grads, *_) = self.differentiated(params, X, state, Y)
+        params, last, grads, norm = applied(params, last, grads)
+        return params, last, grads, loss, norm
 
 
 class Model:
@@ -84,7 +100,7 @@ class Model:
 
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
         given = self.params, self.inputs(X), self.tensors(state)
-        loss, (grads, by_X, by_state) = self.programs.differentiated(*given, Y)
+        (loss, _), (grads, by_X, by_state) = self.programs.differentiated(*given, Y)
         found = self.net.canonical(grads) | {"X": to_array(by_X)}
         found |= {f"{part}0": array for part, array in to_arrays(by_state, state).items()}
         return Gradients(float(loss), found)
@@ -138,11 +154,19 @@ def update(
     clip; ``mean`` averages loss and gradients over the workers, if there are any."""
     (loss, last), (grads,) = backward(net, params, X, Y, state, (0,))
     loss, grads = mean((loss, grads))
-    norm, grads = clip(net.freeze(grads), recipe.clip)
+    params, last, grads, norm = apply(recipe, params, last, net.freeze(grads))
+    return params, last, grads, loss, norm
+
+
+def apply(
+    recipe: Recipe, params: Tree, last: State, grads: Tree
+) -> tuple[Tree, State, Tree, Array]:
+    """The new parameters, the last state, the clipped gradients, and the norm before the clip."""
+    norm, grads = clip(grads, recipe.clip)
     params = jax.tree.map(lambda w, g: w - recipe.learning_rate * g, params, grads)
     if recipe.lattice:
         params, last = jax.tree.map(to_lattice, (params, last))
-    return params, last, grads, loss, norm
+    return params, last, grads, norm
 
 
 class Trainer:

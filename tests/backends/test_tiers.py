@@ -33,6 +33,8 @@ SPECS = {
 }
 LSTM = SPECS["lstm"]
 RECIPE = Recipe(2.0, 0.3, n=4, T=5)
+LONG = dataclasses.replace(RECIPE, epochs=2)
+"""Whose step is compiled at once, whatever else was."""
 STEPS = 7
 """TensorFlow makes a graph after the fifth."""
 EPOCHS = 2
@@ -183,7 +185,7 @@ def test_tf32_is_on_while_a_model_of_the_tier_computes_and_only_then(
     watch(monkeypatch, type(on_the_cpu("tf32").net), lambda: flags.append(tf32_is_on(backend_name)))
     for tier in (None, "tf32", None):
         model = on_the_cpu(tier)
-        trainer = model.trainer(RECIPE, zero())
+        trainer = model.trainer(LONG, zero())
         for use, given in (
             (model.outputs, (X, zero())),
             (model.forward, (X, zero())),
@@ -207,7 +209,7 @@ def test_tf32_is_off_again_after_an_error(on_the_cpu, backend_name, monkeypatch)
     watch(monkeypatch, type(model.net), fail)
     X, Y = next(epochs(CORPUS, RECIPE))[0]
     with pytest.raises(RuntimeError, match="it broke"):
-        model.trainer(RECIPE, zero()).step(X, Y)
+        model.trainer(LONG, zero()).step(X, Y)
     assert not tf32_is_on(backend_name)
 
 
