@@ -67,8 +67,9 @@ def kinds() -> list[tuple[str, Cell, int]]:
     for layout, table in LAYOUTS.items():
         for cell in CELLS:
             if cell in table.order:
-                two = [2, 1] if cell == "gru" and layout in ("keras", "keras2") else [2]
-                found += [(layout, cell, biases) for biases in two]
+                found.append((layout, cell, 2))
+                if cell == "gru" and layout in ("keras", "keras2"):
+                    found.append((layout, cell, 1))
     return found
 
 
