@@ -22,5 +22,5 @@ table in tests/test_architecture.py: the judge never imports what runs, and what
 the oracle.
 
 At this level stand the entry points alone (``__main__``, ``parser``, ``check_backend``,
-``one_gpu``), and what every room may import: ``progress`` and ``options``.
+``one_gpu``, ``installed``), and what every room may import: ``progress`` and ``options``.
 """

@@ -149,7 +149,7 @@ ALLOWED = {
 """Which room of conformance/ may import which others. The two that matter most: the judge never
 imports what runs (worker, run), and what runs never imports the oracle."""
 
-ENTRY_POINTS = {"__init__", "__main__", "parser", "check_backend", "one_gpu"}
+ENTRY_POINTS = {"__init__", "__main__", "parser", "check_backend", "one_gpu", "installed"}
 LEAVES = {"progress", "options"}
 """At the root of conformance/: nobody imports the former, everybody may import the latter."""
 

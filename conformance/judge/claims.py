@@ -132,7 +132,8 @@ def applicable(
     cannot be expressed. And what is wrong with the others, in words."""
     changed = {i.name: i.spec for i in these if i.spec is not None}
     required = matrix.get(backend)
-    allowed, wrong = {}, []
+    allowed: dict[str, str] = {}
+    wrong: list[str] = []
     for invariance, reason in named.items():
         spec = changed.get(invariance)
         if spec is None or (required is not None and required.can(name, spec)):
@@ -144,7 +145,7 @@ def applicable(
 
 def lacking(
     records: list[Record], expect: tuple[str, ...], dtypes: tuple[str, ...], matrix: Matrix
-):
+) -> tuple[dict[str, list[Column]], list[str]]:
     """What the records of backends lack: of every expected one that is there, the columns that no
     record of it has; of the others, the implementations.
 
@@ -154,7 +155,8 @@ def lacking(
     for record in records:
         found = columns.setdefault(record.data["backend"], set())
         found |= {(i, d) for i in record.data["implementations"] for d in record.data["dtypes"]}
-    missing, lines = {}, []
+    missing: dict[str, list[Column]] = {}
+    lines: list[str] = []
     for backend, there in columns.items():
         required = matrix.get(backend)
         if required is None:
@@ -172,7 +174,7 @@ def lacking(
 def unfinished(results: Path, folder: str) -> list[str]:
     """What was begun after the records and runs that lie in a results folder, and not finished:
     ``.NAME.partial`` is moved into NAME's place when it is whole."""
-    lines = []
+    lines: list[str] = []
     for partial in sorted([*results.glob(".*.partial"), *results.glob(f"{folder}/*/.*.partial")]):
         name = partial.name.removeprefix(".").removesuffix(".partial")
         where = (partial.parent / name).relative_to(results).as_posix()

@@ -1,6 +1,7 @@
 """Whether a file of ensembles/ is whole: every field that a run is judged by, and how many numbers
 each must have. What the numbers mean: curves.py."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from common.errors import BadInput
 from common.shape import check_shape
 
 BANDS = {"centre": [float], "spread": [float]}
+QUANTITIES = ("loss", "norm")
 SHAPE = {
     "spec": dict,
     "recipe": dict,
@@ -15,14 +17,16 @@ SHAPE = {
     "made by": dict,
     "members": int,
     "thresholds": [float],
-    "early": {"loss": BANDS, "norm": BANDS},
+    "early": dict.fromkeys(QUANTITIES, BANDS),
     "whole": {str: [float]},
 }
 FEWEST_MEMBERS = 2
 """A spread has no meaning with fewer."""
 
 
-def check_ensemble(path: Path, data: Any, statistics: Any) -> None:
+def check_ensemble(
+    path: Path, data: Any, statistics: Callable[[list[float]], Iterable[str]]
+) -> None:
     """BadInput if something is missing, of another type, or of another length.
 
     statistics: the names of a run's statistics, by the thresholds
@@ -40,7 +44,7 @@ def check_ensemble(path: Path, data: Any, statistics: Any) -> None:
         if len(values) != members:
             raise BadInput(path, f"whole: {name}", f"{members} numbers", len(values))
     steps = len(data["early"]["loss"]["centre"])
-    for quantity in SHAPE["early"]:
+    for quantity in QUANTITIES:
         bands = data["early"][quantity]
         for name in BANDS:
             field = f"early: {quantity}: {name}"

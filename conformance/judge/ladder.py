@@ -189,7 +189,7 @@ def compare_all(
     """Every tensor that must be there, and a failure for each that must not."""
     zeros = answer.case.zeros()
     scale = FLOAT64_SCALE if dtype == "float64" else 1.0
-    found = []
+    found: list[Comparison] = []
     for tensor, wanted in answer.wanted.items():
         zero = any(fnmatch.fnmatchcase(tensor.split("/")[-1], pattern) for pattern in zeros)
         bound = limits[rung_of(tensor)]
@@ -235,7 +235,8 @@ def unexcused(
 ) -> tuple[list[Comparison], list[str]]:
     """The failures that no declared deviation covers, and the ids of those that cover the rest."""
     ours = [d for d in deviations if d.applies_to(implementation, dtype, case)]
-    left, used = [], []
+    left: list[Comparison] = []
+    used: list[str] = []
     for comparison in comparisons:
         covering = [d for d in ours if d.covers(comparison.tensor)]
         for deviation in covering:

@@ -195,8 +195,7 @@ def _explain(one: Sound, limits: dict[str, Bound]) -> None:
     if (about["spec"], about["recipe"]) != (run.spec, run.recipe):
         result.reason = f"{path.name} is about another spec or recipe"
         return
-    judge_step(result, arrays, about, limits)
-    if result.status == STRADDLE:
+    if judge_step(result, arrays, about, limits):
         _follow(one, arrays, (epoch, about["step"]))
 
 
@@ -242,9 +241,10 @@ def _evidence(path: Any) -> tuple[Arrays, dict[str, Any]]:
 
 def judge_step(
     result: TrainingResult, arrays: Arrays, about: dict[str, Any], limits: dict[str, Bound]
-) -> None:
+) -> bool:
     """Judge the step that differs like a case: the first rung that breaks is the reason; if none
-    does, rounding to the lattice decides between a straddle and a fault in the rounding itself."""
+    does, rounding to the lattice decides between a straddle and a fault in the rounding itself.
+    Returns whether it is a straddle."""
     spec, recipe = about["spec"], about["recipe"]
     before, state = part(arrays, "before"), part(arrays, "state before")
     case, numbers = replay(spec, recipe, before, state, arrays["X"], arrays["Y"])
@@ -258,7 +258,7 @@ def judge_step(
             begins = place_of(judged, answers, answer, limits["outputs"], "float64")
             where = f"begins {begins}; worst in {where}"
         result.reason = f"{worst.rung}: {where}: {worst.problem}"
-        return
+        return False
     wanted = {name: answer.wanted[f"step-1/{name}"] for name in parameter_shapes(spec)}
     wanted |= {f"state {p}": answer.wanted[f"forward/{p}"] for p in spec.states}
     got = part(arrays, "after")
@@ -269,14 +269,15 @@ def judge_step(
         if unexplained:
             place = describe(spec, name, unexplained[0])
             result.reason = f"rounding to the lattice: {place}: not the nearest point"
-            return
+            return False
         elements += len(differing)
         straddles += [describe(spec, name, index) for index in differing]
     if not straddles:
         result.reason = "the step agrees when it is replayed alone: the trainer carries a fault"
-        return
+        return False
     result.status = STRADDLE
     result.reason = f"every rung holds; {elements} values straddle, the first is {straddles[0]}"
+    return True
 
 
 def describe(spec: ModelSpec, tensor: str, index: tuple[int, ...]) -> str:

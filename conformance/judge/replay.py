@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from common.corpus import Corpus, epochs, one_hot
 from common.lattice import digest, to_lattice
@@ -58,7 +58,9 @@ class Replay:
     def epoch(self, change: Callable[[Step], None] | None = None) -> Epoch:
         """One epoch. ``change`` sees every step and may change what it leaves."""
         zero = zero_state(self.spec, self.recipe.n, "float64")
-        state, losses, norms = zero, [], []
+        state = zero
+        losses: list[float] = []
+        norms: list[float] = []
         for number, (X, Y) in enumerate(next(self.epochs), start=1):
             state = zero if self.recipe.order == "random" else state
             inputs = one_hot(X, self.spec.d, "float64")
@@ -114,7 +116,8 @@ def follow_straddle(
     """
     if work(spec, recipe, corpus, recipe.epochs) > DEAR:
         return None
-    replay, wrong = Replay(spec, recipe, corpus), []
+    replay = Replay(spec, recipe, corpus)
+    wrong: list[str] = []
 
     def take_over(step: Step) -> None:
         if step.number != place[1]:

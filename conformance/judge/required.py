@@ -15,6 +15,7 @@ from typing import Any
 
 from common.errors import BadInput
 from common.files import read_json
+from common.reading import is_list, is_object
 from common.spec import ACTIVATIONS, CELLS, RESETS, ModelSpec
 from conformance.records.schema import DEVICES, Kind, check_fields, is_name, one_of
 
@@ -85,7 +86,7 @@ def load_required(path: Path, follow: bool = False) -> Required:
     """Read one file.     follow: whether it may be a link, because a user has named it"""
     data = read_json(path, follow)
     check_fields(path, "", data, FIELDS, {})
-    made = {}
+    made: dict[str, Expresses] = {}
     for name, known in data["implementations"].items():
         if not is_name(name):
             raise BadInput(path, "implementations", "names", repr(name))
@@ -98,11 +99,11 @@ def load_required(path: Path, follow: bool = False) -> Required:
 def _subset(*values: str) -> Kind:
     return Kind(
         f"a list out of {', '.join(values)}",
-        lambda v: isinstance(v, list) and all(isinstance(x, str) and x in values for x in v),
+        lambda v: is_list(v) and all(isinstance(x, str) and x in values for x in v),
     )
 
 
-_WORDS = Kind("a list of words", lambda v: isinstance(v, list) and all(type(x) is str for x in v))
+_WORDS = Kind("a list of words", lambda v: is_list(v) and all(type(x) is str for x in v))
 
 FIELDS = {
     "format": one_of(FORMAT),
@@ -110,7 +111,7 @@ FIELDS = {
     "devices": _subset(*DEVICES),
     "framework": Kind("a str", lambda v: isinstance(v, str)),
     "passport": _WORDS,
-    "implementations": Kind("an object", lambda v: isinstance(v, dict) and bool(v)),
+    "implementations": Kind("an object", lambda v: is_object(v) and bool(v)),
 }
 KNOWN = {
     "cells": _subset(*CELLS),

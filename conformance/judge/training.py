@@ -110,7 +110,7 @@ def _missing(
 ) -> list[TrainingResult]:
     """What the expected backends should have trained and have not: a run of another recipe, or of
     fewer epochs, is none, whatever its name."""
-    missing = []
+    missing: list[TrainingResult] = []
     for backend in expect:
         own = {r.implementation for r, _ in found if r.data["backend"] == backend}
         own |= {f"{backend}:{name}" for name in getattr(matrix.get(backend), "implementations", ())}

@@ -122,13 +122,12 @@ def _check_given(record: Record) -> None:
 def _check_same(first: Record, other: Record) -> None:
     """Records that answer different questions cannot be compared."""
     path = other.folder / "record.json"
-    for field, of in (
-        ("text", lambda record: record.data["text"]["sha256"]),
-        ("weights", lambda record: record.data.get("weights")),
+    for field, wanted, found in (
+        ("text", first.data["text"]["sha256"], other.data["text"]["sha256"]),
+        ("weights", first.data["weights"], other.data["weights"]),
     ):
-        if of(first) != of(other):
-            expected = f"{of(first)} as in {first.folder.name}"
-            raise BadInput(path, field, expected, of(other))
+        if wanted != found:
+            raise BadInput(path, field, f"{wanted} as in {first.folder.name}", found)
 
 
 def array_path(name: str, dtype: str, case: str) -> Path:

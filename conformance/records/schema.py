@@ -14,6 +14,7 @@ from typing import Any
 
 from common import SUITE_VERSION
 from common.errors import BadInput
+from common.reading import is_list, is_object
 from conformance.cases.table import DTYPES
 
 DEVICES = ("cpu", "gpu")
@@ -35,7 +36,7 @@ def check_fields(
 ) -> None:
     """BadInput unless ``value`` is an object with every needed field, perhaps some of the free
     ones, and no others, each of its kind."""
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise BadInput(path, where, "an object", shown(value))
     prefix = f"{where}: " if where else ""
     known = needed | free
@@ -73,26 +74,25 @@ def is_digest(value: Any) -> bool:
 
 def is_date(value: Any) -> bool:
     try:
-        return isinstance(value, str) and datetime.fromisoformat(value) is not None
+        return isinstance(value, str) and bool(datetime.fromisoformat(value))
     except ValueError:
         return False
 
 
 def _names(value: Any, check: Callable[[Any], bool]) -> bool:
     """A list of names, each once, and at least one."""
-    return bool(isinstance(value, list) and value and all(map(check, value))) and (
-        len(set(value)) == len(value)
-    )
+    whole = is_list(value) and bool(value) and all(map(check, value))
+    return whole and len(set(value)) == len(value)
 
 
 def _numbers(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(is_number, value))
+    return is_list(value) and bool(value) and all(map(is_number, value))
 
 
 def _text(value: Any) -> bool:
     fields = {"name": str, "sha256": str}
     return (
-        isinstance(value, dict)
+        is_object(value)
         and set(value) == set(fields)
         and isinstance(value["name"], str)
         and is_digest(value["sha256"])
@@ -101,14 +101,14 @@ def _text(value: Any) -> bool:
 
 def _text_of_a_run(value: Any) -> bool:
     return (
-        isinstance(value, dict)
+        is_object(value)
         and is_count(value.get("characters"))
         and _text({key: part for key, part in value.items() if key != "characters"})
     )
 
 
 def _dict_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, dict) and all(map(check, value.values()))
+    return lambda value: is_object(value) and all(map(check, value.values()))
 
 
 def one_of(*values: str) -> Kind:
@@ -176,7 +176,7 @@ RUN = {
 RUN_FREE = {"workers": AT_LEAST_1, "peak MiB": NUMBER}
 PREDICTION = Kind(
     "a prefix and a text",
-    lambda v: isinstance(v, dict) and set(v) == {"prefix", "text"} and _dict_of(WORDS.holds)(v),
+    lambda v: is_object(v) and set(v) == {"prefix", "text"} and _dict_of(WORDS.holds)(v),
 )
 NUMBERS = Kind("finite numbers", _numbers)
 
@@ -184,7 +184,7 @@ NUMBERS = Kind("finite numbers", _numbers)
 def check_suite(path: Path, data: Any) -> None:
     """BadInput unless it is an object that this version of the suite wrote: cases, bounds and
     fields may have changed since another one."""
-    if not isinstance(data, dict):
+    if not is_object(data):
         raise BadInput(path, "", "an object", type(data).__name__)
     if data.get("suite") != SUITE_VERSION:
         raise BadInput(path, "suite", f"version {SUITE_VERSION}", f"version {data.get('suite')}")
@@ -205,7 +205,7 @@ def check_record(path: Path, data: Any) -> None:
 
 
 def _check_keys(path: Path, where: str, value: Any, names: list[str]) -> None:
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise BadInput(path, where, "an object", shown(value))
     for name in [*names, *value]:
         if name not in value:
@@ -215,7 +215,7 @@ def _check_keys(path: Path, where: str, value: Any, names: list[str]) -> None:
 
 
 def _check_entry(path: Path, where: str, entry: Any) -> None:
-    status = entry.get("status") if isinstance(entry, dict) else None
+    status = entry.get("status") if is_object(entry) else None
     if not isinstance(status, str) or not _STATUS.holds(status):
         expected = f"a status out of {RECORDED}, {UNSUPPORTED}, {CRASHED}"
         raise BadInput(path, where, expected, shown(entry))
@@ -227,7 +227,7 @@ def _check_entry(path: Path, where: str, entry: Any) -> None:
 
 def check_run(path: Path, data: Any) -> None:
     """BadInput unless it is a training run: its fields, and a whole row for every epoch."""
-    status = data.get("status") if isinstance(data, dict) else None
+    status = data.get("status") if is_object(data) else None
     needed = RUN | ({"prediction": PREDICTION} if status == FINISHED else {"reason": REASON})
     check_fields(path, "", data, needed, RUN_FREE)
     lattice = data["numerics"] == "lattice"
@@ -237,9 +237,7 @@ def check_run(path: Path, data: Any) -> None:
     row = {"losses": NUMBERS, "norms": NUMBERS, "tokens": AT_LEAST_1, "seconds": POSITIVE}
     row |= {"digest": DIGEST} if lattice else {}
     if data["digests"] == "step":
-        row["digests"] = Kind(
-            "a list of digests", lambda v: isinstance(v, list) and all(map(is_digest, v))
-        )
+        row["digests"] = Kind("a list of digests", lambda v: is_list(v) and all(map(is_digest, v)))
     if data["held out"]:
         row["held out"] = Kind("a loss for each text", _dict_of(is_number))
     if status == UNSUPPORTED and data["epochs"]:
@@ -248,7 +246,9 @@ def check_run(path: Path, data: Any) -> None:
         _check_row(path, f"epoch {number}", found, row, set(data["held out"]))
 
 
-def _check_row(path: Path, where: str, found: Any, row: dict, held_out: set[str]) -> None:
+def _check_row(
+    path: Path, where: str, found: dict[str, Any], row: dict[str, Kind], held_out: set[str]
+) -> None:
     check_fields(path, where, found, row, {})
     steps = len(found["losses"])
     for name in ("norms", *(["digests"] if "digests" in row else [])):

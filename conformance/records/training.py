@@ -71,7 +71,7 @@ def load_runs(results: Path, damaged: list[BadInput] | None = None) -> list[Trai
 
     Raises BadInput if one is not whole, of another version of the suite, or was interrupted.
     """
-    found = []
+    found: list[TrainingRun] = []
     for folder in sorted(results.glob(f"{FOLDER}/*/*")):
         if not folder.is_dir():
             continue

@@ -3,8 +3,9 @@
 
 ``common``, ``backends`` and ``conformance`` are too plain to be names of installed packages:
 another package's, or a folder of the user's own, would take their place. The wheel therefore holds
-them inside of this package (pyproject.toml says how), and the command puts that one folder first on
-the path of its own process. Its workers are started in the folder, as they are in the repository.
+them inside of one package, ``deep_rnn_reference_suite``, whose ``__init__.py`` is this file
+(pyproject.toml says how), and the command puts that one folder first on the path of its own
+process. Its workers are started in the folder, as they are in the repository.
 """
 
 import sys
