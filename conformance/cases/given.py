@@ -70,7 +70,9 @@ def load_given(path: Path) -> Given:
     """Read it back; BadInput if it is not whole."""
     arrays, metadata = read_arrays(path, ours=True)
     text, tokens = (_read(path, metadata, field) for field in ("text", "tokens"))
-    check_shape(text, {"name": str, "sha256": str}, path, "metadata 'text'")
+    if unknown := sorted(set(metadata) - {"text", "tokens", "spec"}):
+        raise BadInput(path, f"metadata {unknown[0]!r}", "no such field", "it")
+    check_shape(text, {"name": str, "sha256": str}, path, "metadata 'text'", exactly=True)
     check_shape(tokens, [str], path, "metadata 'tokens'")
     if not 2 <= len(tokens) <= LARGEST_VOCABULARY:
         expected = f"2 to {LARGEST_VOCABULARY} characters"

@@ -107,6 +107,8 @@ def _check_given(record: Record) -> None:
     ):
         if claimed != found:
             raise BadInput(path, field, f"{claimed} as record.json has it", found)
+    if given.held_out:  # a run may have such texts
+        raise BadInput(path, f"held out/{min(given.held_out)}", "no such tensor", "it")
     named = {
         array_path(implementation, dtype, case)
         for implementation, dtypes in record.data["entries"].items()

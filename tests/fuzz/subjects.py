@@ -64,9 +64,11 @@ def loads(load: Callable[[Path], Any]) -> Callable[[Path], int]:
 
 
 def judge(path: Path) -> int:
-    """The judge, over the results folder that a file lies in."""
+    """The judge, over the results folder that a file lies in, which is told what to expect."""
     results = next(p for p in path.parents if p.name == "results")
-    return main(["judge", str(results), "--quiet", "--json", str(results.parent / "v.json")])
+    expected = ["--expect", "numpy", "--cases", CASE, "--dtype", "float64"]
+    written = ["--json", str(results.parent / "v.json")]
+    return main(["judge", str(results), "--quiet", *expected, *written])
 
 
 def all_arrays(path: Path) -> Any:
