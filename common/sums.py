@@ -1,10 +1,12 @@
-"""SHA-256 of files, and lists of them as ``sha256sum`` writes and checks them."""
+"""SHA-256 of files, lists of them as ``sha256sum`` writes and checks them, and of JSON objects."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from common.errors import BadInput
 from common.files import write_text
@@ -61,3 +63,22 @@ def check_sums(folder: Path, again: str, pattern: str = "*.json") -> None:
             expected = f"the file that {NAME} names ({again} writes both)"
             found = "no such file" if name not in there else "another file"
             raise BadInput(folder / name, "", expected, found)
+
+
+def seal(value: dict[str, Any]) -> str:
+    """The SHA-256 over all of a JSON object but its seal: what was damaged or edited has another.
+    (Who edits on purpose can seal again; see docs/trust.md for signatures.)"""
+    rest = {key: part for key, part in value.items() if key != "seal"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """The object with its seal."""
+    return value | {"seal": seal(value)}
+
+
+def check_seal(path: Path, value: dict[str, Any], what: str) -> None:
+    """BadInput unless the object is as it was written. what: such as "a verdict" """
+    if value["seal"] != seal(value):
+        raise BadInput(path, "seal", f"{what} as it was written", "one that was changed")

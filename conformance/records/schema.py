@@ -15,6 +15,7 @@ from typing import Any
 from common import SUITE_VERSION
 from common.errors import BadInput
 from common.reading import is_list, is_object
+from common.sums import check_seal
 from conformance.cases.table import DTYPES
 
 DEVICES = ("cpu", "gpu")
@@ -139,6 +140,7 @@ RECORD = {
     "seconds": NUMBER,
     "peak MiB": NUMBER,
     "entries": OBJECT,
+    "seal": DIGEST,
 }
 
 _TOOK = {"seconds": NUMBER, "peak MiB": NUMBER}
@@ -171,6 +173,7 @@ RUN = {
     "seconds": NUMBER,
     "epochs": Kind("a list", lambda v: isinstance(v, list)),
     "status": one_of(FINISHED, UNSUPPORTED, CRASHED),
+    "seal": DIGEST,
 }
 # Runs that are older than workers do not name them.
 RUN_FREE = {"workers": AT_LEAST_1, "peak MiB": NUMBER}
@@ -194,6 +197,7 @@ def check_record(path: Path, data: Any) -> None:
     """BadInput unless it is a record: its fields, and an entry for every case of every
     implementation in every dtype, and no others."""
     check_fields(path, "", data, RECORD, {})
+    check_seal(path, data, "a record")
     entries = data["entries"]
     _check_keys(path, "entries", entries, data["implementations"])
     for implementation, dtypes in entries.items():
@@ -230,6 +234,7 @@ def check_run(path: Path, data: Any) -> None:
     status = data.get("status") if is_object(data) else None
     needed = RUN | ({"prediction": PREDICTION} if status == FINISHED else {"reason": REASON})
     check_fields(path, "", data, needed, RUN_FREE)
+    check_seal(path, data, "a run")
     lattice = data["numerics"] == "lattice"
     if data["recipe"].get("lattice") is not lattice:
         expected = f"lattice {str(lattice).lower()}, as the numerics are {data['numerics']}"

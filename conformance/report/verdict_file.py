@@ -14,12 +14,13 @@ import fastjsonschema
 from common import SUITE_VERSION
 from common.errors import BadInput
 from common.files import read_json, write_json
+from common.sums import check_seal
 from conformance.judge.basis import basis, inputs
 from conformance.judge.everything import judge_all
 from conformance.progress import Progress
 from conformance.verdict.asked import Asked
 from conformance.verdict.outcome import outcome_of
-from conformance.verdict.results import FORMAT, seal
+from conformance.verdict.results import FORMAT
 
 NAME = "verdict.json"
 SCHEMA = Path(__file__).with_name("verdict.schema.json")
@@ -88,8 +89,7 @@ def read_verdict(path: Path, follow: bool = False) -> dict[str, Any]:
         if len(found) > LONGEST_VALUE:
             found = found[: LONGEST_VALUE - 1] + "…"
         raise BadInput(path, field, f"to {expected}"[:LONGEST_VALUE], found) from None
-    if value["seal"] != seal(value):
-        raise BadInput(path, "seal", "a verdict as it was written", "one that was changed")
+    check_seal(path, value, "a verdict")
     word = outcome_of(value).word
     said = (value["outcome"], value["passed"], value["sentence"].partition(":")[0])
     if said != (word, word == "PASS", f"QUICK {word}" if value["quick"] else word):

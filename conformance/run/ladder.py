@@ -36,6 +36,7 @@ from common.files import (
 )
 from common.locks import locked
 from common.reading import LARGEST_JSON, read_text
+from common.sums import sealed
 from conformance.cases.given import Given, save_given
 from conformance.records.ladder import array_path
 from conformance.run.child import Child, Died, cores
@@ -119,12 +120,15 @@ def _record(request: Request, progress: "Says", child: Child) -> dict[str, Any]:
     settings = _settings(request, greeting)
     journal = _open_journal(request.partial, settings)
     entries = _run_cases(request, child, greeting["implementations"], journal, progress)
-    result = settings | {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.monotonic() - began, 1),
-        "peak MiB": max((entry.get("peak MiB", 0) for entry in entries.values()), default=0),
-        "entries": _nest(entries),
-    }
+    result = sealed(
+        settings
+        | {
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - began, 1),
+            "peak MiB": max((entry.get("peak MiB", 0) for entry in entries.values()), default=0),
+            "entries": _nest(entries),
+        }
+    )
     write_json(request.partial / "record.json", result)
     for leftover in ("settings.json", "journal.jsonl"):
         (request.partial / leftover).unlink(missing_ok=True)

@@ -33,6 +33,7 @@ from common.files import (
     write_json,
 )
 from common.locks import locked
+from common.sums import sealed
 from conformance.cases.given import save_given
 from conformance.records.checkpoint import check_checkpoint
 from conformance.records.training import CHECKPOINT, NUMERICS
@@ -122,6 +123,7 @@ def _train(run: Run, child: Child | Team, seen: Seen) -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": cores(),
     }
+    result = sealed(result)
     write_json(partial / "run.json", result)
     if result["status"] == "crashed" and (checkpoint.exists() or run.folder.exists()):
         return result  # the same command goes on from the checkpoint; an earlier run stays

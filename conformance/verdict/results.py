@@ -1,7 +1,5 @@
 """What the judge found: one result per case, and the verdict over all of them."""
 
-import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from common import SUITE_VERSION
+from common.sums import sealed
 from conformance.cases.table import CURATED, DTYPES, TEXT_CASES
 from conformance.closeness.compare import RUNGS, Comparison
 from conformance.records.ladder import Record
@@ -238,15 +237,7 @@ class Verdict:
             "results": [_result_to_json(result) for result in self.results],
             "training": [_training_to_json(result) for result in self.training],
         }
-        return made | {"seal": seal(made)}
-
-
-def seal(verdict: dict[str, Any]) -> str:
-    """The SHA-256 over all of a verdict.json but its seal: what was damaged or edited has another.
-    (Who edits on purpose can seal again; see docs/trust.md for signatures.)"""
-    rest = {key: value for key, value in verdict.items() if key != "seal"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+        return sealed(made)
 
 
 def number(value: float) -> float | None:

@@ -1,8 +1,8 @@
 """What is fuzzed: every reader of a file, and which bytes of the file matter.
 
 A byte matters if a change of it changes the ``essence``: what is left of a file without spaces
-between JSON values, the order of names, and fields that only inform. A file whose essence has
-changed must not lead to a PASS, and what has a checksum is not read at all.
+between JSON values and the order of names. A file whose essence has changed must not lead to a
+PASS, and what has a checksum or a seal is not read at all.
 """
 
 import json
@@ -103,29 +103,9 @@ def close_arrays(path: Path) -> Any:
     return Close(read_arrays(path))
 
 
-def record_says(path: Path) -> Any:
-    """What was recorded, of what, and with which outcome; not when, how long and by what."""
-    data = json.loads(path.read_bytes())
-    said = {
-        name: data[name]
-        for name in (
-            "suite",
-            "backend",
-            "device",
-            "dtypes",
-            "implementations",
-            "text",
-            "weights",
-            "cases",
-        )
-    }
-    said["entries"] = {
-        (name, dtype, case): {k: entry.get(k) for k in ("status", "digest", "inapplicable")}
-        for name in data["implementations"]
-        for dtype in data["dtypes"]
-        for case, entry in data["entries"][name][dtype].items()
-    }
-    return said
+def json_value(path: Path) -> Any:
+    """Everything that a sealed file says."""
+    return json.loads(path.read_bytes())
 
 
 def journal_says(path: Path) -> Any:
@@ -153,15 +133,15 @@ RECORD = "results/numpy-cpu"
 RUN = "training/training/numpy-cpu/equations-rnn-quick-lattice"
 
 SUBJECTS = [
-    Subject(f"{RECORD}/record.json", judge, record_says),
+    Subject(f"{RECORD}/record.json", judge, json_value),
     Subject(f"{RECORD}/given.safetensors", judge, all_arrays),
     Subject(f"{RECORD}/arrays/equations/float64/{CASE}.safetensors", judge, close_arrays),
     Subject("given.safetensors", loads(load_given)),
     Subject("weights.safetensors", loads(load_weights)),
     Subject("checkpoint.safetensors", loads(checkpoint)),
     Subject("journal.jsonl", loads(lambda p: Journal(p).read(p.parent))),
-    Subject("run.json", loads(lambda p: load_run(p.parent))),
-    Subject("verdict.json", loads(report)),
+    Subject("run.json", loads(lambda p: load_run(p.parent)), json_value),
+    Subject("verdict.json", loads(report), json_value),
     Subject("witness.json", loads(load_witness)),
     Subject("ensemble.json", loads(load_ensemble)),
     Subject("bounds.toml", loads(load_bounds)),
@@ -170,7 +150,7 @@ SUBJECTS = [
     Subject("w.safetensors", loads(diagnose)),
     Subject("io.safetensors", loads(diagnose)),
 ]
-"""Of the last three kinds anything that is whole may be read, and means what it says."""
+"""Of the kinds without an essence anything that is whole may be read, and means what it says."""
 
 
 def make(folder: Path) -> None:

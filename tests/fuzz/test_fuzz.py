@@ -21,14 +21,19 @@ from common.errors import EXIT_INTERNAL, EXIT_PASS
 from conformance.diagnose import explain
 from conformance.mutants import applicable
 from tests.fuzz.mutations import mutated
-from tests.fuzz.subjects import SUBJECTS, Subject, all_arrays, journal_says, make
+from tests.fuzz.subjects import SUBJECTS, Subject, all_arrays, journal_says, json_value, make
 
 pytestmark = pytest.mark.once
 
 SECONDS = 60
 MEMORY = 2**30
 ALLOWED = {0, 1, 2, 4}
-ESSENCES = {"checkpoint.safetensors": all_arrays, "journal.jsonl": journal_says}
+ESSENCES = {
+    "checkpoint.safetensors": all_arrays,
+    "journal.jsonl": journal_says,
+    "run.json": json_value,
+    "verdict.json": json_value,
+}
 
 LONG = settings.get_current_profile_name() == "fuzz"
 SETTING = settings(
@@ -110,8 +115,8 @@ def test_whatever_a_file_holds_is_no_traceback_and_no_false_pass(
     holds()
 
 
-@pytest.mark.parametrize("name", ["checkpoint.safetensors", "journal.jsonl"])
-def test_every_byte_of_what_a_run_goes_on_from_matters(name, good, tmp_path):
+@pytest.mark.parametrize("name", ESSENCES)
+def test_every_byte_of_what_is_read_again_matters(name, good, tmp_path):
     """Accidents, not forgeries: every byte is changed in turn, and whatever is still read says the
     same as before."""
     (subject,) = (s for s in SUBJECTS if s.name == name)

@@ -15,6 +15,7 @@ from common.lattice import UNITS, to_lattice
 from common.parameters import Arrays, parameter_shapes, zero_state
 from common.recipe import RECIPES, initial_parameters
 from common.spec import ModelSpec
+from common.sums import sealed
 from common.weights import read_arrays, write_arrays
 from conformance.closeness.compare import compare_on_lattice, load_bounds
 from conformance.judge.lattice import describe, judge_step
@@ -250,7 +251,7 @@ def test_a_witness_needs_three_frameworks_that_agree(
     path = tmp_path / "training" / "mxnet-cpu" / "layers-lstm-quick-lattice" / "run.json"
     data = read_json(path)
     data["epochs"][2]["digest"] = "0" * 64
-    write_json(path, data)
+    write_json(path, sealed(data))
     with pytest.raises(BadInput, match="digest of epoch 3"):
         make_witnesses(load_runs(tmp_path))
 
@@ -295,7 +296,7 @@ def test_a_float32_run_is_held_against_its_ensemble(tmp_path: Path) -> None:
     train_here(tmp_path / "fast", "pytorch", made, recipe=fast, **options)
     other = tmp_path / "fast" / path.relative_to(tmp_path / "sound")
     data = read_json(other) | {"recipe": recipe.to_json()}  # as if nobody knew
-    write_json(other, data)
+    write_json(other, sealed(data))
     (found,) = judge_training(tmp_path / "fast")
     assert found.status == FAIL
     assert "step 2" in found.reason

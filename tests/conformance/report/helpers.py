@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from common.sums import seal
 from conformance.verdict.asked import Asked
-from conformance.verdict.results import seal
 
 RUNGS = ("weights", "outputs", "loss", "gradients", "clip", "steps", "invariances")
 HOSTILE = (

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from common.sums import seal
 from conformance.__main__ import main
 from conformance.report.changes import FAILING, GONE, LARGER, NEW, OTHER, PASSING, changes, versions
 from conformance.report.formats import badge, junit, summary
-from conformance.verdict.results import seal
 from tests.conformance.report.helpers import failing, hostile, record, result, run, rung, verdict
 
 WHO = "numpy:equations"

@@ -10,10 +10,10 @@ fastjsonschema = pytest.importorskip(
 )
 
 from common.errors import BadInput
+from common.sums import seal
 from conformance.__main__ import main
 from conformance.report import charts, page
 from conformance.report.verdict_file import SCHEMA, read_verdict
-from conformance.verdict.results import seal
 from tests.conformance.report.helpers import failing, hostile, result, verdict
 
 LARGEST = 5_000_000

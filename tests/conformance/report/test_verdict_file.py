@@ -12,11 +12,11 @@ pytest.importorskip("vl_convert", reason="needs the packages of requirements/rep
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_INCOMPLETE, EXIT_PASS, BadInput
 from common.files import read_json, write_json
+from common.sums import seal, sealed
 from conformance.__main__ import main
 from conformance.judge import basis
 from conformance.report import verdict_file
 from conformance.report.verdict_file import read_verdict
-from conformance.verdict.results import seal
 from tests.conformance.helpers import assert_one_line
 from tests.conformance.report.helpers import failing, result, run, verdict
 
@@ -91,7 +91,7 @@ def test_arrays_that_are_gone_are_no_pass(results, capsys):
 def test_a_file_more_makes_it_judge_again(results, judged_again):
     shutil.copytree(results / "numpy-cpu", results / "mine-cpu")
     path = results / "mine-cpu" / "record.json"
-    write_json(path, read_json(path) | {"backend": "mine"})
+    write_json(path, sealed(read_json(path) | {"backend": "mine"}))
     assert report(results) == EXIT_PASS
     assert judged_again == [results]
 
