@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
+from common.files import write_json
+from common.sums import sealed
 from conformance.progress import Progress
 from conformance.studies import compare_runs
 from conformance.studies.command import add_compare, run_compare
@@ -263,8 +265,9 @@ def test_a_run_that_does_not_finish_is_a_row_that_says_so(
 def test_what_a_framework_cannot_express_is_a_row_and_no_failure(tmp_path, capsys):
     job = plan(parse("--out", tmp_path / "results"), "rnn", "numpy", [], "")
     made = {"status": "unsupported", "reason": "no such layer", "passport": {}, "epochs": []}
+    made |= {"made": "2026-01-01T00:00:00+00:00", "seconds": 0.5}
     job.run.folder.mkdir(parents=True)
-    (job.run.folder / "run.json").write_text(json.dumps(job.run.settings() | made))
+    write_json(job.run.folder / "run.json", sealed(job.run.settings() | made))
     code, data = compare_with(tmp_path, "exit 0", "--cells", "rnn")
     assert code == EXIT_PASS
     assert data["rows"][0]["status"] == "unsupported"
