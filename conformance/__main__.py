@@ -31,6 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
                 stream.flush()
         except BrokenPipeError:
             let_go(stream)
+        except OSError as error:  # a full disk
+            let_go(stream)
+            if code not in (EXIT_BAD_INPUT, EXIT_INTERNAL):
+                complain(f"system: {error.strerror or error}")
+                code = EXIT_BAD_INPUT
     return code
 
 

@@ -61,7 +61,7 @@ def test_the_commands_for_one_backend_run_as_they_stand(backend_name: str, tmp_p
             )
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
             ran += 1
-    assert ran == 11
+    assert ran == 12
     assert (tmp_path / "docs" / "verdict.svg").read_text(encoding="utf-8").startswith("<svg")
     assert "results agree" in (tmp_path / "docs" / "badge.svg").read_text(encoding="utf-8")
     assert "| numpy:equations | float64 |" in (tmp_path / "README.md").read_text(encoding="utf-8")
