@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import EXIT_BAD_INPUT, EXIT_PASS
+from common.errors import EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_PASS
 from common.spec import ModelSpec
 from conformance.one_gpu import main, operations
 
@@ -58,8 +58,12 @@ def check(backend: str, device: str, tmp_path: Path) -> None:
         shutil.rmtree(run_of_a_curve)
     judged = [sys.executable, "-m", "conformance", "judge", str(tmp_path / "results")]
     verdict = subprocess.run(judged, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert verdict.returncode == EXIT_PASS, verdict.stdout
-    assert re.search(r"PASS: .* agree", verdict.stdout)
+    if backend == "jax":  # Flax is not there, and the judge does not take what is missing for a PASS
+        assert verdict.returncode == EXIT_INCOMPLETE, verdict.stdout
+        assert "INCOMPLETE: no record of jax:layers" in verdict.stdout
+    else:
+        assert verdict.returncode == EXIT_PASS, verdict.stdout
+        assert re.search(r"PASS: .* agree", verdict.stdout)
 
 
 @pytest.fixture
