@@ -58,7 +58,7 @@ def check(backend: str, device: str, tmp_path: Path) -> None:
         shutil.rmtree(run_of_a_curve)
     judged = [sys.executable, "-m", "conformance", "judge", str(tmp_path / "results")]
     verdict = subprocess.run(judged, cwd=ROOT, capture_output=True, text=True, check=False)
-    if backend == "jax":  # Flax is not there, and the judge does not take what is missing for a PASS
+    if backend == "jax":  # Flax is not there, and what is missing is no PASS
         assert verdict.returncode == EXIT_INCOMPLETE, verdict.stdout
         assert "INCOMPLETE: no record of jax:layers" in verdict.stdout
     else:
