@@ -4,9 +4,9 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 from common.errors import printable
-from common.escape import markdown
 from conformance.report.changes import KINDS, Change
 from conformance.report.rows import matrix, training_rows
+from conformance.verdict.escape import markdown
 from conformance.verdict.outcome import (
     CRASHED,
     FAIL,

@@ -3,6 +3,7 @@
 results.py            results of cases and of training runs, and the verdict over all of them
 deviations.py         known faults of frameworks: what they excuse, and when they are stale
 deviations.toml       these faults
+escape.py             names out of records, made harmless for Markdown
 heat.py               how large the errors are, where
 terminal.py           the table of a verdict
 terminal_training.py  the same for training runs

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from common.errors import printable
-from common.escape import markdown as escaped
 from conformance.closeness.compare import RUNGS
 from conformance.options import program
+from conformance.verdict.escape import markdown as escaped
 from conformance.verdict.outcome import CRASHED, DECLARED, FAIL, NOT_RUN, STYLES, UNSUPPORTED
 from conformance.verdict.results import CaseResult, Verdict
 from conformance.verdict.terminal_training import training_lines, training_markdown, training_table

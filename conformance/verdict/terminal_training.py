@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.errors import printable
-from common.escape import markdown
+from conformance.verdict.escape import markdown
 from conformance.verdict.outcome import FAIL, NOT_COMPARED, PASS, STRADDLE, UNSUPPORTED
 from conformance.verdict.results import TrainingResult
 

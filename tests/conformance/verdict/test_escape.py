@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.escape import NOTHING, markdown
+from conformance.verdict.escape import NOTHING, markdown
 
 HOSTILE = {
     "<script>alert(1)</script>": "&lt;script&gt;alert(1)&lt;/script&gt;",
