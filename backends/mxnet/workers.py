@@ -42,7 +42,8 @@ ROLE = "DEEP_RNN_ROLE"
 
 HEARTBEAT, SILENCE = 1, 10
 """Every worker and server tells the scheduler once in so many seconds that it lives, and is
-answered. Who has not been heard for so many is dead: within twice as many all the others know."""
+answered. Who has not been heard for so many, since all have met, is dead: within twice as many all
+the others know."""
 
 JOIN_LIMIT = 240.0
 """Seconds until all must be there; less than the parent of a worker waits."""
@@ -137,7 +138,7 @@ class Workers:
     """This process among the others."""
 
     def __init__(self, store: KVStore, helpers: list[subprocess.Popen]) -> None:
-        self.store, self.helpers = store, helpers
+        self.store, self.helpers, self.met = store, helpers, time.monotonic()
         self.known: set[str] = set()
         self.rank, self.size = store.rank, store.num_workers
 
@@ -173,7 +174,7 @@ class Workers:
                 return called.result(HEARTBEAT)
             except TimeoutError:
                 ended = [helper for helper in self.helpers if helper.poll() is not None]
-                if ended or silent(self.store, SILENCE):
+                if ended or dead(self.store, self.met):
                     problem = "a worker or a server has died, or MXNet's scheduler has"
                     raise RuntimeError(f"{problem}: not heard for {SILENCE} s") from None
 
@@ -198,6 +199,12 @@ def in_a_thread(call: Callable[[], Any]) -> Future:
 
     threading.Thread(target=run, daemon=True).start()
     return called
+
+
+def dead(store: KVStore, met: float) -> int:
+    """How many nodes this one should hear have died. Nobody has before all had the time to be
+    heard: MXNet counts the silence from this process's start, and the others may be late."""
+    return silent(store, SILENCE) if time.monotonic() - met > SILENCE else 0
 
 
 def silent(store: KVStore, seconds: int) -> int:
@@ -241,12 +248,14 @@ class Server(KVStoreServer):
 
 def watch(store: KVStore) -> None:
     """End this process if a node is dead, or not all have come."""
-    began, role = time.monotonic(), os.environ["DMLC_ROLE"]
+    began, met, role = time.monotonic(), None, os.environ["DMLC_ROLE"]
     while True:
         time.sleep(HEARTBEAT)  # at first, too: a store that does not run yet must not be asked
-        if number := silent(store, SILENCE):
+        if met is None and silent(store, EVER):
+            met = time.monotonic()
+        if met is not None and (number := dead(store, met)):
             problem = f"{number} of those it hears are dead: not heard for {SILENCE} s"
-        elif time.monotonic() - began > JOIN_LIMIT and not silent(store, EVER):
+        elif met is None and time.monotonic() - began > JOIN_LIMIT:
             problem = f"not all have come within {JOIN_LIMIT:g} s"
         else:
             continue

@@ -90,7 +90,7 @@ def doors_while(processes: list[subprocess.Popen], logs: list[Path]) -> dict[int
     beginning until training has gone on for a while."""
     deadline, found = time.monotonic() + PATIENCE, {}
     while not any(SEEN in log.read_text(encoding="utf-8") for log in logs):
-        ended = [log.read_text(encoding="utf-8") for log in logs]
+        ended = {log.name: log.read_text(encoding="utf-8") for log in logs[0].parent.glob("*.log")}
         assert not [process for process in processes if process.poll() is not None], ended
         assert time.monotonic() < deadline, ended
         for pid in family(os.getpid())[1:]:

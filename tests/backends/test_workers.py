@@ -135,6 +135,57 @@ def test_a_worker_of_another_seed_is_refused_on_every_host(
     assert not list(tmp_path.rglob("run.json"))
 
 
+class Clock:
+    """Time that passes where somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now > 1000:
+            raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    ("meet", "heard", "ends"),
+    [
+        (20, 3, None),  # MXNet counts the silence from the start: at once it is above the limit
+        (20, 1000, 30),
+        (1, 1000, 11),
+        (1000, 0, 240),
+    ],
+    ids=["late", "late and dead", "dead", "never"],
+)
+def test_a_helper_of_mxnet_takes_nobody_for_dead_who_came_late(
+    meet: int, heard: int, ends: int | None, backend_name: str, monkeypatch, capfd
+) -> None:
+    """All meet at one second; each is first heard so many seconds later."""
+    if backend_name != "mxnet":
+        pytest.skip("only MXNet has helpers that wait for the workers")
+    from backends.mxnet import workers
+
+    clock = Clock()
+
+    def silent(_: None, seconds: int) -> int:
+        return int(clock.now >= meet and (seconds == workers.EVER or clock.now < meet + heard))
+
+    def end(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(workers, "time", clock)
+    monkeypatch.setattr(workers, "silent", silent)
+    monkeypatch.setattr(workers.os, "_exit", end)
+    monkeypatch.setenv("DMLC_ROLE", "server")
+    with pytest.raises(TimeoutError if ends is None else SystemExit):
+        workers.watch(None)
+    assert ends is None or ends < clock.now <= ends + 2
+    assert ("MXNet's server ends" in capfd.readouterr().err) == (ends is not None)
+
+
 def test_a_host_whose_peer_is_killed_ends_by_itself(
     launch, backend_name: str, tmp_path: Path
 ) -> None:
@@ -142,7 +193,7 @@ def test_a_host_whose_peer_is_killed_ends_by_itself(
     processes = launch([LOOPBACK, LOOPBACK], commands)
     deadline = time.monotonic() + PATIENCE
     while not (shown := [k for k in (0, 1) if "epoch 10 of" in said(tmp_path, k)]):
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, {p.name: p.read_text() for p in tmp_path.glob("*.log")}
         assert not [p for p in processes if p.poll() is not None], said(tmp_path, 0)
         time.sleep(0.1)
     first, other = shown[0], 1 - shown[0]
