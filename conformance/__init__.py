@@ -8,6 +8,7 @@ records    what is written: records of the ladder, training runs, checkpoints, w
 worker     where a framework runs: the child process, which answers and never judges
 run        the parent's side: it asks workers, and writes records and training runs
 models     somebody's own network: read from a file in a framework's layout, and computed
+files      files of such a network, read as frameworks write them
 faults     everything that such a network may do differently
 diagnose   where a fault begins, and which wrong convention it is
 verdict    what was found, what excuses it, and how a terminal shows it

@@ -35,6 +35,17 @@ def program() -> str:
     return INSTALLED if Path(sys.argv[0]).stem == INSTALLED else "python -m conformance"
 
 
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """What a framework's file of weights may not tell."""
+    add = parser.add_argument
+    add("--layout", default="", metavar="NAME",
+        help="whose names and shapes the weights have, where the file does not tell")  # fmt: skip
+    add("--prefix", nargs="+", default=[], metavar="NAME",
+        help="which network of the file; several are a stack, from the bottom up")  # fmt: skip
+    add("--option", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+        help="an option that the framework's layer has in your code")  # fmt: skip
+
+
 LARGEST_COUNT = 999_999_999
 
 MOST = 10_000

@@ -30,12 +30,13 @@ PLACES = {
     "worker": (240, 250),
     "diagnose": (540, 240),
     "verdict": (690, 240),
-    "mutants": (540, 345),
+    "mutants": (530, 325),
     "records": (160, 380),
     "faults": (690, 310),
     "models": (690, 400),
-    "oracle": (540, 425),
-    "cases": (360, 490),
+    "files": (490, 490),
+    "oracle": (530, 400),
+    "cases": (340, 430),
     "closeness": (690, 490),
 }
 """The middle of every room's box: what runs on the left, what knows the right answer on the

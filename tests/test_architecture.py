@@ -30,6 +30,9 @@ pytestmark = pytest.mark.once
 REPORT = {"fastjsonschema", "jinja2", "markupsafe", "playwright", "vl_convert"}
 """What conformance/report/ alone imports."""
 
+FORMATS = {"h5py", "msgpack", "onnx", "google"}
+"""What conformance/files/ reads files of other formats with; the last is ONNX' protobuf."""
+
 ALL_FRAMEWORKS = {package for packages in FRAMEWORKS.values() for package in packages}
 COMPARED = ("equations", "layers", "training", "workers")
 TALLEST = 300
@@ -120,7 +123,7 @@ DIFFERENCES = {
 
 
 ALLOWED = {
-    "cases": set(),
+    "cases": {"files"},
     "closeness": set(),
     "oracle": {"cases", "closeness"},
     "mutants": {"cases", "oracle"},
@@ -128,8 +131,9 @@ ALLOWED = {
     "worker": {"cases", "records"},
     "run": {"cases", "records"},
     "models": set(),
+    "files": {"models"},
     "faults": {"closeness", "models"},
-    "diagnose": {"cases", "closeness", "oracle", "mutants", "models", "faults"},
+    "diagnose": {"cases", "closeness", "oracle", "mutants", "models", "faults", "files"},
     "verdict": {"cases", "closeness", "records"},
     "judge": {"cases", "closeness", "oracle", "records", "diagnose", "verdict"},
     "report": {"cases", "closeness", "judge", "verdict"},
@@ -167,6 +171,13 @@ NAMED = {
     "conformance/models/layouts.py": "other people's files are laid out as these do it",
     "conformance/models/frameworks.py": "what they compute, and their options",
     "conformance/models/writing.py": "a layout that is written in a way of its own",
+    "conformance/files/loading.py": "whose layers a tensor's name gives away",
+    "conformance/files/opening.py": "the formats, each by a reader of its own",
+    "conformance/files/mxnet.py": "what a file is, in words",
+    "conformance/files/flax.py": "what a file is, in words",
+    "conformance/files/canonical.py": "how a dense layer's matrix lies",
+    "conformance/files/checkpoints.py": "files that their own framework alone can read",
+    "conformance/files/keras.py": "which version wrote a file",
     "conformance/faults/weights.py": "whose order of gates a wrong one is",
     "conformance/faults/function.py": "whose hard sigmoid has which slope",
     "conformance/diagnose/notes.py": "what may be missing in a file",
@@ -188,6 +199,9 @@ def test_the_detectors_detect():
     assert not compares(ast.parse("compare(a, b)"))
     for line in ("import pickle", "torch.load(p)", "np.load(p, allow_pickle=True)"):
         assert unpickles(ast.parse(line)), line
+    assert unpickles(ast.parse("torch.load(p, weights_only=False)"))
+    assert unpickles(ast.parse("load = torch.load; torch.load(p, weights_only=True)"))
+    assert not unpickles(ast.parse("torch.load(p, weights_only=True)"))
     assert not unpickles(ast.parse("json.load(file)"))
     assert words(ast.parse("def f():\n    'Torch here'\n    return x_mxnet['a keras']")) == {
         "x",
@@ -283,7 +297,8 @@ def test_conformance_imports_a_backend_only_through_the_registry():
     assert found - {"backends"} == {name for name in found if name.startswith(allowed)}
     others = {name.split(".")[0] for name in imported} - sys.stdlib_module_names
     own = {"backends", "common", "conformance"}
-    assert others == own | {"numpy", "rich", "threadpoolctl", "argcomplete"} | REPORT
+    always = {"numpy", "safetensors", "rich", "threadpoolctl", "argcomplete"}
+    assert others == own | always | REPORT | FORMATS
 
 
 def test_what_the_report_is_made_with_is_imported_by_it_alone():
@@ -294,6 +309,14 @@ def test_what_the_report_is_made_with_is_imported_by_it_alone():
     for path in ("command", "page_speed", "changes", "formats", "rows"):
         module = tree_of(ROOT / "conformance" / "report" / f"{path}.py")
         assert not {name for node in module.body for name in roots_of_line(node)} & REPORT, path
+
+
+def test_what_reads_a_format_is_imported_in_its_reader_and_when_it_is_asked_for():
+    for path in sources("conformance", "common"):
+        tree = tree_of(path)
+        if path.parent.name != "files":
+            assert not roots(tree) & FORMATS, path
+        assert not {name for node in tree.body for name in roots_of_line(node)} & FORMATS, path
 
 
 def roots_of_line(node: ast.stmt) -> set[str]:

@@ -23,7 +23,7 @@ from conformance.options import program
 from tests.frameworks import FRAMEWORKS, OTHERS
 from tests.source import ROOT, roots, sources, tree_of
 from tests.test_adding_a_backend import SMALL, install
-from tests.test_architecture import REPORT
+from tests.test_architecture import FORMATS, REPORT
 
 pytestmark = pytest.mark.once
 
@@ -167,7 +167,9 @@ def test_the_dependencies_are_what_is_imported_and_allow_what_is_pinned():
     imported = set().union(*(roots(tree_of(path)) for path in sources("common", "conformance")))
     own = {"common", "backends", "conformance", "playwright"}  # a browser times the page
     assert imported & REPORT
-    names = {MODULES.get(name, name) for name in imported - sys.stdlib_module_names - own}
+    assert imported >= FORMATS
+    others = imported - sys.stdlib_module_names - own - FORMATS
+    names = {MODULES.get(name, name) for name in others}
     asked = {Requirement(line).name: Requirement(line) for line in PROJECT["dependencies"]}
     assert set(asked) == names
     for environment in ("numpy", "mxnet"):
@@ -184,4 +186,12 @@ def test_an_extra_is_what_the_tests_of_its_backend_run_with(name):
     for line in PROJECT["optional-dependencies"][name]:
         wanted = Requirement(line)
         assert version(wanted) == version(pinned[wanted.name]), line
-    assert set(PROJECT["optional-dependencies"]) == set(OTHERS)
+    assert set(PROJECT["optional-dependencies"]) == {*OTHERS, "files"}
+
+
+@pytest.mark.parametrize("environment", ["numpy", "mxnet"])
+def test_the_extra_for_files_allows_what_is_pinned(environment):
+    asked = [Requirement(line) for line in PROJECT["optional-dependencies"]["files"]]
+    assert {wanted.name for wanted in asked} == FORMATS - {"google"}  # which comes with onnx
+    for wanted in asked:
+        assert version(pins(environment)[wanted.name]) in wanted.specifier, wanted.name

@@ -16,6 +16,7 @@ from backends.pytorch.runtime import (
     find_device,
     passport,
     product_rate,
+    read_file,
     tf32,
 )
 from backends.pytorch.training import Model, Trainer
@@ -34,6 +35,7 @@ __all__ = [
     "launched",
     "passport",
     "product_rate",
+    "read_file",
 ]
 
 IMPLEMENTATIONS = ("equations", "layers")

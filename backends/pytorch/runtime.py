@@ -3,8 +3,9 @@
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,3 +135,34 @@ def passport(device: str) -> dict[str, Any]:
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "kernel path": kernel_path(found),
     }
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The tensors in a file of ``torch.save``, nested as there, in NumPy; everything else in it is
+    left out. Nothing but tensors and plain values is ever unpickled.
+
+    Raises ValueError if there is anything else in the file, or if it is not whole."""
+    version = tuple(map(int, torch.__version__.split(".")[:2]))
+    if version < (2, 6):  # CVE-2025-32434: before, weights_only ran code
+        raise ValueError(f"PyTorch {torch.__version__}, whose reader is not safe before 2.6")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(" ".join(str(error).split())[:200]) from None
+    if isinstance(found, Tensor):
+        found = {"tensor": found}
+    return _arrays(found) if isinstance(found, Mapping) else {}
+
+
+def _arrays(tree: Mapping[Any, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            found[str(name)] = _arrays(value)
+        elif isinstance(value, Tensor) and value.layout == torch.strided:
+            # NumPy has no bfloat16, and float32 holds all its numbers.
+            short = value.dtype == torch.bfloat16
+            found[str(name)] = (value.detach().float() if short else value.detach()).numpy()
+    return found

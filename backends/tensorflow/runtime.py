@@ -1,10 +1,12 @@
 """Device, tensors in and out, eager or graph, and the passport."""
 
+import math
 import os
 import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -206,3 +208,28 @@ def passport(device: str) -> dict[str, Any]:
         "mode": f"{EAGER_CALLS} eager calls of a model, then its graph; training runs: the graph",
         "kernel path": paths,
     }
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The variables of a checkpoint, by name, in NumPy. path: without ``.index``
+
+    Raises ValueError if it is none, or not whole."""
+    try:
+        reader = tf.train.load_checkpoint(str(path))
+        names = reader.get_variable_to_dtype_map()
+        kinds = {n: kind for n, kind in names.items() if kind.is_floating or kind.is_integer}
+        shapes = reader.get_variable_to_shape_map()
+        wanted = sum(math.prod(shapes[name]) * kind.size for name, kind in kinds.items())
+        stored = sum(part.stat().st_size for part in path.parent.glob(f"{path.name}.data-*"))
+        if wanted > stored:
+            raise ValueError(f"{stored:,} bytes of numbers, where the index has {wanted:,}")
+        return {n: np.asarray(reader.get_tensor(n), kind_of(k)) for n, k in sorted(kinds.items())}
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(" ".join(str(error).split())[:200]) from None
+
+
+def kind_of(dtype: Any) -> str:
+    """NumPy's type of a tensor's, or float32 for bfloat16, which NumPy lacks."""
+    return "float32" if dtype == tf.bfloat16 else dtype.as_numpy_dtype

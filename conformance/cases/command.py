@@ -7,10 +7,11 @@ from rich.table import Table
 
 from common.corpus import load_corpus
 from common.errors import EXIT_PASS, BadInput
-from conformance.cases.given import gather
+from conformance.cases.given import Given, gather
 from conformance.cases.quick import quick_cases
 from conformance.cases.table import DTYPES, find_case, select
-from conformance.options import Command, count, few
+from conformance.files.opening import KINDS
+from conformance.options import Command, add_reading, count, few
 from conformance.progress import results_console
 
 
@@ -27,7 +28,9 @@ def add_which(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="a file, 'timemachine' (downloaded), or 'sample' (the default, embedded)",
     )
-    add("--weights", type=Path, metavar="FILE", help="add a case with these weights")
+    about = f"add a case with these weights: the suite's, or {KINDS}"
+    add("--weights", type=Path, metavar="FILE", help=about)
+    add_reading(parser)
     add("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES))
 
 
@@ -41,9 +44,15 @@ def chosen(options: argparse.Namespace, weights: bool) -> list[str]:
     return select(globs, options.random, options.seed, weights)
 
 
+def gathered(options: argparse.Namespace) -> Given:
+    """The text and the weights that the options name."""
+    corpus = load_corpus(options.text)
+    return gather(corpus, options.weights, options.layout, options.option, options.prefix)
+
+
 def run_cases(options: argparse.Namespace) -> int:
     """One row for each case that the options choose."""
-    given = gather(load_corpus(options.text), options.weights)
+    given = gathered(options)
     rows = Table("case", "cell", "n", "T", "d", "h", "q", "L", "about")
     for name in chosen(options, given.weights is not None):
         case = find_case(name, given)

@@ -6,7 +6,7 @@ text nor the weights file is at hand.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from common.parameters import Arrays, check_parameters, parameter_shapes
 from common.reading import parse_json
 from common.shape import check_shape
 from common.spec import ModelSpec
-from common.weights import load_weights, read_arrays, write_arrays
+from common.weights import read_arrays, write_arrays
+from conformance.files.canonical import load_any
+from conformance.files.loading import words_to_options
 
 LARGEST_VOCABULARY = 256
 """Tokens are stored in a byte each."""
@@ -102,6 +104,16 @@ def _read(path: Path, metadata: Mapping[str, str], field: str) -> Any:
     return parse_json(metadata.get(field, ""), path, f"metadata {field!r}", "JSON")
 
 
-def gather(corpus: Corpus, weights: Path | None) -> Given:
-    """The text that was named, and the weights file if one was."""
-    return Given(corpus, None if weights is None else load_weights(weights))
+def gather(
+    corpus: Corpus,
+    weights: Path | None,
+    layout: str = "",
+    stated: Sequence[str] = (),
+    prefixes: Sequence[str] = (),
+) -> Given:
+    """The text that was named, and the weights file if one was: the suite's own, or a framework's.
+
+    layout, stated, prefixes: what such a file does not say (conformance/files/loading.py)"""
+    if weights is None:
+        return Given(corpus)
+    return Given(corpus, load_any(weights, layout, words_to_options(stated), prefixes))

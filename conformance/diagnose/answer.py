@@ -26,13 +26,15 @@ SHOWN = 8
 @dataclass(frozen=True)
 class Asked:
     """layout, stated: as on the command line; loaded: the file of weights; bound: of the outputs
-    precise: the precision that was stated, if a lower one was"""
+    precise: the precision that was stated, if a lower one was
+    shown: of what was stated, by the user or by the file, what an answer repeats"""
 
     layout: str
     stated: dict[str, str]
     loaded: Loaded
     bound: float
     precise: str = ""
+    shown: dict[str, str] | None = None
 
 
 @dataclass
@@ -91,7 +93,8 @@ class Answer:
         return about
 
     def _with(self) -> str:
-        stated = ", ".join(f"{k}={v}" for k, v in self.asked.stated.items())
+        shown = self.asked.stated if self.asked.shown is None else self.asked.shown
+        stated = ", ".join(f"{k}={v}" for k, v in shown.items())
         return f" with {stated}" if stated else ""
 
     def _right(self, found: Undecided) -> list[str]:

@@ -1,6 +1,6 @@
 """Which conventions does somebody's model follow? ``python -m conformance diagnose``.
 
-Given are the weights of a network in a framework's layout, an input, and the outputs that
+Given are a file with the weights of a network, an input, and the outputs that
 somebody's code made of them. First comes what the framework computes, with the options that were
 stated; then its other options; then everything that may be wrong, and pairs of that. If nothing
 reproduces the outputs, the answer says what was seen, what comes near, and what to send next.
@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 
 from common.errors import BadInput
 from common.files import write_json
-from common.weights import read_arrays
 from conformance.closeness.compare import Bound, load_bounds
 from conformance.diagnose.answer import Answer, Asked
 from conformance.diagnose.notes import notes
@@ -23,13 +22,14 @@ from conformance.diagnose.search import pairs, search
 from conformance.diagnose.undecided import undecided
 from conformance.diagnose.unknown import unknown
 from conformance.faults.subject import subjects
+from conformance.files.loading import load, words_to_options
+from conformance.files.opening import KINDS
 from conformance.models.frameworks import Settings, options, settings
 from conformance.models.given import Given, load_given
 from conformance.models.layouts import LAYOUTS
 from conformance.models.leftovers import heads, normalised
-from conformance.models.reading import read_network
 from conformance.models.rounding import ROUNDINGS
-from conformance.options import Command
+from conformance.options import Command, add_reading
 from conformance.progress import Progress, results_console
 
 
@@ -84,48 +84,31 @@ def expected_shape(given: Given, network) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--weights", type=Path, required=True, metavar="FILE", help="safetensors, in the layout")
-    add("--layout", choices=LAYOUTS, required=True, help="whose names and shapes the weights have")
+    add("--weights", type=Path, required=True, metavar="FILE",
+        help=f"your network's file: {KINDS}")  # fmt: skip
+    add_reading(parser)
     add("--io", type=Path, required=True, metavar="FILE",
         help="X, outputs, perhaps H0, C0 and lengths")  # fmt: skip
-    add("--prefix", nargs="+", default=[], metavar="NAME",
-        help="which network of the file; several are a stack, from the bottom up")  # fmt: skip
-    add("--option", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
-        help="an option that the framework's layer has in your code")  # fmt: skip
     add("--dtype", choices=("float32", "float64", *list(ROUNDINGS)[1:]),
         help="the precision in which the outputs were made; default: their own")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write what was found")
 
 
-def stated(words: list[str]) -> dict[str, str]:
-    found = {}
-    for word in words:
-        name, sign, value = word.partition("=")
-        if not sign:
-            raise BadInput("--option", "", "NAME=VALUE", word)
-        found[name] = value
-    return found
-
-
 def run_diagnose(options: argparse.Namespace) -> int:
-    loaded = read_network(
-        read_arrays(options.weights, follow=True)[0],
-        options.layout,
-        options.weights,
-        tuple(options.prefix),
-    )
+    read = load(options.weights, options.layout, words_to_options(options.option), options.prefix)
+    layout, loaded = read.layout, read.loaded
     given = load_given(options.io, loaded.network)
-    said = stated(options.option)
-    usual = settings(options.layout, loaded.network, said, options.weights)
+    usual = settings(layout, loaded.network, read.stated, options.weights)
     dtype = options.dtype if options.dtype in ("float32", "float64") else None
     dtype = dtype or ("float64" if given.dtype == "float64" and not options.dtype else "float32")
     bound = Bound(load_bounds()["cpu"][dtype]["outputs"].error)
-    asked = Asked(options.layout, said, loaded, bound.error, options.dtype or "")
+    asked = Asked(layout, read.stated, loaded, bound.error, options.dtype or "", read.shown)
     # One thread: thousands of small products, on machines that are busy with others.
     with threadpool_limits(1):
         answer = diagnose(
             asked, given, usual, bound, Progress(options.quiet), next_command(options)
         )
+    answer.notes = [*read.notes, *answer.notes]
     console = results_console()
     for line in answer.lines():
         console.print(escape(line), soft_wrap=True)
@@ -135,8 +118,9 @@ def run_diagnose(options: argparse.Namespace) -> int:
 
 
 def next_command(options: argparse.Namespace) -> str:
-    words = ["python -m conformance diagnose --weights", str(options.weights), "--layout",
-             options.layout, "--io NEXT.safetensors"]  # fmt: skip
+    layout = ["--layout", options.layout] if options.layout else []
+    words = ["python -m conformance diagnose --weights", str(options.weights), *layout,
+             "--io NEXT.safetensors"]  # fmt: skip
     words += [f"--option {option}" for option in options.option]
     return " ".join(words)
 
@@ -164,6 +148,7 @@ COMMANDS = (
         add_arguments,
         run_diagnose,
         (
+            "diagnose --weights mine.keras --io io.safetensors",
             "diagnose --weights mine.safetensors --layout keras --io io.safetensors",
             "diagnose --weights mine.safetensors --layout pytorch --io io.safetensors "
             "--option batch_first=True",

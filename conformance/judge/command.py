@@ -6,12 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from common.corpus import load_corpus
 from common.errors import BadInput
 from common.files import write_json, write_text
 from common.reading import LARGEST_JSON, read_text
-from conformance.cases.command import add_which, chosen
-from conformance.cases.given import Given, gather
+from conformance.cases.command import add_which, chosen, gathered
+from conformance.cases.given import Given
 from conformance.cases.table import DTYPES
 from conformance.closeness.compare import identical
 from conformance.judge.basis import manifest
@@ -53,7 +52,7 @@ def run_judge(options: argparse.Namespace) -> int:
     progress = Progress(options.quiet)
     given = None
     if options.text or options.weights:
-        given = gather(load_corpus(options.text), options.weights)
+        given = gathered(options)
     asked = asked_of(options, given)
     verdict = judge_all(options.results, progress, asked, tuple(options.claims))
     if given is not None:

@@ -39,7 +39,7 @@ class Head:
 
 def heads(left: Arrays, sizes: set[int], q: int) -> Iterator[Head]:
     """The leftovers that make q outputs of a state of one of these sizes: matrices (p, q) or
-    (q, p), each with the bias that stands beside it."""
+    (q, p), each with the bias that stands beside it, or with the only one of that size."""
     for name, W in left.items():
         if W.ndim != 2:
             continue
@@ -47,6 +47,8 @@ def heads(left: Arrays, sizes: set[int], q: int) -> Iterator[Head]:
         beside = [
             n for n, b in left.items() if n != name and n.startswith(stem) and b.shape == (q,)
         ]
+        others = [n for n, b in left.items() if b.shape == (q,)]
+        beside = beside or (others if len(others) == 1 else [])
         b = left[beside[0]].astype("float64") if beside else np.zeros(q)
         for M in (W, W.T) if W.shape[0] != W.shape[1] else (W.T, W):
             if M.shape[0] in sizes and M.shape[1] == q:

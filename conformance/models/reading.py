@@ -48,14 +48,17 @@ class Loaded:
 @dataclass
 class Group:
     """The tensors of one form: the layers of one network. kinds, names: by place and kind
-    stems: what stands before the kinds in the names"""
+    stems: what stands before the kinds in the names     called: by the file, if it names layers"""
 
     kinds: dict[Place, Kinds]
     names: dict[Place, dict[str, str]]
     stems: list[str]
+    called: str = ""
 
     def shown(self) -> str:
         """What the names begin with, as ``--prefix`` takes it."""
+        if self.called:
+            return self.called
         start = self.stems[0]
         for stem in self.stems[1:]:
             while not stem.startswith(start):
@@ -67,9 +70,7 @@ def read_network(arrays: Arrays, name: str, path: object, prefixes: tuple[str, .
     """The network in a file; BadInput says what was looked for, and found.
 
     prefixes: of the names, where the file holds several networks; more than one are a stack"""
-    for key, array in arrays.items():
-        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
-            raise BadInput(path, key, "finite values", "NaN, infinity or no numbers")
+    check_finite(arrays, path)
     layout = LAYOUTS[name]
     chosen = {k: a for k, a in arrays.items() if not prefixes or k.startswith(prefixes)}
     chosen = {k: a for k, a in chosen.items() if k not in ("W_hq", "b_q")}
@@ -79,6 +80,18 @@ def read_network(arrays: Arrays, name: str, path: object, prefixes: tuple[str, .
     groups = sorted(groups, key=lambda group: order_of(group, prefixes))
     if len(groups) > 1 and not prefixes:
         raise BadInput(path, "", *choice(groups, layout))
+    return assemble(groups, arrays, name, path)
+
+
+def check_finite(arrays: Arrays, path: object) -> None:
+    for key, array in arrays.items():
+        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+            raise BadInput(path, key, "finite values", "NaN, infinity or no numbers")
+
+
+def assemble(groups: list[Group], arrays: Arrays, name: str, path: object) -> Loaded:
+    """The network of these groups, from the bottom up, out of a file with these arrays."""
+    layout = LAYOUTS[name]
     layers, used, stems, biases, cell = [], [], [], 0, ""
     for group in groups:
         made = list(read_layers(group, layout, name, path))

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from backends.registry import MODULES
-from common.corpus import MAX_TOKENS, load_corpus
+from common.corpus import MAX_TOKENS
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
 from common.files import check_inside, make_folder, remove_folder
 from common.parameters import INITIALISERS
 from common.recipe import ORDERS, RECIPES
 from common.spec import CELLS, RESETS
-from conformance.cases.command import add_which, chosen
-from conformance.cases.given import gather
+from conformance.cases.command import add_which, chosen, gathered
 from conformance.cases.table import DTYPES, find_case, material
 from conformance.options import Command, positive, seconds
 from conformance.progress import Progress, complain
@@ -47,7 +46,7 @@ def add_record(parser: argparse.ArgumentParser) -> None:
 
 
 def run_record(options: argparse.Namespace) -> int:
-    given = gather(load_corpus(options.text), options.weights)
+    given = gathered(options)
     names = chosen(options, given.weights is not None)
     for case in (find_case(name, given) for name in names):
         if case.text:
