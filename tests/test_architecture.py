@@ -54,6 +54,7 @@ DIFFERENCES = {
         "Workers.add": "the store adds up; shared by mean and total",
         "Workers.wait": "the store itself waits for ever",
         "in_a_thread": "where it may",
+        "dead": "whose heartbeat is missed, once all had the time to be heard",
         "silent": "whose heartbeat is missed",
         "watch": "the end of a scheduler or server that misses one",
     },

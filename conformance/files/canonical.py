@@ -37,10 +37,11 @@ def load_any(
 
 
 def is_ours(path: Path) -> bool:
-    """Whether the metadata of a safetensors file say so. What cannot be read is not."""
+    """Whether metadata or names of a safetensors file say so. What cannot be read is not."""
     try:
         with cast(Any, safe_open(path, framework="numpy")) as file:
-            return (file.metadata() or {}).get("format") == FORMAT
+            named = any(name.startswith("layer1.W_") for name in list(file.keys()))
+            return named or (file.metadata() or {}).get("format") == FORMAT
     except Exception:
         return False  # and ``load`` says why
 

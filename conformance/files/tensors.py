@@ -12,7 +12,7 @@ SAYS = "a safetensors file"
 
 def recognises(path: Path, start: bytes, size: int) -> bool:
     length = int.from_bytes(start[:8], "little")
-    return start[8:9] == b"{" and length <= size
+    return path.suffix == ".safetensors" or (start[8:9] == b"{" and length <= size)
 
 
 def read(path: Path) -> Contents:
