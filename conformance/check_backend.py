@@ -58,7 +58,9 @@ class Finding:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("backend", metavar="NAME", help=", ".join(registry.MODULES))
-    parser.add_argument("--cases", nargs="+", default=CASES, metavar="CASE", help="see: cases")
+    parser.add_argument(
+        "--cases", nargs="+", default=CASES, metavar="CASE", help="by name or pattern"
+    )
     about = "only write what it can express and what it cannot, for judge --claims"
     parser.add_argument("--claims", type=Path, metavar="FILE", help=about)
 
@@ -233,6 +235,7 @@ COMMANDS = (
     Command(
         "check-backend",
         "what a backend that is being written still lacks",
+        "Goes up the ladder with a backend and says at each rung what is done, missing or wrong.",
         add_arguments,
         run_check,
         ("check-backend numpy",),

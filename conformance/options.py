@@ -17,17 +17,37 @@ INSTALLED = "deep-rnn"
 @dataclass(frozen=True)
 class Command:
     """A command of a room: its arguments, and the function that carries it out and returns the exit
-    code. examples: the words after ``program()``     more: what its help ends with
-    quiet: whether it shows progress, which ``--quiet`` turns off
+    code.
+
+    about:    in a few words, for the list of commands     does: the same in sentences
+    examples: the words after ``program()``     more: what its help ends with
+    quiet:    whether it shows progress, which ``--quiet`` turns off
     """
 
     name: str
     about: str
+    does: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     examples: tuple[str, ...]
     more: str = ""
     quiet: bool = True
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Says of every option what it is if it is not given. What is not simply its value says so
+    itself, in its help."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        about = action.help or ""
+        takes_a_value = action.option_strings and action.nargs != 0 and not action.required
+        if not takes_a_value or "default" in about:
+            return about
+        found = action.default
+        if isinstance(found, list):
+            found = " ".join(map(str, found))
+        shown = "none" if found in (None, "") else str(found).replace("%", "%%")
+        return f"{about} (default: {shown})".lstrip()
 
 
 def program() -> str:

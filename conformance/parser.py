@@ -1,13 +1,17 @@
 """The command line: the sum of the rooms' commands."""
 
 import argparse
+import platform
 
+import numpy as np
+
+from common import SUITE_VERSION
 from conformance import check_backend
 from conformance.calibrate import command as calibrate
 from conformance.cases import command as cases
 from conformance.diagnose import command as diagnose
 from conformance.judge import command as judge
-from conformance.options import program
+from conformance.options import INSTALLED, Help, program
 from conformance.records import command as records
 from conformance.report import command as report
 from conformance.run import command as run
@@ -22,18 +26,23 @@ def make_parser() -> argparse.ArgumentParser:
         prog=program(),
         description="Do deep RNNs compute the same in every framework? Record, then judge.",
         epilog=examples(*COMMANDS),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
+    version = (
+        f"{INSTALLED} {SUITE_VERSION}, Python {platform.python_version()}, NumPy {np.__version__}"
+    )
+    parser.add_argument("--version", action="version", version=version, help="show it and end")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, command in COMMANDS.items():
         # A subparser does not take allow_abbrev over: ``--case`` would stand for ``--cases``.
         own = commands.add_parser(
             name,
             help=command.about,
+            description=command.does,
             allow_abbrev=False,
             epilog=f"{examples(name)}\n{command.more}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=Help,
         )
         command.add_arguments(own)
         if command.quiet:

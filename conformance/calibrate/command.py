@@ -80,22 +80,23 @@ def run_certify(options: argparse.Namespace) -> int:
 
 def add_ensemble(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--recipe", choices=RECIPES, default="quick")
-    add("--cell", nargs="+", choices=CELLS, default=list(CELLS))
+    add("--recipe", choices=RECIPES, default="quick", help="as for train")
+    add("--cell", nargs="+", choices=CELLS, default=list(CELLS), help="one ensemble each")
     add("--reset", nargs="+", choices=RESETS, default=list(RESETS), help="of the GRU")
-    add("--text", nargs="+", metavar="TEXT", help="as for train")
+    add("--text", nargs="+", metavar="TEXT", help="as for train (default: the recipe's)")
     add("--members", type=few, default=MEMBERS, metavar="M", help="how many runs to make")
     add(
         "--from",
         dest="folder",
         type=Path,
         metavar="FOLDER",
-        help="runs that train made: its members, or with --measure more runs to judge",
+        help="runs that train made: its members, or with --measure more runs to judge (default: "
+        "they are made with NumPy)",
     )
     add("--measure", action="store_true", help="measure the stored ensembles instead")
     add("--runs", type=few, default=200, metavar="N", help="with --measure: honest ones")
     add("--mutant-runs", type=few, default=20, metavar="N", help="with --measure: of each mistake")
-    add("--out", type=Path, default=ENSEMBLES, metavar="FOLDER")
+    add("--out", type=Path, default=ENSEMBLES, metavar="FOLDER", help="default: the suite's own")
 
 
 def run_ensemble(options: argparse.Namespace) -> int:
@@ -122,6 +123,8 @@ COMMANDS = (
     Command(
         "ensemble",
         "store or measure reference ensembles",
+        "Makes the many runs that a float32 training curve is held against, or measures how "
+        "often the stored ones reject an honest run and accept a mistake.",
         add_ensemble,
         run_ensemble,
         ("ensemble --recipe quick --cell lstm --measure",),
@@ -129,6 +132,8 @@ COMMANDS = (
     Command(
         "certify",
         "every case against every wrong convention",
+        "Evaluates every wrong convention of the catalogue on every case: which case tells "
+        "which, and by how much. The exit code is 0 only if all are told.",
         add_certify,
         run_certify,
         (

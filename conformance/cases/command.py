@@ -19,9 +19,15 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     """record and judge share these: what is recorded there must be there to be judged, and
     ``tox -m conformance -- …`` hands the same options to both."""
     add = parser.add_argument
-    add("--cases", nargs="+", default=[], metavar="GLOB", help="default: all")
+    add(
+        "--cases",
+        nargs="+",
+        default=[],
+        metavar="GLOB",
+        help="by name; * stands for anything (default: all)",
+    )
     add("--quick", action="store_true", help="the fewest cases that tell every wrong convention")
-    add("--random", type=few, default=0, metavar="N", help="generated cases")
+    add("--random", type=few, default=0, metavar="N", help="so many generated cases as well")
     add("--seed", type=count, default=0, metavar="S", help="of the generated cases")
     add(
         "--text",
@@ -31,7 +37,7 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     about = f"add a case with these weights: the suite's, or {KINDS}"
     add("--weights", type=Path, metavar="FILE", help=about)
     add_reading(parser)
-    add("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES))
+    add("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES), help="in which precision")
 
 
 def chosen(options: argparse.Namespace, weights: bool) -> list[str]:
@@ -70,6 +76,7 @@ COMMANDS = (
     Command(
         "cases",
         "list the cases",
+        "Lists the questions that record asks: the sizes of each, and what is special in it.",
         add_which,
         run_cases,
         ("cases --random 3 --seed 7",),

@@ -145,6 +145,9 @@ COMMANDS = (
     Command(
         "diagnose",
         "which conventions does a model of yours follow?",
+        "Finds out which conventions reproduce the outputs that your code makes of your "
+        "weights. The exit code is 0 only if the framework that the layout names would make "
+        "them.",
         add_arguments,
         run_diagnose,
         (

@@ -32,7 +32,7 @@ wrong, and yet something that is there was compared with nothing, or a later rec
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_which(parser)
     add = parser.add_argument
-    add("results", type=Path, metavar="FOLDER")
+    add("results", type=Path, metavar="FOLDER", help="which record and train have written to")
     about = "must be there, with every implementation, every --dtype and every case of --cases"
     add("--expect", nargs="+", default=[], metavar="BACKEND", help=about)
     about = "the expected backends must also have trained with the quick recipe"
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--challenge", type=count, metavar="SEED", help=about)
     about = "what backends can express that the suite does not know (check-backend --claims)"
     add("--claims", type=Path, nargs="+", default=[], metavar="FILE", help=about)
-    add("--json", type=Path, metavar="FILE", help="write the verdict")
+    add("--json", type=Path, metavar="FILE", help="write the verdict as JSON")
     about = "write the SHA-256 of everything that the verdict rests on, for sha256sum -c"
     add("--manifest", type=Path, metavar="FILE", help=about)
     add("--svg", type=Path, metavar="FILE", help="write the table as a picture")
@@ -128,6 +128,8 @@ COMMANDS = (
     Command(
         "judge",
         "compare the records",
+        "Holds every record and every training run of a results folder against the right "
+        "answers, and says where and why one differs.",
         add_arguments,
         run_judge,
         (

@@ -13,8 +13,10 @@ from conformance.records.witness import WITNESSES, confirm, make_witnesses
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("results", type=Path, nargs="+", metavar="FOLDER")
-    parser.add_argument("--out", type=Path, default=WITNESSES, metavar="FOLDER")
+    parser.add_argument("results", type=Path, nargs="+", metavar="FOLDER", help="results folders")
+    parser.add_argument(
+        "--out", type=Path, default=WITNESSES, metavar="FOLDER", help="default: the suite's own"
+    )
     about = "add the runs to the witnesses in --out that they agree with"
     parser.add_argument("--confirm", action="store_true", help=about)
 
@@ -43,6 +45,8 @@ COMMANDS = (
     Command(
         "witness",
         "store what frameworks agree on",
+        "Stores the digests of training runs on the lattice that at least two frameworks agree "
+        "on; the judge holds later runs against them.",
         add_arguments,
         run_witness,
         ("witness results --out witness", "witness results --confirm"),

@@ -24,12 +24,14 @@ fail before, 4 if it is INCOMPLETE.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("results", type=Path, metavar="FOLDER")
+    parser.add_argument(
+        "results", type=Path, metavar="FOLDER", help="which has been judged, or will be now"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: FOLDER/report.html")
     parser.add_argument(
         "--against", type=Path, metavar="FOLDER", help="an earlier results folder, or verdict.json"
     )
-    about = "judge by this, whatever the stored verdict was asked"
+    about = "judge by this (default: what the stored verdict was asked)"
     parser.add_argument("--expect", nargs="*", metavar="BACKEND", help=about)
     about = "with --expect: they must also have trained with the quick recipe"
     parser.add_argument("--training", action="store_true", help=about)
@@ -96,6 +98,8 @@ COMMANDS = (
     Command(
         "report",
         "the verdict as a page, and what changed since another one",
+        "Writes the verdict as a page that needs no network, and for other readers: a pull "
+        "request, a CI, a README.",
         add_arguments,
         run_report,
         (

@@ -31,15 +31,16 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     add_which(parser)
     add = parser.add_argument
     add("--backend", required=True, metavar="NAME", help=", ".join(MODULES))
-    add("--device", choices=("cpu", "gpu"), default="cpu")
-    add("--out", type=Path, default=Path("results"), metavar="FOLDER")
+    add("--device", choices=("cpu", "gpu"), default="cpu", help="where it computes")
+    add("--out", type=Path, default=Path("results"), metavar="FOLDER", help="the results folder")
     add("--limit", type=seconds, default=CASE_LIMIT, metavar="SECONDS", help="per case")
     add(
         "--threads",
         type=positive,
         default=1,
         metavar="N",
-        help="default 1: cases are small, and backends that run side by side slow one another down",
+        help="more are seldom faster: cases are small, and backends that run side by side slow one "
+        "another down",
     )
     about = "and train what the main job does, in the same process"
     add("--training", action="store_true", help=about)
@@ -113,33 +114,40 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     add(
         "--implementation", nargs="+", choices=IMPLEMENTATIONS, help="default: layers if it has any"
     )
-    add("--recipe", choices=RECIPES, default="quick")
-    add("--numerics", nargs="+", choices=NUMERICS, default=["float32"])
-    add("--cell", nargs="+", choices=CELLS, default=["lstm"])
-    add("--reset", nargs="+", choices=RESETS, default=["after"], help="of the GRU")
-    add("--layers", type=int, metavar="L")
-    add("--hidden", type=int, metavar="h")
-    add("--epochs", type=int, metavar="N")
-    add("--learning-rate", type=float, metavar="ETA")
-    add("--clip", type=float, metavar="THETA")
-    add("--batch", type=int, metavar="n", help="examples in a minibatch")
-    add("--steps", type=int, metavar="T", help="time steps in a minibatch")
-    add("--order", choices=ORDERS)
-    add("--initialiser", choices=INITIALISERS)
-    add("--seed", type=int, metavar="S", help="of the weights, offsets and orders")
+    recipe = "default: the recipe's"
+    add("--recipe", choices=RECIPES, default="quick", help="D2L's, or one of a few seconds")
     add(
-        "--perturbation", type=int, metavar="S", help="seed of a move by one unit in the last place"
+        "--numerics",
+        nargs="+",
+        choices=NUMERICS,
+        default=["float32"],
+        help="lattice: bit for bit; tf32 and mixed on a GPU only",
     )
+    add("--cell", nargs="+", choices=CELLS, default=["lstm"], help="of every layer")
+    add("--reset", nargs="+", choices=RESETS, default=["after"], help="of the GRU")
+    add("--layers", type=int, metavar="L", help=f"how many ({recipe})")
+    add("--hidden", type=int, metavar="h", help=f"units in every layer ({recipe})")
+    add("--epochs", type=int, metavar="N", help=recipe)
+    add("--learning-rate", type=float, metavar="ETA", help=recipe)
+    add("--clip", type=float, metavar="THETA", help=f"of the gradients' global norm ({recipe})")
+    add("--batch", type=int, metavar="n", help=f"examples in a minibatch ({recipe})")
+    add("--steps", type=int, metavar="T", help=f"time steps in a minibatch ({recipe})")
+    add("--order", choices=ORDERS, help=f"of the minibatches ({recipe})")
+    add("--initialiser", choices=INITIALISERS, help=f"of the weights ({recipe})")
+    add("--seed", type=int, metavar="S", help=f"of the weights, offsets and orders ({recipe})")
+    about = "seed of a move of all initial weights by one unit in the last place (default: no move)"
+    add("--perturbation", type=int, metavar="S", help=about)
     add(
         "--text",
         nargs="+",
         metavar="TEXT",
-        help="files, 'timemachine' (downloaded) or 'sample' (the default of quick, embedded)",
+        help="files, 'timemachine' (downloaded; the default of d2l) or 'sample' (embedded; the "
+        "default of quick)",
     )
     add("--max-tokens", type=int, default=MAX_TOKENS, metavar="N", help="of every text; 0: all")
     add("--held-out", type=float, default=0.0, metavar="SHARE", help="of every text, from its end")
     add("--prefix", default=PREFIX, help="what the predicted text begins with")
-    add("--device", choices=("cpu", "gpu"), default="cpu")
+    add("--device", choices=("cpu", "gpu"), default="cpu", help="where it computes")
     add("--threads", type=int, metavar="N", help="default: 1 for quick, all cores otherwise")
     add(
         "--workers",
@@ -148,9 +156,14 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes that share every minibatch, here or where the framework's launcher says",
     )
-    add("--digests", choices=("epoch", "step"), default="epoch", help="with --numerics lattice")
+    add(
+        "--digests",
+        choices=("epoch", "step"),
+        default="epoch",
+        help="how often, with --numerics lattice",
+    )
     add("--limit", type=float, default=EPOCH_LIMIT, metavar="SECONDS", help="per epoch")
-    add("--out", type=Path, default=Path("results"), metavar="FOLDER")
+    add("--out", type=Path, default=Path("results"), metavar="FOLDER", help="the results folder")
     add("--against", type=Path, metavar="RUN", help="a run on the lattice to be held against")
     add("--fresh", action="store_true", help="do not go on from a checkpoint")
 
@@ -245,6 +258,8 @@ COMMANDS = (
     Command(
         "record",
         "run one backend",
+        "Asks one backend every case, in a process of its own, and writes what it computed to "
+        "results/<backend>-<device>, a record, which judge compares with the others.",
         add_record,
         run_record,
         (
@@ -257,6 +272,8 @@ COMMANDS = (
     Command(
         "train",
         "train with one backend",
+        "Trains the stack with one backend, resumes a run that was interrupted, and writes the "
+        "curve and the weights to results/training, where judge finds them.",
         add_train,
         run_train,
         (

@@ -32,16 +32,26 @@ TARGET = 1.5
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--cells", nargs="+", choices=CELLS, help="default: all, or lstm with --texts")
+    add(
+        "--cells",
+        nargs="+",
+        choices=CELLS,
+        help="of every layer (default: all, or lstm with --texts)",
+    )
     add(
         "--backends", nargs="+", default=["numpy"], metavar="NAME", help=", ".join(registry.MODULES)
     )
-    add("--recipe", choices=RECIPES, default="quick")
-    add("--numerics", choices=NUMERICS, default="float32")
+    add("--recipe", choices=RECIPES, default="quick", help="as in train")
+    add("--numerics", choices=NUMERICS, default="float32", help="as in train")
     add("--reset", choices=RESETS, default="after", help="of the GRU")
-    add("--device", choices=("cpu", "gpu"), default="cpu")
+    add("--device", choices=("cpu", "gpu"), default="cpu", help="where they compute")
     texts = parser.add_mutually_exclusive_group()
-    texts.add_argument("--text", nargs="+", metavar="TEXT", help="all are one text to train on")
+    texts.add_argument(
+        "--text",
+        nargs="+",
+        metavar="TEXT",
+        help="all are one text to train on (default: as in train)",
+    )
     texts.add_argument(
         "--texts",
         nargs="+",
@@ -51,8 +61,14 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=int, default=MAX_TOKENS, metavar="N", help="of every file; 0: all")
     add("--held-out", type=float, default=0.1, metavar="SHARE", help="of every file, from its end")
     for name, kind in PASSED_ON.items():
-        add(name, type=kind, metavar="VALUE", help="as in train")
-    add("--target", type=float, default=TARGET, metavar="PERPLEXITY", help="default: %(default)s")
+        add(name, type=kind, metavar="VALUE", help="as in train (default: the recipe's)")
+    add(
+        "--target",
+        type=float,
+        default=TARGET,
+        metavar="PERPLEXITY",
+        help="how soon each reaches it",
+    )
     add(
         "--python",
         nargs="+",
@@ -60,7 +76,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         metavar="BACKEND=PATH",
         help="default: this one, or that of .tox/BACKEND, whichever has the framework",
     )
-    add("--out", type=Path, default=Path("results"), metavar="FOLDER")
+    add("--out", type=Path, default=Path("results"), metavar="FOLDER", help="the results folder")
     add("--plot", type=Path, metavar="FILE", help="write a picture (SVG)")
     add("--json", type=Path, metavar="FILE", help="write the numbers")
     add("--fresh", action="store_true", help="repeat runs that are finished")
@@ -123,6 +139,8 @@ COMMANDS = (
     Command(
         "compare",
         "train cells or texts, and compare them",
+        "Trains cells of every kind with every framework, or one cell on several authors, and "
+        "shows perplexity and speed side by side.",
         add_compare,
         run_compare,
         ("compare --cells rnn gru lstm --backends numpy --plot results/compare.svg",),
@@ -130,6 +148,8 @@ COMMANDS = (
     Command(
         "bench",
         "measure speed as ratios",
+        "Races layers against the bare framework, and D2L's loop against ours, by turns in one "
+        "run: a ratio hardly depends on the machine.",
         add_bench,
         run_bench,
         (

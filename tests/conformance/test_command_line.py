@@ -1,16 +1,20 @@
 """The command line as a user meets it: help, tables, pipes and the README's markers."""
 
+import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from common import SUITE_VERSION
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
 from conformance.__main__ import main
 from conformance.cases.table import TEXT_CASES
 from conformance.judge.command import update_readme
+from conformance.options import Help
 from conformance.parser import COMMANDS as KNOWN
 from conformance.parser import examples, make_parser
 from conformance.progress import WIDTH_OF_A_PIPE
@@ -62,7 +66,30 @@ def test_every_command_has_a_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert f"usage: python -m conformance {command}" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"usage: python -m conformance {command}" in shown
+    assert KNOWN[command].does in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_says_what_every_option_is_and_its_default(command):
+    parser = argparse.ArgumentParser(formatter_class=Help)
+    KNOWN[command].add_arguments(parser)
+    formatter = parser._get_formatter()
+    for action in parser._actions:
+        about = formatter._get_help_string(action)
+        assert about, action.option_strings or action.dest
+        takes_a_value = action.option_strings and action.nargs != 0
+        assert not takes_a_value or action.required or "default" in about, action.option_strings
+
+
+def test_the_version_is_shown(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(
+        rf"deep-rnn {SUITE_VERSION}, Python 3\S+, NumPy \S+\n", capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("line", examples(*KNOWN).splitlines()[1:], ids=str.strip)
