@@ -64,22 +64,18 @@ def test_the_commands_for_one_backend_run_as_they_stand(backend_name: str, tmp_p
     assert ran == 12
     assert (tmp_path / "docs" / "verdict.svg").read_text(encoding="utf-8").startswith("<svg")
     assert "results agree" in (tmp_path / "docs" / "badge.svg").read_text(encoding="utf-8")
-    assert "| numpy:equations | float64 |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "\n| numpy | ✓ " in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_results_table_is_there_and_passes() -> None:
     table = README.partition("<!-- results -->")[2].partition("<!-- /results -->")[0]
-    for implementation in (
-        "numpy:equations",
-        *(f"{name}:{kind}" for name in OTHERS for kind in ("equations", "layers")),
-    ):
-        for dtype in ("float64", "float32"):
-            assert f"| {implementation} | {dtype} |" in table
+    for name in ("numpy", *OTHERS):
+        assert f"\n| {name} | ✓ " in table
     assert "PASS:" in table
 
 
 def test_the_files_that_it_names_exist() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert len(links) >= 4
-    for link in links:
+    for link in (link for link in links if not link.startswith("https://")):
         assert (ROOT / link).exists(), link

@@ -19,7 +19,7 @@ from conformance.judge.required import load_matrix
 from conformance.options import Command, count, program
 from conformance.progress import WIDTH_OF_A_PIPE, Progress, results_console
 from conformance.records.ladder import Record
-from conformance.verdict import terminal
+from conformance.verdict import compact, terminal
 from conformance.verdict.asked import CHALLENGE, Asked
 
 ABOUT = """
@@ -69,7 +69,7 @@ def run_judge(options: argparse.Namespace) -> int:
         terminal.show(verdict, picture)
         write_text(options.svg, picture.export_svg(title=f"{program()} judge"))
     if options.readme:
-        update_readme(options.readme, terminal.markdown(verdict))
+        update_readme(options.readme, compact.markdown(verdict))
     terminal.show(verdict, results_console())
     return verdict.outcome.exit_code
 

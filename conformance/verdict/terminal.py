@@ -13,10 +13,9 @@ from rich.text import Text
 from common.errors import printable
 from conformance.closeness.compare import RUNGS
 from conformance.options import program
-from conformance.verdict.escape import markdown as escaped
 from conformance.verdict.outcome import CRASHED, DECLARED, FAIL, NOT_RUN, STYLES, UNSUPPORTED
 from conformance.verdict.results import CaseResult, Verdict
-from conformance.verdict.terminal_training import training_lines, training_markdown, training_table
+from conformance.verdict.terminal_training import training_lines, training_table
 
 MOST_NOT_RUN = 3
 """So many cases of one implementation that were not run are told one by one."""
@@ -196,18 +195,3 @@ def replay_command(result: dict[str, Any]) -> str:
         f"{program()} record --backend {backend} --device {device} --dtype {dtype} "
         f"--cases {case} --out replay && {program()} judge replay"
     )
-
-
-def markdown(verdict: Verdict) -> str:
-    """The ladder as a Markdown table, for the README."""
-    head = ["implementation", "dtype", *RUNGS, "other"]
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for row in verdict.rows():
-        results = [result for result in verdict.results if result.row == row]
-        cells = [_rung_cell(results, rung).plain for rung in RUNGS]
-        found = (row[0], row[2], *cells, _other(results).plain)
-        lines.append(f"| {' | '.join(map(escaped, found))} |")
-    notes = [verdict.sentence(), *summary(verdict)[:1]]
-    lines += training_markdown(verdict.training)
-    lines += ["", *(f"{escaped(note)}  " for note in notes)]
-    return "".join(f"{line}\n" for line in lines)

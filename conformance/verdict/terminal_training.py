@@ -6,7 +6,6 @@ from rich.table import Table
 from rich.text import Text
 
 from common.errors import printable
-from conformance.verdict.escape import markdown
 from conformance.verdict.outcome import FAIL, NOT_COMPARED, PASS, STRADDLE, UNSUPPORTED
 from conformance.verdict.results import TrainingResult
 
@@ -71,16 +70,3 @@ def training_lines(results: list[TrainingResult]) -> list[str]:
             place = f"{result.place}: " if result.place else ""
             lines.append(f"{symbol} {who}: {result.status}: {place}{result.reason}")
     return list(dict.fromkeys(lines))
-
-
-def training_markdown(results: list[TrainingResult]) -> list[str]:
-    """The table as lines of Markdown, for the README; none if nothing was trained."""
-    if not results:
-        return []
-    titles = sorted({result.title for result in results})
-    head = ["implementation", "training", *map(markdown, titles)]
-    lines = ["", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for name, numerics, found in rows(results):
-        cells = [cell(found.get(title)).plain for title in titles]
-        lines.append(f"| {' | '.join(map(markdown, (name, numerics, *cells)))} |")
-    return lines
