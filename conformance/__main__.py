@@ -7,11 +7,14 @@ import sys
 import tempfile
 import traceback
 
-import argcomplete
-
 from common.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, BadInput
 from conformance.parser import COMMANDS, make_parser
 from conformance.progress import complain, let_go
+
+try:
+    import argcomplete
+except ModuleNotFoundError:  # a machine that is lent as it is: nothing but a shell's Tab misses it
+    argcomplete = None
 
 INTERRUPTED = 130
 
@@ -22,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone
     parser = make_parser()
-    argcomplete.autocomplete(parser)  # ends the process if it is a shell that asks
+    if argcomplete:
+        argcomplete.autocomplete(parser)  # ends the process if it is a shell that asks
     options = parser.parse_args(arguments)
     code = carry_out(options)
     for stream in (sys.stdout, sys.stderr):

@@ -5,6 +5,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import jax
@@ -121,8 +122,28 @@ def compiler(spec: ModelSpec, device: jax.Device) -> dict[str, Any]:
     if device.platform != "cpu" or max(spec.d, spec.h, spec.q) > SMALL:
         return {}
     given = os.environ.get("XLA_FLAGS", "")
-    options = {flag: value for flag, value in FOR_SMALL.items() if flag not in given}
+    options = {flag: value for flag, value in for_small().items() if flag not in given}
     return {"compiler_options": options} if options else {}
+
+
+@cache
+def for_small() -> dict[str, Any]:
+    """What this XLA knows of FOR_SMALL: a later one (JAX 0.11) has the fusion emitters always, and
+    refuses the option."""
+
+    def known(flag: str) -> bool:
+        cpu = jax.local_devices(backend="cpu")[0]
+        try:
+            made = jax.jit(lambda: jnp.zeros(()), compiler_options={flag: FOR_SMALL[flag]})
+            with jax.default_device(cpu):
+                made.lower().compile()
+        except jax.errors.JaxRuntimeError as error:
+            if "No such compile option" not in str(error):
+                raise
+            return False
+        return True
+
+    return {flag: value for flag, value in FOR_SMALL.items() if known(flag)}
 
 
 SPENT = {"programs": 0, "seconds": 0.0}
@@ -171,7 +192,8 @@ def product_rate(device: str, dtype: str, n: int = 4096, times: int = 20) -> flo
     """Multiplications and additions per second in products of two (n, n) matrices; dtype may be
     "tf32"."""
     place = find_device(device, dtype)
-    A = jax.device_put(jnp.ones((n, n), DTYPES.get(dtype, jnp.float32)), place)
+    kept = "float32" if dtype in TIERS else dtype
+    A = jax.device_put(np.random.RandomState(0).rand(n, n).astype(kept), place)
     precision = TF32 if dtype == "tf32" else FULL
     multiply = jax.jit(lambda A, B: jnp.matmul(A, B, precision=precision))
     multiply(A, A).block_until_ready()
@@ -202,7 +224,7 @@ def passport(device: str) -> dict[str, Any]:
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", "not set"),
         "mode": "jax.jit, programs shared by the models of a spec; a step of a training run is one "
         "program, one of a case two",
-        "compiler options": {} if gpu else {f"sizes up to {SMALL}": FOR_SMALL, "others": {}},
+        "compiler options": {} if gpu else {f"sizes up to {SMALL}": for_small(), "others": {}},
         "float64": jax.config.jax_enable_x64,
         "matrix products": jax.config.jax_default_matmul_precision,
         "NVIDIA_TF32_OVERRIDE": os.environ.get("NVIDIA_TF32_OVERRIDE", "not set"),

@@ -104,8 +104,8 @@ def kernel_path(device: torch.device) -> dict[str, str]:
 def product_rate(device: str, dtype: str, n: int = 4096, times: int = 20) -> float:
     """Multiplications and additions per second in products of two (n, n) matrices; dtype may be
     "tf32"."""
-    kept = DTYPES.get(dtype, torch.float32)
-    A = torch.ones((n, n), device=find_device(device, dtype), dtype=kept)
+    kept = torch.float32 if dtype in TIERS else getattr(torch, dtype)
+    A = torch.rand((n, n), device=find_device(device, dtype), dtype=kept)
     with tf32() if dtype == "tf32" else nullcontext():
         (A @ A).sum().item()
         began, B = time.perf_counter(), A
