@@ -5,8 +5,9 @@ group ``deep_rnn.backends``, ``name = "package.module"``, is found under that na
 """
 
 import importlib
+import importlib.util
 from importlib.metadata import entry_points
-from typing import cast
+from typing import Any, cast
 
 from backends.protocol import Backend
 from common.errors import BadInput
@@ -43,6 +44,14 @@ def check_name(name: str) -> str:
     if name not in known:
         raise BadInput("--backend", "", f"one of {', '.join(known)}", repr(name))
     return name
+
+
+def load_part(name: str, part: str) -> Any:
+    """A module of a backend beside what every backend must offer, ``gpu`` for one; None if it has
+    none of that name."""
+    load(name)
+    where = f"{modules()[name]}.{part}"
+    return importlib.import_module(where) if importlib.util.find_spec(where) else None
 
 
 def load(name: str) -> Backend:

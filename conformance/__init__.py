@@ -16,6 +16,7 @@ judge      records and training runs against the oracle, witnesses and ensembles
 report     the page, and what else is made of a verdict
 calibrate  what the suite can tell, and how often it errs: certificates, scores, ensembles
 studies    comparisons and measurements of speed
+gpu        a GPU that is lent for minutes: what to ask it, and what comes of it
 
 The same work has the same file name in every room: ``ladder.py`` for the cases, ``training.py`` for
 training runs, ``command.py`` for what the command line offers. Which room may import which is a

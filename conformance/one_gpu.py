@@ -26,6 +26,7 @@ from common.recipe import RECIPES
 from common.spec import ModelSpec
 from conformance.cases.given import gather
 from conformance.cases.table import DTYPES, select
+from conformance.gpu.estimate import operations
 from conformance.records.training import NUMERICS
 from conformance.records.witness import find_witness, load_witnesses
 from conformance.run.asked import Run
@@ -46,14 +47,6 @@ class Lines:
     def over(self, what: str, items: Sequence[str]) -> Iterator[str]:
         self.say(f"{what}: {len(items)} cases")
         yield from items
-
-
-def operations(spec: ModelSpec) -> int:
-    """Multiplications and additions of matrix products for one token, forward and backward, which
-    has two products for each one of the forward pass; a one-hot input counts as any other."""
-    gates = len(GATES[spec.cell])
-    inner = sum(gates * spec.h * (spec.inputs_of(layer + 1) + spec.h) for layer in range(spec.L))
-    return 3 * 2 * (inner + spec.h * spec.q)
 
 
 def runs(options: argparse.Namespace, backend: str, implementations: list[str]) -> list[Run]:

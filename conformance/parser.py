@@ -10,6 +10,7 @@ from conformance import check_backend
 from conformance.calibrate import command as calibrate
 from conformance.cases import command as cases
 from conformance.diagnose import command as diagnose
+from conformance.gpu import command as gpu
 from conformance.judge import command as judge
 from conformance.options import INSTALLED, Help, program
 from conformance.records import command as records
@@ -17,7 +18,7 @@ from conformance.report import command as report
 from conformance.run import command as run
 from conformance.studies import command as studies
 
-ROOMS = (cases, run, judge, report, records, calibrate, diagnose, studies, check_backend)
+ROOMS = (cases, run, judge, report, records, calibrate, diagnose, studies, gpu, check_backend)
 COMMANDS = {command.name: command for room in ROOMS for command in room.COMMANDS}
 
 

@@ -167,7 +167,7 @@ def scan_loop(
             return cross_entropy(O, Y), last
 
         (value, last), grads = jax.value_and_grad(loss, has_aux=True)(weights)
-        scale = jnp.minimum(recipe.clip / optax.global_norm(grads), 1) * recipe.learning_rate
+        scale = jnp.minimum(recipe.clip / optax.tree.norm(grads), 1) * recipe.learning_rate
         return jax.tree.map(lambda w, g: w - scale * g, weights, grads), last, value
 
     def step(X: np.ndarray, Y: np.ndarray) -> Array:

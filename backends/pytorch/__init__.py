@@ -54,7 +54,7 @@ class Implementation:
     tier: str | None = None
 
     def unsupported(self, spec: ModelSpec) -> str | None:
-        return layers.unsupported(spec) if self.net is Layers else None
+        return layers.unsupported(spec) if issubclass(self.net, Layers) else None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
         options = {"device": self.device, "dtype": self.dtype}

@@ -212,12 +212,12 @@ def judge_curve(run: dict[str, Any], ensemble: Ensemble) -> CurveVerdict:
     infinite = sum(int(np.count_nonzero(~np.isfinite(x))) for x in numbers.values())
     tests = [CurveTest(FINITE, "losses and norms that are not finite", infinite, 0, 0)]
     if run["numerics"] not in COARSE:
-        tests += _early(numbers, ensemble)
+        tests += early_tests(numbers, ensemble)
     tests += _whole(statistics(losses, ensemble.thresholds), ensemble, run["numerics"])
     return CurveVerdict(ensemble.name, tests)
 
 
-def _early(numbers: dict[str, np.ndarray], ensemble: Ensemble) -> list[CurveTest]:
+def early_tests(numbers: dict[str, np.ndarray], ensemble: Ensemble) -> list[CurveTest]:
     """|x_k − c_k| ≤ 8 · max(s_k, 2⁻²⁴ |c_k|); step by step, so that the first failure is first."""
     tests: list[CurveTest] = []
     for k in range(ensemble.steps):

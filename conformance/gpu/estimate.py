@@ -1,0 +1,96 @@
+"""How long a stage takes, before there is a GPU: from counts of what it does.
+
+A process takes its starts, the programs that XLA compiles, and for every step what launching its
+kernels takes. The device, which all processes of a stage share, takes the longer of running the
+kernels and of the products. A stage takes as long as its longest process, or as the device.
+
+The constants are assumptions, on the cautious side; measured ones may be put in their place.
+"""
+
+from rich.table import Table
+
+from common.parameters import GATES
+from common.spec import ModelSpec
+from conformance.gpu.plan import Plan, Process, Stage
+
+START = 18.0
+"""Seconds to import a framework from a cold disk and to make a context on the device."""
+PROGRAM, LARGE_PROGRAM = 0.45, 8.0
+"""Seconds to compile: a program of a small case without choosing among kernels by trying them; one
+of D2L's sizes with it."""
+LAUNCH, KERNEL = 8e-6, 3e-6
+"""Seconds of the processor to launch a kernel, op by op with autograd, and of the device to run one
+that is small."""
+RATES = {
+    "float64": 2.0e13,
+    "float32": 2.5e13,
+    "tf32": 1.0e14,
+    "stacked": 2.0e13,
+}
+"""Operations per second that such products reach: a third of what the largest ones do; stacked ones
+are float32, and small."""
+
+
+def operations(spec: ModelSpec) -> int:
+    """Multiplications and additions of matrix products for one token, forward and backward, which
+    has two products for each one of the forward pass; a one-hot input counts as any other."""
+    gates = len(GATES[spec.cell])
+    inner = sum(gates * spec.h * (spec.inputs_of(layer + 1) + spec.h) for layer in range(spec.L))
+    return 3 * 2 * (inner + spec.h * spec.q)
+
+
+def host_seconds(process: Process) -> float:
+    """What a process takes if the device never keeps it waiting."""
+    work = process.work
+    compiled = work.get("programs", 0) * PROGRAM + work.get("large_programs", 0) * LARGE_PROGRAM
+    launched = work.get("steps", 0) * work.get("launches", 0) * LAUNCH
+    return (1 + work.get("starts", 0)) * START + compiled + launched
+
+
+def device_seconds(process: Process) -> float:
+    """What the device computes for a process."""
+    work = process.work
+    products = work.get("operations", 0.0) / RATES[work.get("dtype", "float32")]
+    return work.get("steps", 0) * max(work.get("launches", 0) * KERNEL, products)
+
+
+def seconds(stage: Stage) -> float:
+    longest = max(max(host_seconds(p), START + device_seconds(p)) for p in stage.processes)
+    return max(longest, START + sum(map(device_seconds, stage.processes)))
+
+
+def calls(plan: Plan) -> list[list[Stage]]:
+    """Which stages fit into each call, in the order of worth; the last list is what is cut."""
+    left, found = list(plan.stages), []
+    for allowed in plan.calls:
+        inside, spent = [], 0.0
+        while left and spent + seconds(left[0]) <= allowed:
+            spent += seconds(left[0])
+            inside.append(left.pop(0))
+        found.append(inside)
+    return [*found, left]
+
+
+def table(plan: Plan) -> Table:
+    """Every stage as a row."""
+    rows = Table("call", "stage", "what", "processes", title="What fits, by estimate")
+    for column in ("programs", "launches", "10¹² operations", "seconds", "limit", "so far"):
+        rows.add_column(column, justify="right")
+    for number, stages in enumerate(calls(plan), start=1):
+        so_far = 0.0
+        for stage in stages:
+            work = [p.work for p in stage.processes]
+            so_far += seconds(stage)
+            rows.add_row(
+                str(number) if number <= len(plan.calls) else "cut",
+                stage.name,
+                stage.about,
+                str(len(work)),
+                f"{sum(w.get('programs', 0) + w.get('large_programs', 0) for w in work):,}",
+                f"{sum(w.get('steps', 0) * w.get('launches', 0) for w in work):,}",
+                f"{sum(w.get('steps', 0) * w.get('operations', 0) for w in work) / 1e12:,.1f}",
+                f"{seconds(stage):.0f}",
+                str(stage.limit),
+                f"{so_far:.0f}",
+            )
+    return rows

@@ -1,0 +1,205 @@
+"""What came back from a GPU, trimmed to what is judged again on every run of the tests.
+
+    evidence.json          stages, passports, rates, modes, speed; training runs, without their
+                           weights; and ``found``, what the judge says of all this
+    members-*.safetensors  the members of the ensemble
+    ladder.zip             the records of all small cases, as they came
+
+Of a run, the epochs that the early envelope is about keep every step; the later ones keep their
+means, which are all that is judged of them, and their digests. Everything is judged anew by
+``judged``: what is stored of it is right, or a test fails.
+"""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.errors import BadInput
+from common.files import check_folder, make_folder, read_json, write_json
+from common.recipe import Recipe
+from common.spec import ModelSpec
+from common.weights import read_arrays, write_arrays
+from conformance.calibrate.ensemble import count
+from conformance.calibrate.envelope import EARLY_STEPS
+from conformance.gpu.carry_out import STAGES
+from conformance.gpu.members import CURVES, by_epoch, runs_of
+from conformance.gpu.pack import zip_of
+from conformance.judge.curves import (
+    CurveTest,
+    Ensemble,
+    early_tests,
+    find_ensemble,
+    judge_curve,
+    load_ensembles,
+)
+from conformance.records.witness import find_witness, load_witnesses
+from conformance.verdict.outcome import WRONG
+
+EVIDENCE, LADDER = "evidence.json", "ladder.zip"
+
+
+def write_evidence(folder: Path, out: Path) -> list[str]:
+    """Trim what was unpacked to ``folder`` into ``out``; returns what was found, in lines."""
+    check_folder(folder, "a folder that gpu unpack made")
+    if not (folder / STAGES).is_dir():
+        raise BadInput(folder, STAGES, "the results of stages", "none")
+    make_folder(out)
+    for path in sorted(folder.glob(f"members/*/{CURVES}")):
+        trim_members(path, out / f"members-{path.parent.name}.safetensors")
+    if (folder / "ladder").is_dir():
+        zip_of(folder, ["ladder"], out / LADDER)
+    made: dict[str, Any] = {name: each_json(folder / name) for name in ("stages", "rates")}
+    made |= {name: each_json(folder / name) for name in ("modes", "speed")}
+    made["verdicts"] = {
+        kind: {name: shortened(v) for name, v in each_json(folder / kind).items()}
+        for kind in ("ladder", "large")
+    }
+    runs = [read_json(path) for path in sorted(folder.glob("runs/training/*/[!.]*/run.json"))]
+    made["runs"] = [trim_run(run) for run in runs]
+    write_json(out / EVIDENCE, made)
+    found = judged(out)
+    write_json(out / EVIDENCE, made | {"found": found})
+    return [f"{name}: {json.dumps(value)}" for name, value in found.items()]
+
+
+def each_json(folder: Path) -> dict[str, Any]:
+    return {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+
+
+def shortened(verdict: dict[str, Any]) -> dict[str, Any]:
+    """Of a verdict, its sentence, the grid, and by implementation, dtype and rung the largest error
+    and multiple of the noise floor."""
+    rows: dict[str, Any] = {}
+    for result in verdict["results"]:
+        row = rows.setdefault(f"{result['implementation']} {result['dtype']}", {})
+        row[result["status"]] = row.get(result["status"], 0) + 1
+        for rung, worst in result["rungs"].items():
+            for key in ("error", "ratio"):
+                row[f"{rung}: {key}"] = larger(row.get(f"{rung}: {key}", 0.0), worst[key])
+    wrong = [r for r in verdict["results"] if r["status"] in WRONG]
+    kept = ("implementation", "dtype", "case", "status", "reason", "place", "why")
+    return {
+        **{key: verdict[key] for key in ("outcome", "sentence", "grid")},
+        "rows": rows,
+        "wrong": [{key: result[key] for key in kept} for result in wrong],
+    }
+
+
+def larger(known: float | None, found: float | None) -> float | None:
+    """Of two errors; null, which stands for NaN, is the largest."""
+    return None if known is None or found is None else max(known, found)
+
+
+def trim_run(run: dict[str, Any]) -> dict[str, Any]:
+    """A run.json without what is judged by its weights, its late epochs as means."""
+    if run["status"] != "finished":
+        return run
+    rows, steps = [], 0
+    for row in run["epochs"]:
+        kept = {key: row[key] for key in ("tokens", "seconds", "digest") if key in row}
+        early = steps < EARLY_STEPS
+        for key in ("losses", "norms"):
+            kept[key] = row[key] if early else [float(np.mean(row[key]))]
+        steps += len(row["losses"])
+        rows.append(kept)
+    return run | {"epochs": rows, "trimmed": True}
+
+
+def trim_members(path: Path, out: Path) -> None:
+    """The same for all members at once."""
+    arrays, metadata = read_arrays(path, ours=True)
+    trimmed: dict[str, list[np.ndarray]] = {}
+    begun = np.cumsum(arrays["steps"]) - arrays["steps"]
+    for name in ("losses", "norms"):
+        trimmed[name] = [
+            a.astype("float64") if first < EARLY_STEPS else a.mean(0, "float64", keepdims=True)
+            for first, a in zip(begun, by_epoch(arrays, name), strict=True)
+        ]
+    kept = {name: np.concatenate(parts) for name, parts in trimmed.items()}
+    kept["steps"] = np.array([len(part) for part in trimmed["losses"]])
+    write_arrays(out, kept | {"seconds": arrays["seconds"]}, metadata)
+
+
+def judged(folder: Path) -> dict[str, Any]:
+    """What the judge says of a folder of evidence, anew; the ladder is judged by ``judge``."""
+    made, ensembles = read_json(folder / EVIDENCE), load_ensembles()
+    finished = [run for run in made["runs"] if run["status"] == "finished"]
+    found: dict[str, Any] = {
+        "not finished": [f"{title(r)}: {r['status']}" for r in made["runs"] if r not in finished],
+        "digests": {title(run): digests(run) for run in finished if run["recipe"]["lattice"]},
+        "curves": {
+            title(run): curve(run, ensembles) for run in finished if not run["recipe"]["lattice"]
+        },
+    }
+    for path in sorted(folder.glob("members-*.safetensors")):
+        found[path.stem] = kinds(path, ensembles)
+    return found
+
+
+def title(run: dict[str, Any]) -> str:
+    reset = [run["spec"]["reset"]] if run["spec"]["reset"] else []
+    what = "-".join([run["recipe name"], run["spec"]["cell"], *reset])
+    return f"{run['backend']}:{run['implementation']} {run['device']} {what} {run['numerics']}"
+
+
+def digests(run: dict[str, Any]) -> dict[str, Any]:
+    """How many digests there are, how many are the witness's, and the first that is not."""
+    spec, recipe = ModelSpec.from_json(run["spec"]), Recipe.from_json(run["recipe"])
+    witness = find_witness(spec, recipe, run["text"], load_witnesses())
+    if witness is None:
+        return {"witness": None}
+    pairs = zip((row["digest"] for row in run["epochs"]), witness.digests, strict=True)
+    same = [one == other for one, other in pairs]
+    first = same.index(False) + 1 if not all(same) else None
+    return {"witness": witness.name, "epochs": len(same), "equal": sum(same), "first": first}
+
+
+def curve(run: dict[str, Any], ensembles: list[Ensemble]) -> dict[str, Any]:
+    """Whether the ensemble accepts the run, where the run first leaves the early envelope (coarse
+    numerics may), and the tokens per second."""
+    rate = statistics.median(row["tokens"] / row["seconds"] for row in run["epochs"])
+    ensemble = find_ensemble(run, ensembles)
+    if ensemble is None:
+        return {"ensemble": None, "tokens/s": round(rate)}
+    verdict, left = judge_curve(run, ensemble), leaves(run, ensemble)
+    return {
+        "ensemble": ensemble.name,
+        "accepted": verdict.accepted,
+        "reason": verdict.reason,
+        "leaves": left.name if left else None,
+        "tokens/s": round(rate),
+    }
+
+
+def leaves(run: dict[str, Any], ensemble: Ensemble) -> CurveTest | None:
+    """Where a run first lies outside of the early envelope, whatever its numerics and however few
+    of its epochs are there; None if it does not."""
+    numbers = {
+        quantity: np.concatenate([np.array(row[field], "float64") for row in run["epochs"]])
+        for quantity, field in (("loss", "losses"), ("norm", "norms"))
+    }
+    if len(numbers["loss"]) < ensemble.steps:
+        found = len(numbers["loss"])
+        raise BadInput(f"run for {ensemble.name}", "epochs", f"{ensemble.steps} steps", found)
+    return next((test for test in early_tests(numbers, ensemble) if not test.passed), None)
+
+
+def kinds(path: Path, ensembles: list[Ensemble]) -> dict[str, Any]:
+    """Of honest members and of each mistake: how many the early envelope rejects, and of whole runs
+    all that ``ensemble --measure`` counts."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for member, run in runs_of(path):
+        groups.setdefault(member.kind, []).append(run)
+    ensemble = find_ensemble(groups[next(iter(groups))][0], ensembles)
+    if ensemble is None:
+        return {"ensemble": None}
+    found: dict[str, Any] = {"ensemble": ensemble.name}
+    for kind, runs in groups.items():
+        outside = [left.name for run in runs if (left := leaves(run, ensemble))]
+        found[kind] = {"runs": len(runs), "outside early": len(outside)}
+        if all(run["status"] == "finished" for run in runs):
+            found[kind] |= count(runs, ensemble)
+    return found

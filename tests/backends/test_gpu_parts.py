@@ -1,0 +1,145 @@
+"""A backend's part for GPUs (conformance/gpu), on the CPU as far as it goes: many training runs in
+one batch of weights, other modes of the layers, steps whose data are on the device."""
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends import registry
+from common.corpus import epochs
+from common.recipe import RECIPES
+from common.spec import ModelSpec
+from common.weights import read_arrays
+from conformance.calibrate.curve_mutants import MISTAKES, Mutant
+from conformance.calibrate.ensemble import asked
+from conformance.gpu import members
+from conformance.gpu.measure import seconds_of
+from conformance.run.asked import Run
+from conformance.worker.training import Trainee
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 8
+
+
+@pytest.fixture
+def part(backend_name: str) -> Any:
+    found = registry.load_part(backend_name, "gpu")
+    if found is None:
+        pytest.skip("conformance/gpu is for frameworks that lent machines have")
+    return found
+
+
+@pytest.fixture
+def stacking(part) -> Any:
+    if not hasattr(part, "stacked"):
+        pytest.skip("members are stacked in one framework alone")
+    return part
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    question = argparse.Namespace(recipe="quick", cell=["lstm"], reset=["after"], text=None)
+    return asked(question)[0]
+
+
+def by_the_reference(run: Run, member: members.Member) -> tuple[np.ndarray, np.ndarray]:
+    """Losses and norms of an epoch of NumPy's float32, with the mistake as calibrate makes it."""
+    own = dataclasses.replace(run.recipe, perturbation=member.perturbation)
+    made: Any = registry.load("numpy").implementation("equations", "cpu", "float32")
+    if member.kind != members.HONEST:
+        made = Mutant(made, MISTAKES[member.kind])
+    job = dataclasses.replace(run, recipe=own).settings()
+    row = Trainee(job | {"digests": "epoch", "checkpoint": "none"}, run.given, made).epoch()
+    return np.array(row["losses"]), np.array(row["norms"])
+
+
+def test_stacked_members_are_those_of_the_reference_honest_or_not(stacking, run, tmp_path):
+    """The first steps: what float32 parts later is chaos, not a mistake."""
+    who = members.members(run.spec, 2, 1)
+    name = stacking.__name__.split(".")[1]
+    path = members.train(run, who, name, "cpu", 1, tmp_path)
+    found = list(members.runs_of(path))
+    assert [member for member, _ in found] == who
+    curves = {}
+    for member, made in found:
+        (row,) = made["epochs"]
+        losses, norms = by_the_reference(run, member)
+        assert row["losses"][:STEPS] == pytest.approx(losses[:STEPS], rel=1e-5), member
+        assert row["norms"][:STEPS] == pytest.approx(norms[:STEPS], rel=1e-4), member
+        curves[member] = row["losses"]
+    assert len({json.dumps(curve) for curve in curves.values()}) >= len(who) - 1, "none is another"
+
+
+def test_members_go_on_from_a_checkpoint_bit_for_bit(stacking, run, tmp_path, monkeypatch):
+    who, name = members.members(run.spec, 2, 0), stacking.__name__.split(".")[1]
+    whole = members.train(run, who, name, "cpu", 3, tmp_path / "whole")
+    monkeypatch.setattr(members, "CHECKPOINT_EVERY", 2)
+    stopped, calls = tmp_path / "stopped", []
+
+    def until_the_third(corpus, recipe, first):
+        for number, batches in enumerate(epochs(corpus, recipe, first=first), start=first + 1):
+            if number == 3 and not calls:
+                calls.append(number)
+                raise KeyboardInterrupt
+            yield batches
+
+    monkeypatch.setattr(members, "epochs", until_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        members.train(run, who, name, "cpu", 3, stopped)
+    assert (stopped / members.CHECKPOINT).exists()
+    again = members.train(run, who, name, "cpu", 3, stopped)
+    one, other = read_arrays(whole)[0], read_arrays(again)[0]
+    for field in ("losses", "norms", "steps"):
+        assert np.array_equal(one[field], other[field]), field
+    assert not (stopped / members.CHECKPOINT).exists()
+
+
+def test_a_step_whose_data_are_on_the_device_runs_in_every_way(part):
+    spec, recipe = ModelSpec("lstm", 7, 5, 7, 2), RECIPES["d2l"].recipes["lstm"]
+    small = dataclasses.replace(recipe, n=3, T=4)
+    for way in part.ways("cpu"):
+        for numerics in ("float32", "mixed"):
+            run = part.device_steps(spec, small, numerics, "cpu", way)
+            assert seconds_of(run, 2) > 0
+
+
+def child(what: str, backend: str, out: Path, *words: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "conformance.gpu.measure", what, "--backend", backend]
+    command += ["--device", "cpu", "--out", str(out), *words]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+def test_rates_and_the_passport_are_written(part, backend_name, tmp_path):
+    made = child("rates", backend_name, tmp_path / "rates.json", "--size", "32")
+    assert made["passport"]["device"]
+    assert set(made["rates"]) == {"float64", "float32"}
+    assert all(rate > 0 for rate in made["rates"].values())
+
+
+def test_speed_is_a_share_of_the_product_rate(part, backend_name, tmp_path):
+    words = ["--size", "32", "--examples", "2", "--hidden", "4", "--steps", "1"]
+    made = child("speed", backend_name, tmp_path / "speed.json", *words)
+    (row,) = made["rows"]
+    assert row["tokens/s"] == pytest.approx(2 * 35 / row["seconds"])
+    assert row["share"] > 0
+    assert made["literature"] is None
+
+
+def test_the_layers_hold_in_other_modes(part, backend_name, tmp_path):
+    if not hasattr(part, "MODES"):
+        pytest.skip("this backend's layers have no other mode")
+    made = child("modes", backend_name, tmp_path / "modes.json", "--cases", "lstm-one-step")
+    assert set(made["modes"]) == set(part.MODES)
+    for dtypes in made["modes"].values():
+        for cases in dtypes.values():
+            row = cases["lstm-one-step"]
+            assert row.get("broken", row) is None, row
+            assert row["rungs"]["outputs"]["ratio"] <= 8

@@ -1,0 +1,175 @@
+"""What came back from a GPU, trimmed, judged as the whole is; and what is stored of it."""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.files import read_json, write_json
+from common.weights import write_arrays
+from conformance.calibrate.ensemble import FRESH, asked, curve
+from conformance.gpu.evidence import (
+    EVIDENCE,
+    LADDER,
+    digests,
+    judged,
+    leaves,
+    shortened,
+    title,
+    trim_members,
+    trim_run,
+    write_evidence,
+)
+from conformance.gpu.members import CURVES, HONEST, Member, members, runs_of, start
+from conformance.gpu.pack import unpack_one
+from conformance.judge.curves import find_ensemble, judge_curve
+from conformance.judge.everything import judge_all
+from conformance.progress import Progress
+from conformance.records.witness import load_witnesses
+from tests.source import ROOT
+
+pytestmark = pytest.mark.once
+
+STORED = ROOT / "docs" / "results" / "gpu"
+
+
+@pytest.fixture(scope="module")
+def run() -> dict:
+    """An honest run of the quick vanilla RNN."""
+    question = argparse.Namespace(recipe="quick", cell=["rnn"], reset=["after"], text=None)
+    (made,) = asked(question)
+    recipe = dataclasses.replace(made.recipe, perturbation=FRESH)
+    found = curve(dataclasses.replace(made, recipe=recipe))
+    for row in found["epochs"]:
+        row.setdefault("seconds", 1.0)
+    return found
+
+
+def test_a_trimmed_run_is_judged_as_the_whole(run):
+    ensemble, trimmed = find_ensemble(run), trim_run(run)
+    whole, small = judge_curve(run, ensemble), judge_curve(trimmed, ensemble)
+    assert whole.accepted and small.accepted
+    assert [t.name for t in whole.tests] == [t.name for t in small.tests]
+    for one, other in zip(whole.tests, small.tests, strict=True):
+        assert one.value == pytest.approx(other.value, rel=1e-14)
+    assert leaves(trimmed, ensemble) is None
+    assert len(json.dumps(trimmed)) < len(json.dumps(run)) / 2
+
+
+def test_where_a_run_leaves_the_envelope_is_the_first_step_outside(run):
+    ensemble = find_ensemble(run)
+    wrong = trim_run(run) | {"numerics": "tf32"}
+    wrong["epochs"] = [dict(row) for row in wrong["epochs"]]
+    wrong["epochs"][0]["losses"] = [1.001 * x for x in run["epochs"][0]["losses"]]
+    wrong["epochs"][0]["losses"][:4] = run["epochs"][0]["losses"][:4]
+    assert leaves(wrong, ensemble).name == "loss at step 5"
+    assert judge_curve(wrong, ensemble).accepted, "coarse numerics are judged by the whole run"
+
+
+def test_digests_are_counted_and_the_first_that_differs_is_named():
+    witness = next(w for w in load_witnesses() if w.name == "quick-lstm")
+    rows = [{"digest": digest} for digest in witness.digests]
+    made = {"spec": witness.spec.to_json(), "recipe": witness.recipe.to_json()}
+    made |= {"text": witness.text, "epochs": rows}
+    count = len(rows)
+    right = {"witness": "quick-lstm", "epochs": count, "equal": count, "first": None}
+    assert digests(made) == right
+    rows[6] = {"digest": "0" * 64}
+    assert digests(made) == right | {"equal": count - 1, "first": 7}
+    assert digests(made | {"text": witness.text | {"characters": 1}}) == {"witness": None}
+
+
+def file_of_members(run: dict, folder: Path) -> Path:
+    """As members.py writes it: the run as two honest members, and one that learns nothing."""
+    columns = {
+        name: np.concatenate([row[name] for row in run["epochs"]]) for name in ("losses", "norms")
+    }
+    arrays = {n: np.stack([a, a, 0 * a + a[0]], axis=1).astype("f4") for n, a in columns.items()}
+    arrays["steps"] = np.array([len(row["losses"]) for row in run["epochs"]])
+    arrays["seconds"] = np.ones(len(run["epochs"]))
+    who = [Member(HONEST, 1), Member(HONEST, 2), Member("no clip", 1)]
+    about = {k: v for k, v in run.items() if k not in ("status", "epochs")}
+    about |= {"members": [dataclasses.astuple(m) for m in who], "last": run["recipe"]["epochs"]}
+    folder.mkdir(parents=True)
+    write_arrays(folder / CURVES, arrays, {"about": json.dumps(about)})
+    return folder / CURVES
+
+
+def test_trimmed_members_are_judged_as_the_whole(run, tmp_path):
+    path = file_of_members(run, tmp_path / "members" / "whole")
+    trim_members(path, tmp_path / "trimmed.safetensors")
+    for file in (path, tmp_path / "trimmed.safetensors"):
+        found = list(runs_of(file))
+        verdicts = [judge_curve(each, find_ensemble(each)).accepted for _, each in found]
+        assert [member.kind for member, _ in found] == [HONEST, HONEST, "no clip"]
+        assert verdicts == [True, True, False]
+    assert (tmp_path / "trimmed.safetensors").stat().st_size < path.stat().st_size
+
+
+def test_evidence_holds_what_the_judge_says_of_it(run, tmp_path):
+    folder, out = tmp_path / "unpacked", tmp_path / "evidence"
+    file_of_members(run, folder / "members" / "whole")
+    write_json(folder / "stages" / "curves.json", {"stage": "curves", "status": "done"})
+    whole = folder / "runs" / "training" / "numpy-cpu" / "equations-rnn"
+    write_json(whole / "run.json", run | {"settings": "a", "prediction": {}})
+    lines = write_evidence(folder, out)
+    found = read_json(out / EVIDENCE)["found"]
+    assert found == judged(out)
+    assert found["curves"][title(run)]["accepted"]
+    assert found["members-whole"][HONEST]["rejected"] == 0
+    assert found["members-whole"][HONEST]["runs"] == 2
+    assert found["members-whole"]["no clip"]["rejected"] == 1
+    assert found["members-whole"]["no clip"]["outside early"] == 1
+    assert any(line.startswith("members-whole:") for line in lines)
+
+
+def test_an_error_that_is_no_number_stays_none():
+    result = {"implementation": "a:b", "dtype": "float64", "case": "c", "status": "fail"}
+    result |= {"reason": "", "place": "", "why": ""}
+    rows = [{"outputs": {"error": e, "ratio": 1.0}} for e in (1e-16, None, 2e-16)]
+    verdict = {"outcome": "FAIL", "sentence": "", "grid": {}}
+    made = shortened(verdict | {"results": [result | {"rungs": row} for row in rows]})
+    assert made["rows"]["a:b float64"]["outputs: error"] is None
+    assert len(made["wrong"]) == 3
+
+
+def test_members_are_honest_ones_and_each_mistake_from_fresh_perturbations(run):
+    from common.recipe import Recipe
+    from common.spec import ModelSpec
+
+    spec, recipe = ModelSpec("lstm", 5, 3, 5, 1), Recipe.from_json(run["recipe"])
+    who = members(spec, 2, 1)
+    assert [m.kind for m in who[:2]] == [HONEST, HONEST]
+    assert len(who) == 2 + 6 and min(m.perturbation for m in who) == FRESH
+    params, numbers = start(spec, recipe, who)
+    by_kind = {m.kind: k for k, m in enumerate(who)}
+    assert numbers["second_bias"][by_kind["two trainable biases"]] == 1
+    assert numbers["carried"][by_kind["state not carried"]] == 0
+    k = recipe.T * recipe.n
+    assert numbers["shown"][by_kind["loss summed, not averaged"]] == k
+    moved = params["layer1.b_f"][by_kind["forget bias of one"]] - params["layer1.b_f"][0]
+    assert moved == pytest.approx(np.ones(3), abs=1e-6)
+    assert not np.array_equal(params["layer1.W_xi"][0], params["layer1.W_xi"][1])
+
+
+NOTHING = "nothing has been brought back from a GPU yet (docs/gpu.md)"
+
+
+@pytest.mark.skipif(not (STORED / EVIDENCE).exists(), reason=NOTHING)
+def test_what_is_stored_of_a_gpu_is_judged_anew():
+    made = read_json(STORED / EVIDENCE)
+    assert made["found"] == judged(STORED)
+    devices = {run["device"] for run in made["runs"]}
+    assert devices == {"gpu"}
+
+
+@pytest.mark.skipif(not (STORED / LADDER).exists(), reason=NOTHING)
+def test_the_ladder_of_a_gpu_is_judged_anew(tmp_path):
+    unpack_one(STORED / LADDER, tmp_path)
+    stored = read_json(STORED / EVIDENCE)["verdicts"]["ladder"]
+    for name, wanted in stored.items():
+        found = shortened(judge_all(tmp_path / "ladder" / name, Progress(True)).to_json())
+        assert found == wanted, name
