@@ -111,7 +111,7 @@ COMMANDS = (
     Command(
         "gpu",
         "ask a lent GPU, in order of worth",
-        "Carries out a plan of stages on a GPU that is lent for minutes, and makes of what comes back "
+        "Carries out a plan of stages on a GPU that is lent for minutes; makes of what comes back "
         "what is judged again on every run of the tests (docs/gpu.md).",
         add_arguments,
         run_gpu,
