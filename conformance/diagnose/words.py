@@ -37,8 +37,7 @@ def mending(
         )]  # fmt: skip
     if layout == "ncnn" and network.cell == "gru":
         below = f"W = W.reshape(3, h, -1)[{index}].reshape(W.shape)"
-        if code[-1] != "h":
-            return [(("W", "U"), below)]  # the candidate's two biases have no place elsewhere
+        # The bias has a fourth block, the candidate's recurrent one, which stays the last.
         four = f"W = W.reshape(4, h, -1)[{[*index, 3]}].reshape(W.shape)"
         return [(("W", "U"), below), (("b",), four)]
     if found.form == "rows":

@@ -16,7 +16,8 @@ def faults(network: Network, layout: str) -> Iterator[Fault]:
     stacked = LAYOUTS[layout].order[network.cell]
     yield from transpositions(network, layout, stacked)
     yield from biases(network)
-    yield from orders(network, stacked)
+    # ncnn's fourth block of a GRU's bias, the candidate's recurrent one, has a place of its own.
+    yield from orders(network, stacked, fixed=layout == "ncnn" and network.cell == "gru")
     yield from elsewhere(network)
 
 
@@ -27,8 +28,10 @@ def owners(cell: str, order: str) -> str:
     return known[0] if known else ""
 
 
-def orders(network: Network, stacked: str) -> Iterator[Fault]:
-    """Every other order: block k of the file, which is gate ``stacked``[k], taken for another."""
+def orders(network: Network, stacked: str, fixed: bool = False) -> Iterator[Fault]:
+    """Every other order: block k of the file, which is gate ``stacked``[k], taken for another.
+    fixed: the recurrent bias is not among the blocks"""
+    bias = "x" if fixed else "b"
     cell = network.cell
     for code in map("".join, itertools.permutations(stacked)):
         if code == stacked:
@@ -41,15 +44,16 @@ def orders(network: Network, stacked: str) -> Iterator[Fault]:
         )
         yield Fault(
             f"gates taken for {letters(cell, code).replace(' ', '')}", says,
-            lambda net, code=code: permuted(net, stacked, code), order=code, decides=True,
+            lambda net, code=code: permuted(net, stacked, code, f"WU{bias}"), order=code,
+            decides=True,
         )  # fmt: skip
         for part, words in (
-            ("b", "biases'"),
+            (bias, "biases'"),
             ("W", "input matrices'"),
             ("U", "recurrent matrices'"),
         ):
             yield Fault(
-                f"gates of {part} taken for {letters(cell, code).replace(' ', '')}",
+                f"gates of {part.replace('x', 'b')} taken for {letters(cell, code).replace(' ', '')}",
                 says.replace("the blocks", f"the {words} blocks"),
                 lambda net, code=code, part=part: permuted(net, stacked, code, part), common=False,
             )  # fmt: skip
@@ -67,7 +71,8 @@ def source(stacked: str, code: str, gate: str) -> str:
     return stacked[code.index(gate)]
 
 
-def permuted(network: Network, stacked: str, code: str, part: str = "WUb") -> Network:
+def permuted(network: Network, stacked: str, code: str, part: str) -> Network:
+    """part: which of W, U, and of the biases b both or x the input's."""
     gates = network.gates
     into = [gates.index(source(stacked, code, gate)) for gate in gates]
 
@@ -80,8 +85,10 @@ def permuted(network: Network, stacked: str, code: str, part: str = "WUb") -> Ne
             found["W"] = moved(half.W)
         if "U" in part:
             found["U"] = moved(half.U)
+        if "b" in part or "x" in part:
+            found["b_x"] = moved(half.b_x)
         if "b" in part:
-            found |= {"b_x": moved(half.b_x), "b_h": moved(half.b_h)}
+            found["b_h"] = moved(half.b_h)
         return replace(half, **found)
 
     return network.each(change)

@@ -99,7 +99,7 @@ def one(kinds: Kinds, layout: Layout, name: str, cell: str, where: str, path: ob
     into = [order.index(gate) for gate in GATES[cell]]
 
     def sorted_(M: np.ndarray) -> np.ndarray:
-        return M.reshape(-1, G, h)[:, into].reshape(M.shape)
+        return np.ascontiguousarray(M.reshape(-1, G, h)[:, into]).reshape(M.shape)
 
     parts = sorted_(W), sorted_(U), sorted_(b_x), sorted_(b_h)
     return Direction(*parts, peephole, project), biases

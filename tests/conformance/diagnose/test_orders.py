@@ -31,11 +31,12 @@ ORDERS = [
 
 
 def network(cell: str) -> Network:
-    """Random numbers, and what every layout can store: no recurrent bias."""
+    """Random numbers: two biases of each gate, whose sum is stored where a layout has one."""
     rng = np.random.RandomState(7)
     G = len(LAYOUTS["pytorch"].order[cell])
-    W, U, b = (rng.uniform(-0.7, 0.7, s) for s in ((D, G * H), (H, G * H), (G * H,)))
-    return Network(cell, ((Direction(W, U, b, np.zeros(G * H)),),), None, 1)
+    shapes = ((D, G * H), (H, G * H), (G * H,), (G * H,))
+    half = Direction(*(rng.uniform(-0.7, 0.7, shape) for shape in shapes))
+    return Network(cell, ((half,),), None, 2)
 
 
 def port(tensors: dict, layout: str, code: str, X: np.ndarray) -> np.ndarray:
@@ -46,6 +47,9 @@ def port(tensors: dict, layout: str, code: str, X: np.ndarray) -> np.ndarray:
     for (half,) in read.layers:
         parts = []
         for M in (half.W, half.U, half.b_x, half.b_h):
+            if M is half.b_h and layout == "ncnn":
+                parts.append(M)  # the fourth block is told by its place
+                continue
             blocks = dict(zip(gates, np.split(M, len(gates), axis=-1), strict=True))
             file = [blocks[gate] for gate in stacked]
             named = dict(zip(code, file, strict=True))
@@ -118,9 +122,6 @@ def test_the_line_that_mends_an_order_mends_it(layout, cell, code, tmp_path):
     taken = [LETTERS[cell][gate] for gate in code]
     assert status == 1
     assert f"which are {', '.join(said)} in the file, for {', '.join(taken)}" in first["says"]
-    if layout == "ncnn" and cell == "gru" and code[-1] != "h":
-        assert len(first["mend"]) == 1, "its bias has one block of the candidate more"
-        return
     changed = mended(tensors, layout, cell, first["mend"], code)
     again = port(changed, layout, code, X)
     status, found = ask(tmp_path, tensors, layout, X, again)
