@@ -1,7 +1,8 @@
 """Everything that somebody's own network may do differently, for the evaluator of models/.
 
 fault.py      what a fault is: a change of the weights, of the settings, or of the data
-weights.py    gates, transpositions, biases and directions that are read wrongly
+orders.py     gates that are taken for others
+weights.py    transpositions, biases and directions that are read wrongly
 function.py   equations and stacking that differ
 data.py       axes, steps and states that are read wrongly
 catalogue.py  all of these for one network, other options of its framework first
