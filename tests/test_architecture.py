@@ -193,7 +193,7 @@ NAMED = {
     "conformance/files/canonical.py": "how a dense layer's matrix lies",
     "conformance/files/checkpoints.py": "files that their own framework alone can read",
     "conformance/files/keras.py": "which version wrote a file",
-    "conformance/faults/weights.py": "whose order of gates a wrong one is",
+    "conformance/faults/orders.py": "whose order of gates a wrong one is",
     "conformance/faults/function.py": "whose hard sigmoid has which slope",
     "conformance/diagnose/notes.py": "what may be missing in a file",
     "conformance/mutants/function.py": "whose hard sigmoid has which slope",
