@@ -7,6 +7,7 @@ reproduces the outputs, the answer says what was seen, what comes near, and what
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from rich.markup import escape
@@ -25,10 +26,11 @@ from conformance.faults.subject import subjects
 from conformance.files.loading import load, words_to_options
 from conformance.files.opening import KINDS
 from conformance.models.frameworks import Settings, options, settings
-from conformance.models.given import Given, load_given
+from conformance.models.given import STATED, Given, load_given
 from conformance.models.layouts import LAYOUTS
 from conformance.models.leftovers import heads, normalised
 from conformance.models.rounding import ROUNDINGS
+from conformance.models.views import readings
 from conformance.options import Command, add_reading
 from conformance.progress import Progress, results_console
 
@@ -39,10 +41,12 @@ def diagnose(
     """The whole answer. usual: what the framework computes"""
     loaded = asked.loaded
     network, order = loaded.network, LAYOUTS[asked.layout].order[loaded.network.cell]
-    k = given.outputs.shape[-1]
     sizes = {sum(half.p for half in network.layers[-1]), network.layers[-1][0].p}
-    behind = list(heads(loaded.left, sizes, k)) if network.output is None else []
-    read = list(subjects(given, network, usual, behind))
+    read = []
+    for reading in readings(given, network, usual.axis):
+        k = reading.outputs.shape[-1]
+        output = list(heads(loaded.left, sizes, k)) if network.output is None else []
+        read += subjects(reading, network, usual, output)
     if not read:
         raise BadInput(
             "the file with X", "outputs", expected_shape(given, network), given.outputs.shape
@@ -95,9 +99,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_diagnose(options: argparse.Namespace) -> int:
-    read = load(options.weights, options.layout, words_to_options(options.option), options.prefix)
+    said = words_to_options(options.option)
+    through = said.pop("behind", None)
+    if through is not None and through not in STATED:
+        raise BadInput("--option", "behind", ", ".join(STATED), through)
+    read = load(options.weights, options.layout, said, options.prefix)
     layout, loaded = read.layout, read.loaded
-    given = load_given(options.io, loaded.network)
+    given = load_given(options.io, loaded.network, loaded.left)
+    given = replace(given, behind=None if through is None else STATED[through])
     usual = settings(layout, loaded.network, read.stated, options.weights)
     dtype = options.dtype if options.dtype in ("float32", "float64") else None
     dtype = dtype or ("float64" if given.dtype == "float64" and not options.dtype else "float32")
@@ -130,6 +139,7 @@ def options_in_words() -> str:
     lines = [
         "Layouts, and the options that their frameworks have (the first value is the default):"
     ]
+    lines.append(f"all: behind={'|'.join(STATED)}: what the outputs went through")
     for name, layout in LAYOUTS.items():
         known = {}
         for cell in layout.order:

@@ -29,6 +29,10 @@ def notes(answer, given: Given) -> list[str]:
         found.append(f"Read: the {first}: {data.T} steps of {data.n} examples.")
         if answer.verdict in ("all right", "undecided") and (warned := of_the_axis(answer, data)):
             found.append(warned)
+    if subject.given.note:
+        found.append(subject.given.note)
+    if given.embedding:
+        found.append(f"The whole numbers in X are looked up: {given.embedding}.")
     if subject.kind in KINDS:
         found.append(KINDS[subject.kind])
     if data is not None and data.behind:
@@ -37,7 +41,7 @@ def notes(answer, given: Given) -> list[str]:
         found.append(f"The output layer is {' and '.join(subject.head)}.")
     if len(loaded.stems) > 1:
         found.append(f"Read as a stack of {', '.join(loaded.stems)}.")
-    used = {name for name in subject.head}
+    used = {*subject.head, given.embedding}
     if match:
         says = " ".join(
             f.says for f in match.group if f.name.startswith(("layer norm", "state of"))
@@ -66,7 +70,8 @@ def of_the_axis(answer, data) -> str:
     """A framework that can take both axes first was taken at its default: it may not be meant."""
     asked = answer.asked
     names = [o for o in options(asked.layout, asked.loaded.network.cell) if is_axis(o)]
-    if not names or names[0].name in asked.stated or data.T == data.n == 1:
+    cell = answer.first.subject.given.single and data.T == 1
+    if not names or names[0].name in asked.stated or cell or data.T == data.n == 1:
         return ""
     option, other = names[0].name, list(names[0].values)[1]
     turned = {"time": "batch", "batch": "time"}[answer.first.subject.usual.axis]

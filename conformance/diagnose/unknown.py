@@ -44,13 +44,17 @@ def unknown(found: Found, bound: Bound) -> Unknown:
         return Unknown(seen, nearest(ranked), next_steps(subject, None))
     made, data = run
     got = data.outputs
-    if data.kind != "steps":
+    if got.ndim == 2:
         made, got = made[None], got[None]
     seen = [size(subject, group, got, made)]
     wrong = ~(np.abs(got - made) <= bound.error * np.max(np.abs(made)))
     seen += where(wrong, data.kind == "steps")
+    if data.kind == "steps":
+        seen += fading(got, made)
+    elif data.kind in ("ends", "last"):
+        seen += another_step(subject, group, data.outputs)
     seen += patterns(got, made)
-    first = int(np.flatnonzero(wrong.any(axis=tuple(range(1, wrong.ndim))))[0])
+    first = int(np.argmax(wrong.any(axis=(1, 2))))
     return Unknown(seen, nearest(ranked), next_steps(subject, first))
 
 
@@ -108,6 +112,29 @@ def where(wrong: np.ndarray, steps: bool) -> list[str]:
             said.append(f"the examples agree up to steps {listed}: lengths?")
         return said
     return said
+
+
+def another_step(subject: Subject, group: Group, got: np.ndarray) -> list[str]:
+    """Whether outputs of one step are those of another than the last."""
+    found = subject.whole(group)
+    steps = found[0].outputs if found else []
+    same = [
+        t + 1
+        for t, made in enumerate(steps)
+        if made.shape == got.shape and relative_error(got, made) <= CLOSE
+    ]
+    return [f"they are the outputs of step {same[0]}"] if same else []
+
+
+def fading(got: np.ndarray, made: np.ndarray) -> list[str]:
+    """Whether the difference dies away with the steps, as that of two initial states does."""
+    off = np.max(np.abs(got - made), axis=(1, 2)) / np.max(np.abs(made))
+    if len(off) < 4 or not off[-1] < off[0] / 4 or np.any(off[1:] > 1.2 * off[:-1]):
+        return []
+    return [
+        f"the difference dies away, from {off[0]:.0e} at step 1 to {off[-1]:.0e} at step "
+        f"{len(off)}: another initial state (one that is kept, as of a stateful layer, or random)?"
+    ]
 
 
 def patterns(got: np.ndarray, made: np.ndarray) -> list[str]:
@@ -226,4 +253,9 @@ def next_steps(subject: Subject, first: int | None) -> list[str]:
         said.append("the outputs of every step")
     if network.d == network.h():
         said.append("the same network with d and h of different sizes")
-    return said or ["one step, T = 1, from a state H0 that is not zero"]
+    said = said or ["one step, T = 1, from a state H0 that is not zero"]
+    return [
+        *said,
+        "the same call once more: if its outputs are others, a dropout is left on (call "
+        "eval(), or training=False) or the state is kept",
+    ]

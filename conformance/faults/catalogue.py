@@ -108,6 +108,14 @@ def axis_fault(subject: Subject, layout: str) -> Fault:
 def always(subject: Subject) -> Group:
     """What is a fault already in how the outputs are understood."""
     found = []
+    if subject.given.wrong:
+        found.append(Fault("states reshaped", subject.given.wrong, data=lambda data: data))
+    if subject.kind == "example":
+        said = (
+            "they are all steps of the last example (out[:, -1] of a tensor with the steps first), "
+            "not the last step of all examples"
+        )
+        found.append(Fault("steps of one example", said, data=lambda data: data))
     if subject.exchanged:
         said = "the outputs have their first two axes the other way round than X"
         found.append(Fault("axes exchanged", said, data=lambda data: data))

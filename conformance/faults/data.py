@@ -7,8 +7,11 @@ import numpy as np
 
 from conformance.faults.fault import Fault, choosing
 from conformance.models.frameworks import Settings
-from conformance.models.given import Data
+from conformance.models.given import AFTERWARDS, WHOLE, Data
 from conformance.models.network import Network, State
+
+SCALES = (2.0, 10.0, 100.0, 127.5, 128.0, 255.0, 256.0, 1000.0, 32768.0)
+"""What inputs are multiplied by or divided by."""
 
 
 def faults(network: Network, usual: Settings, data: Data) -> Iterator[Fault]:
@@ -30,6 +33,12 @@ def faults(network: Network, usual: Settings, data: Data) -> Iterator[Fault]:
     yield of_data("input one step late", "X_{t−1} is read at step t",
                   lambda d: replace(d, X=np.concatenate([d.X[:1], d.X[:-1]])))  # fmt: skip
     yield from axes(data)
+    yield from afterwards(data)
+    for number in SCALES:
+        for says, factor in ((f"X is multiplied by {number:g}", number),
+                             (f"X is divided by {number:g}", 1 / number)):  # fmt: skip
+            yield of_data(says, says, lambda d, factor=factor: replace(d, X=factor * d.X),
+                          common=False)  # fmt: skip
     if data.lengths is not None:
         yield of_data("lengths ignored", "the lengths are ignored: all examples go on to step T",
                       lambda d: replace(d, lengths=None))  # fmt: skip
@@ -39,6 +48,26 @@ def faults(network: Network, usual: Settings, data: Data) -> Iterator[Fault]:
             yield choosing(f"behind the end, {mode}", says, after_end=mode)
     if data.state is not None and any(np.any(a) for part in data.state.values() for a in part):
         yield from states(network)
+
+
+def afterwards(data: Data) -> Iterator[Fault]:
+    """What the outputs went through, or what was made of those of all steps."""
+    if data.kind == "ends" and data.T > 1 and data.lengths is None:
+        for pool, said in (("mean", "mean"), ("max", "largest"), ("sum", "sum")):
+            yield of_data(f"{pool} of the steps", f"the outputs are the {said} of all steps' "
+                          f"outputs ({pool} over time), not the last",
+                          lambda d, pool=pool: replace(d, kind=pool), common=False)  # fmt: skip
+    if data.behind:
+        return
+    for name in AFTERWARDS:
+        yield of_data(f"behind {name}", f"the outputs went through {name} afterwards",
+                      lambda d, name=name: replace(d, behind=name), common=False,
+                      option=f"behind={name}")  # fmt: skip
+    if data.kind == "steps":
+        for name in WHOLE:
+            yield of_data(name, f"the outputs went through a {name}, not over their last axis "
+                          "(dim)", lambda d, name=name: replace(d, behind=name),
+                          common=False)  # fmt: skip
 
 
 def of_data(name: str, says: str, change: Callable[[Data], Data | None], **more) -> Fault:

@@ -145,7 +145,17 @@ def stacked(network: Network, usual: Settings) -> Iterator[Fault]:
             yield choosing(f"layer {layer + 1} skipped", f"layer {layer + 1} is left out",
                            order=rest)  # fmt: skip
         yield choosing("residual connections", "layers between first and last add their input to H",
-                       residual=True)  # fmt: skip
+                       residual="between")  # fmt: skip
+    if L > 1:
+        yield choosing("residual connections, all", "layers above the first add their input to H",
+                       residual="all", common=False)  # fmt: skip
+    if L > 1 and network.d == network.layers[1][0].d:
+        yield choosing("all layers in reverse order", "the layers are stacked in reverse order",
+                       order=tuple(range(L - 1, -1, -1)))  # fmt: skip
+        for layer in range(L):
+            yield choosing(f"layer {layer + 1} for all",
+                           f"every layer has the weights of layer {layer + 1}",
+                           order=(layer,) * L, common=False)  # fmt: skip
     yield choosing("state kept", "the state is kept from an earlier call on the same input",
                    warm=True)  # fmt: skip
     if D == 2:

@@ -15,7 +15,7 @@ import numpy as np
 
 from conformance.faults.fault import Fault, Group, choosing
 from conformance.faults.subject import FEW, Subject
-from conformance.models.evaluator import sigmoid
+from conformance.models.evaluator import act, sigmoid
 from conformance.models.frameworks import options
 from conformance.models.given import Data
 
@@ -48,6 +48,7 @@ def faults(subject: Subject, group: Group, layout: str) -> Iterator[Fault]:
         if subject.kind == "steps":
             yield from dropout(subject, group)
             yield from chunks(subject, group)
+            yield from started(subject, group)
             if subject.network.cell == "lstm":
                 yield from of_cell(subject, group)
         yield from searched(subject, group, layout)
@@ -75,6 +76,44 @@ def of_cell(subject: Subject, group: Group) -> Iterator[Fault]:
     if after is not None:
         yield choosing(f"{after:g} after the sigmoid", f"{after:g} is added to the forget gate "
                        "after the sigmoid", forget_after=after)  # fmt: skip
+
+
+def started(subject: Subject, group: Group) -> Iterator[Fault]:
+    """Another initial state. In a network of one layer the first output is the state that the rest
+    begins with; C of an LSTM follows from the second output."""
+    network, c = subject.network, subject.usual.choices
+    found = subject.prepared(group)
+    plain = network.L == network.directions == 1 and network.output is None
+    if (
+        not plain
+        or found is None
+        or subject.usual.backwards
+        or network.layers[0][0].project is not None
+    ):
+        return
+    got, X = found[2].outputs, found[2].X
+    if len(got) < 4 or got.shape[:2] != X.shape[:2] or c.out != "tanh":
+        return
+    state = {"H": [got[0]]}
+    if network.cell == "lstm":
+        half = found[0].layers[0][0]
+        a = np.split(X[1] @ half.W + got[0] @ half.U + half.b_x + half.b_h, 4, axis=1)
+        a[1] = a[1] + c.forget_bias
+        i, f, o = (act(c, gate, part, "sigmoid") for gate, part in zip("ifo", a, strict=False))
+        C = np.arctanh(got[1] / o)  # LSTM-6, then LSTM-5 for the C before
+        state["C"] = [(C - i * act(c, "c", a[3], "tanh")) / f]
+        if not np.isfinite(state["C"][0]).all():
+            return
+    yield Fault(
+        "another initial state",
+        "the initial state is another than "
+        + ("the one in the file" if found[2].state else "zero")
+        + ": from step 2 on the outputs are those of this network, begun with the output of step 1 "
+        "(the state of an earlier call, as of a stateful layer, or a random one); reset it, or "
+        "give it as H0 beside X",
+        data=lambda d: replace(d, X=d.X[1:], outputs=d.outputs[1:], state=state),
+        common=False,
+    )
 
 
 def first_wrong(got: np.ndarray, made: np.ndarray) -> int | None:

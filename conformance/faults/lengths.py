@@ -22,7 +22,10 @@ def faults(subject: Subject, layout: str) -> Iterator[Fault]:
     turned = {"time": "batch", "batch": "time"}[subject.usual.axis]
     for axis, also in ((subject.usual.axis, ""), (turned, f"{other.says}, and ")):
         data = subject.data(subject.usual.with_(axis=axis))
-        if data is None or data.T < 2 or data.lengths is not None:
+        if data is None or data.T < 2:
+            continue
+        if data.lengths is not None:
+            yield from padding_read(subject, data, data.lengths)
             continue
         for name, lengths, mode, said in shown(subject, data):
             listed = ", ".join(map(str, lengths))
@@ -35,6 +38,8 @@ def faults(subject: Subject, layout: str) -> Iterator[Fault]:
                     axis=axis, lengths=lengths, after_end=mode
                 ),
             )
+            if not also and mode in ("zero", "carry"):
+                yield from padding_read(subject, data, lengths)
         if not also and (starts := front(data)) is not None:
             listed = ", ".join(str(start) for start in starts)
             yield Fault(
@@ -44,9 +49,73 @@ def faults(subject: Subject, layout: str) -> Iterator[Fault]:
                 data=lambda d, starts=starts: moved(d, starts),
             )
 
+        if not also and (live := masked(data)) is not None:
+            own = CLASSES[layout][subject.network.cell]
+            yield Fault(
+                "mask",
+                "the steps at which X is zero are masked: the state stays as it is there (Masking "
+                f"with mask_value=0); that is right if {own} was given that mask",
+                data=lambda d, live=live: gathered(d, live),
+            )
+
+
+def padding_read(subject: Subject, data: Data, lengths: np.ndarray) -> Iterator[Fault]:
+    """The lengths are only used to put zeros behind the ends."""
+    if subject.network.directions == 1 or data.kind != "steps":
+        return
+    behind = np.arange(data.T)[:, None] >= lengths
+
+    def ignored(d: Data) -> Data | None:
+        if d.outputs.shape[:2] != behind.shape:
+            return None
+        return replace(d, lengths=None, outputs=np.where(behind[..., None], np.nan, d.outputs))
+
+    listed = ", ".join(map(str, lengths))
+    says = (
+        f"the examples have the lengths {listed}, but the backward direction reads the padding "
+        "behind their ends first (pack the sequence, or turn each example by its own length)"
+    )
+    yield Fault("padding read", says, data=ignored)
+
+
+def masked(data: Data) -> np.ndarray | None:
+    """(T, n): the steps at which X is not zero, if others lie between them or in front, and the
+    outputs there show nothing new."""
+    live = np.any(data.X, axis=-1)
+    if data.kind == "last" or not live.any(axis=0).all():
+        return None
+    trailing = np.array_equal(live, np.arange(data.T)[:, None] < live.sum(0))
+    if trailing:
+        return None
+    if data.kind == "steps":
+        still = ~np.any(np.diff(data.outputs, axis=0, prepend=0), axis=-1)
+        if not (live | still | ~np.any(data.outputs, axis=-1)).all():
+            return None
+    return live
+
+
+def gathered(d: Data, live: np.ndarray) -> Data | None:
+    """Each example's steps that are not masked, one after the other; the rest is not compared."""
+    if d.X.shape[:2] != live.shape:
+        return None
+    order = np.argsort(~live, axis=0, kind="stable")[..., None]
+    lengths = live.sum(0)
+    outputs = d.outputs
+    if d.kind == "steps":
+        over = np.arange(d.T)[:, None] >= lengths
+        outputs = np.where(over[..., None], np.nan, np.take_along_axis(outputs, order, 0))
+    return replace(d, X=np.take_along_axis(d.X, order, 0), outputs=outputs, lengths=lengths)
+
 
 def shown(subject: Subject, data: Data) -> Iterator[tuple[str, np.ndarray, str, str]]:
     padded = ends(data.X, lambda now, before: ~np.any(now, axis=-1))
+    if data.kind == "last" and padded is not None:
+        said = (
+            "step T is taken, which is zero behind their end: take the final state, or each "
+            "example's own last step"
+        )
+        yield "last step", padded, "zero", said
+        return
     if data.kind != "steps":
         if padded is not None:
             yield (

@@ -15,8 +15,9 @@ from conformance.closeness.compare import Bound, agreement, relative_error
 from conformance.faults.fault import Group
 from conformance.models.evaluator import Misfit, Run, run
 from conformance.models.frameworks import Settings
-from conformance.models.given import Data, Given, views
+from conformance.models.given import WHOLE, Data, Given
 from conformance.models.network import Network
+from conformance.models.views import views
 
 FEW = 2
 """Steps and examples that a search looks at first, which is cheap."""
@@ -131,7 +132,7 @@ class Subject:
         if found is None:
             return None
         network, settings, data = found
-        if steps:
+        if steps and data.behind not in WHOLE and data.kind != "example":
             if (
                 network.directions > 1
                 or settings.choices.lengths is not None

@@ -55,11 +55,13 @@ class Pass:
 class Run:
     """outputs: (T, n, k)     last: of every layer and direction, H (and C) at its end
     ends: what is made of the topmost last H of each direction, (n, k)
+    finals: the last H, or C where that is read, of every layer and direction
     passes: of each layer, its directions"""
 
     outputs: np.ndarray
     last: State
     ends: np.ndarray
+    finals: list[np.ndarray]
     passes: list[list[Pass]]
 
 
@@ -102,13 +104,16 @@ def _stack(network: Network, c: Choices, X: np.ndarray, state: State) -> Run:
         if above == passes[0].H.shape[-1] and D == 2 and inner == "concat":
             inner = "sum"
         joined = merged([p.H for p in passes], inner if above is not None else c.merge)
-        if c.residual and place > 0 and above is not None and below.shape == joined.shape:
+        inside = place > 0 and (above is not None or c.residual == "all")
+        if c.residual and inside and below.shape == joined.shape:
             joined = joined + below
         seen.append((passes, joined))
         below = joined
     outputs = _head(network, c, _read(c, seen, state, D))
-    ends = _head(network, c, merged([p.last["H"] for p in seen[-1][0]], c.merge))
-    return Run(outputs, last, ends, [passes for passes, _ in seen])
+    part = "C" if c.reads == "C" and "C" in last else "H"
+    top = seen[int(c.reads)][0] if c.reads.isdecimal() else seen[-1][0]
+    ends = _head(network, c, merged([p.last[part] for p in top], c.merge))
+    return Run(outputs, last, ends, last[part], [passes for passes, _ in seen])
 
 
 def _head(network: Network, c: Choices, H: np.ndarray) -> np.ndarray:

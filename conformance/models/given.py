@@ -6,7 +6,7 @@ their values, whether they are behind a softmax or its logarithm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from conformance.models.evaluator import Run
 from conformance.models.network import Network, State
 
 KNOWN = ("X", "outputs", "H0", "C0", "lengths")
+EMBEDDING = re.compile("embed|token|lookup|wte", re.IGNORECASE)
 SUMS_TO_ONE = 2e-2
 """How far the sum of a softmax may be from 1: float16 adds up no better."""
 
@@ -26,7 +27,10 @@ SUMS_TO_ONE = 2e-2
 @dataclass(frozen=True)
 class Given:
     """As in the file: X (A, B, d), outputs of some shape, states (L·D, n, p), lengths (n,).
-    unused: the names of what else is there; single: X and outputs had no axis of examples"""
+    unused: the names of what else is there; single: X and outputs had no axis of examples
+    note: how the file is understood, if not as it is; wrong: a fault that is in that
+    embedding: the name of the tensor that whole numbers in X were looked up in
+    behind: what the outputs went through, if that was stated"""
 
     X: np.ndarray
     outputs: np.ndarray
@@ -34,6 +38,11 @@ class Given:
     lengths: np.ndarray | None
     dtype: str
     unused: tuple[str, ...]
+    single: bool = False
+    note: str = ""
+    wrong: str = ""
+    embedding: str = ""
+    behind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class Data:
     steps   (T, n, k)        last    (n, k), of step T
     ends    (n, k), of the final states, which for two directions is not step T
     states  (L·D, n, p), the final H of all layers
+    mean, max, sum  (n, k), over all steps
+    example  (T, k), of the last example
     behind: what the outputs went through, "", softmax, log-softmax, …
     """
 
@@ -89,8 +100,10 @@ class Data:
             made = run.outputs[-1]
         elif self.kind == "ends":
             made = run.ends
+        elif self.kind in POOLS:
+            made = POOLS[self.kind](run.outputs)
         else:
-            made = np.stack(run.last["H"]) if same_sizes(run.last["H"]) else run.ends[None]
+            made = np.stack(run.finals) if same_sizes(run.finals) else run.ends[None]
         return BEHIND[self.behind](made)
 
 
@@ -98,10 +111,22 @@ def same_sizes(arrays: list[np.ndarray]) -> bool:
     return len({array.shape for array in arrays}) == 1
 
 
-def softmax(O: np.ndarray) -> np.ndarray:
-    e = np.exp(O - O.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
+POOLS = {
+    "mean": lambda O: O.mean(0),
+    "max": lambda O: O.max(0),
+    "sum": lambda O: O.sum(0),
+    "example": lambda O: O[:, -1],
+}
+"""What is made of all steps' outputs (T, n, k)."""
 
+
+def softmax(O: np.ndarray, axis: int = -1) -> np.ndarray:
+    e = np.exp(O - O.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+AFTERWARDS = ("sigmoid", "tanh", "relu")
+"""What outputs do not show that they went through."""
 
 BEHIND = {
     "": lambda O: O,
@@ -110,7 +135,13 @@ BEHIND = {
     "sigmoid": lambda O: 1 / (1 + np.exp(-O)),
     "tanh": np.tanh,
     "relu": lambda O: np.maximum(O, 0),
+    "softmax over the steps": lambda O: softmax(O, 0),
+    "softmax over the examples": lambda O: softmax(O, -2),
 }
+WHOLE = ("softmax over the steps", "softmax over the examples")
+"""These need all steps and examples."""
+STATED = {"none": "", **{name: name for name in ("softmax", "log-softmax", *AFTERWARDS)}}
+"""What a user may state."""
 
 
 def behind(outputs: np.ndarray) -> str:
@@ -128,21 +159,27 @@ def near_one(sums: np.ndarray) -> bool:
     return bool(np.max(np.abs(sums - 1)) <= SUMS_TO_ONE)
 
 
-def load_given(path: Path, network: Network) -> Given:
-    """The file with X and the outputs; H0, C0 and lengths if they are there."""
+def load_given(path: Path, network: Network, left: Arrays | None = None) -> Given:
+    """The file with X and the outputs; H0, C0 and lengths if they are there.
+
+    left: the tensors of the file of weights that are of no layer; an embedding may be among them"""
     arrays, _ = read_arrays(path, follow=True)
     for name in ("X", "outputs"):
         if name not in arrays:
             held = ", ".join(sorted(arrays)) or "nothing"
             raise BadInput(path, name, "a tensor of that name", held)
     lengths = arrays.pop("lengths", None)
+    embedding = ""
+    if arrays["X"].dtype.kind in "iu":
+        arrays["X"], embedding = looked_up(path, arrays["X"], network.d, left or {})
     for name, array in arrays.items():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise BadInput(path, name, "finite floating-point values", array.dtype)
     X, outputs, d = arrays["X"], arrays["outputs"], network.d
     dtype = str(outputs.dtype)
     X, outputs = X.astype("float64"), outputs.astype("float64")
-    if X.ndim == 2 and X.shape[1] == d and outputs.ndim in (1, 2):
+    single = X.ndim == 2 and X.shape[1] == d and outputs.ndim in (1, 2)
+    if single:
         X, outputs = X[:, None], outputs[:, None] if outputs.ndim == 2 else outputs[None]
     if X.ndim != 3 or X.shape[2] != d:
         hint = ", features last" if X.ndim == 3 and d in X.shape else ""
@@ -160,7 +197,22 @@ def load_given(path: Path, network: Network) -> Given:
         T = max(X.shape[:2])
         if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not 0 <= lengths.min() <= T:
             raise BadInput(path, "lengths", f"(n,) whole numbers up to {T}", lengths)
-    return Given(X, outputs, state, lengths, dtype, unused)
+    return Given(X, outputs, state, lengths, dtype, unused, single, embedding=embedding)
+
+
+def looked_up(path: Path, X: np.ndarray, d: int, left: Arrays) -> tuple[np.ndarray, str]:
+    """Whole numbers as what a layer reads: numbers as they are, rows of the embedding that lies in
+    the file of weights, or one-hot vectors; and the embedding's name."""
+    if X.ndim == 3 and X.shape[2] == d:
+        return X.astype("float64"), ""
+    if X.ndim == 2 and X.size and X.min() >= 0:
+        for name, E in left.items():
+            if E.ndim == 2 and E.shape[1] == d and X.max() < len(E) and EMBEDDING.search(name):
+                return E.astype("float64")[X], name
+        if X.max() < d:
+            return np.eye(d)[X], "one-hot vectors"
+    expected = f"an embedding (…, {d}) in the file of weights, or its rows as X"
+    raise BadInput(path, "X", f"floating-point values; or, for whole numbers, {expected}", X.shape)
 
 
 def check_state(path: Path, part: str, array: np.ndarray, X: np.ndarray, network: Network) -> None:
@@ -175,64 +227,3 @@ def check_state(path: Path, part: str, array: np.ndarray, X: np.ndarray, network
     if array.shape[1] not in X.shape[:2]:
         expected = f"n of X, {X.shape[0]} or {X.shape[1]}"
         raise BadInput(path, f"{part}0", expected, array.shape[1])
-
-
-def views(given: Given, network: Network, axis: str) -> Iterator[tuple[Data, bool]]:
-    """Every way in which the outputs' shape can be understood if X has this axis first; and whether
-    the outputs have their first two axes the other way round than X."""
-    X, outputs = given.X, given.outputs
-    turn = axis == "batch"
-    X = X.swapaxes(0, 1) if turn else X
-    T, n = X.shape[:2]
-    state: State | None = None
-    if given.state:
-        state = {}
-        zeros = {p: [np.zeros(s) for s in shapes] for p, shapes in network.state_shapes(n).items()}
-        for part in network.parts:
-            array = given.state.get(part)
-            array = array[None] if array is not None and array.ndim == 2 else array
-            if array is not None and array.shape[1] != n:
-                return
-            state[part] = zeros[part] if array is None else list(array)
-    lengths = given.lengths
-    if lengths is not None and (len(lengths) != n or lengths.max() > T):
-        return
-
-    def made(array: np.ndarray, kind: str) -> Data:
-        return Data(X, array, kind, state, lengths, behind(array))
-
-    L, D = network.L, network.directions
-    if outputs.ndim == 4:
-        outputs = joined(outputs, (T, n), D)
-        if outputs is not None:
-            yield made(outputs, "steps"), False
-        return
-    if outputs.ndim == 3:
-        wide = outputs.swapaxes(0, 1) if turn else outputs
-        if wide.shape[:2] == (T, n):
-            yield made(wide, "steps"), False
-        elif wide.shape[:2] == (n, T):
-            yield made(wide.swapaxes(0, 1), "steps"), True
-        if outputs.shape[:2] == (L * D, n) and outputs.shape[2] == network.layers[-1][0].p:
-            yield made(outputs, "states"), False
-    if outputs.ndim == 2 and outputs.shape[0] == n:
-        yield made(outputs, "ends"), False
-        if D > 1 or lengths is not None:
-            yield made(outputs, "last"), False
-
-
-def joined(outputs: np.ndarray, sizes: tuple[int, int], D: int) -> np.ndarray | None:
-    """ONNX' Y, (T, D, n, p) or (n, T, D, p) with layout 1, as (T, n, D·p)."""
-    T, n = sizes
-    if outputs.shape[:3] == (T, D, n):
-        return np.moveaxis(outputs, 1, 2).reshape(T, n, -1)
-    if outputs.shape[:3] == (n, T, D):
-        return outputs.reshape(n, T, -1).swapaxes(0, 1)
-    return None
-
-
-def widths(network: Network) -> set[int]:
-    """How many numbers an output of every step may have."""
-    p = [half.p for half in network.layers[-1]]
-    found = {sum(p), p[0]}
-    return found | ({network.output[1].size} if network.output is not None else set())

@@ -127,7 +127,8 @@ class Choices:
     lengths:     (n,) or None; after_end: ``zero``, ``carry`` the last output, or compute ``on``
     reads:       what the outputs are read from: H, C, ``before`` (H of the step before), or layer k
     order:       the layers as they are stacked, from 0; None: as they are numbered
-    residual:    layers between the first and the last add their input to their output
+    residual:    which layers add their input to their output: those ``between`` the first and the
+                 last, or ``all`` above the first
     carry:       the state from step to step: ``both``, or which of H and C is lost
     warm:        the state of an earlier call on the same input is kept
     rounding:    of every number on its way, as names of rounding.ROUNDINGS
@@ -153,7 +154,7 @@ class Choices:
     after_end: str = "zero"
     reads: str = "H"
     order: tuple[int, ...] | None = None
-    residual: bool = False
+    residual: str = ""
     warm: bool = False
     rounding: str = ""
 

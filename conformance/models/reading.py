@@ -74,6 +74,9 @@ def read_network(arrays: Arrays, name: str, path: object, prefixes: tuple[str, .
     layout = LAYOUTS[name]
     chosen = {k: a for k, a in arrays.items() if not prefixes or k.startswith(prefixes)}
     chosen = {k: a for k, a in chosen.items() if k not in ("W_hq", "b_q")}
+    if prefixes and not chosen:
+        expected = "the beginning of tensors' names"
+        raise BadInput(path, f"--prefix {' '.join(prefixes)}", expected, held(arrays))
     groups = [g for g in grouped(chosen, layout).values() if complete(g)]
     if not groups:
         raise BadInput(path, f"--layout {name}", looked_for(layout, chosen), held(arrays))

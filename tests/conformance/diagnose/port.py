@@ -113,7 +113,8 @@ def ask(folder: Path, layout: str, tensors: dict, X, outputs, *options: str, dty
     written = {name: np.asarray(array, dtype) for name, array in tensors.items()}
     write_arrays(folder / "w.safetensors", written, {})
     data = {"X": X, "outputs": outputs, **io}
-    kept = {n: a if n == "lengths" else np.asarray(a, dtype) for n, a in data.items()}
+    arrays = {name: np.asarray(array) for name, array in data.items()}
+    kept = {n: a if a.dtype.kind == "i" else a.astype(dtype) for n, a in arrays.items()}
     write_arrays(folder / "io.safetensors", kept, {})
     code = main([
         "diagnose", "--quiet", "--weights", str(folder / "w.safetensors"), "--layout", layout,

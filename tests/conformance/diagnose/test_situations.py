@@ -299,7 +299,8 @@ def test_when_nothing_matches_the_difference_is_described(tmp_path):
     assert "examples 1, 3 agree throughout" in seen(found)
     assert "the examples agree up to steps 7, 4, 7" in seen(found)
     assert "times what rounding makes" in seen(found)
-    assert found["next"] == ["the state after step 4 as H0 and one step more, T = 1"]
+    assert found["next"][0] == "the state after step 4 as H0 and one step more, T = 1"
+    assert "the same call once more: if its outputs are others, a dropout" in found["next"][1]
     assert found["command"].endswith("--layout pytorch --io NEXT.safetensors")
 
 
