@@ -84,9 +84,8 @@ def masked(data: Data) -> np.ndarray | None:
     live = np.any(data.X, axis=-1)
     if data.kind == "last" or not live.any(axis=0).all():
         return None
-    trailing = np.array_equal(live, np.arange(data.T)[:, None] < live.sum(0))
-    if trailing:
-        return None
+    if not np.any(live[1:] & ~live[:-1]):
+        return None  # what is masked stands behind the ends: these are lengths
     if data.kind == "steps":
         still = ~np.any(np.diff(data.outputs, axis=0, prepend=0), axis=-1)
         if not (live | still | ~np.any(data.outputs, axis=-1)).all():

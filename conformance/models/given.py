@@ -1,7 +1,7 @@
 """What somebody's code was given and what it made of it: X, the outputs, states and lengths.
 
-Outputs are told by their shape: of every step, of the last step only, or the final states; and by
-their values, whether they are behind a softmax or its logarithm.
+Outputs may be of every step, of the last step only, or the final states, which their shape tells
+(views.py). Their values tell whether they are behind a softmax or its logarithm.
 """
 
 from __future__ import annotations
