@@ -21,6 +21,7 @@ extensions = [
     "docs._ext.examples",
     "docs._ext.charts",
     "docs._ext.field_guide",
+    "docs._ext.glossary",
     "docs._ext.pages",
 ]
 root_doc = "index"
