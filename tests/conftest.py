@@ -11,10 +11,16 @@ import pytest
 
 from backends import registry
 from common.corpus import load_corpus
+from common.errors import EXIT_PASS
 from conformance.cases.given import Given
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    from conformance.calibrate.certify import Certificate
+
+CERTIFY = ("certify", "--markdown", "docs/detecting-power.md")
+"""The README's command, whose run serves all tests that ask for what it finds."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,6 +58,37 @@ def backend(backend_name: str) -> registry.Backend:
 def sample() -> Given:
     """The embedded text."""
     return Given(load_corpus())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """What tests write need not outlive a loss of power, for which a file is waited for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> "Certificate":
+    """Of every case, as the README's command makes it; it has written its page as well."""
+    from conformance.__main__ import main
+    from conformance.calibrate import command
+
+    certificates = []
+
+    def certify(*arguments, **options):
+        certificates.append(certify_all(*arguments, **options))
+        return certificates[0]
+
+    certify_all, folder = command.certify, tmp_path_factory.mktemp("certified")
+    (folder / "docs").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "certify", certify)
+        patch.chdir(folder)
+        assert main([*CERTIFY, "--quiet"]) == EXIT_PASS
+    (made,) = certificates
+    assert (folder / CERTIFY[-1]).read_text(encoding="utf-8") == command.markdown(made)
+    return made
 
 
 @pytest.fixture(scope="session")

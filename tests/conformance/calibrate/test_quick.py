@@ -2,12 +2,11 @@
 
 import pytest
 
-from conformance.calibrate.certify import Certificate, Pair, certify
+from conformance.calibrate.certify import Certificate, Pair
 from conformance.cases.quick import quick_cases
 from conformance.cases.table import CURATED
 from conformance.closeness.compare import RUNGS
 from conformance.mutants import CATALOGUE
-from conformance.progress import Progress
 
 pytestmark = pytest.mark.once
 
@@ -15,9 +14,8 @@ ALL = {mutant.name for mutant in CATALOGUE}
 
 
 @pytest.fixture(scope="module")
-def kills() -> dict[str, set[str]]:
+def kills(certificate: Certificate) -> dict[str, set[str]]:
     """The wrong conventions that each of the quick cases kills."""
-    certificate = certify(quick_cases(), Progress(quiet=True))
     return {
         case: {pair.mutant for pair in certificate.pairs if pair.case == case and pair.killed}
         for case in quick_cases()
@@ -45,7 +43,7 @@ def test_the_quick_cases_are_of_every_cell_and_reset_and_ask_for_invariances():
     assert any(case.invariances for case in cases)
 
 
-def certificate(killers: dict[str, list[str]]) -> Certificate:
+def made_up(killers: dict[str, list[str]]) -> Certificate:
     """Every mutant is killed by the first case, but for those that are named."""
     names = sorted({case for cases in killers.values() for case in cases})
     pairs = []
@@ -59,15 +57,15 @@ def certificate(killers: dict[str, list[str]]) -> Certificate:
 def test_the_fewest_cases_are_chosen():
     first, second, third = (mutant.name for mutant in CATALOGUE[:3])
     asked = {first: ["gru-after-L1", "lstm-L1"], second: ["lstm-L1"], third: ["gru-after-L1"]}
-    assert set(certificate(asked).fewest()) == {"gru-after-L1", "lstm-L1"}
+    assert set(made_up(asked).fewest()) == {"gru-after-L1", "lstm-L1"}
     asked[second] = ["gru-after-L1", "lstm-L1"]
-    assert certificate(asked).fewest() == ["gru-after-L1"]
+    assert made_up(asked).fewest() == ["gru-after-L1"]
 
 
 def test_of_as_many_cases_those_that_ask_least_are_chosen():
     dear, cheap = "gru-after-long", "gru-after-wide"
-    assert certificate({m: [dear, cheap] for m in ALL}).fewest() == [cheap]
+    assert made_up({m: [dear, cheap] for m in ALL}).fewest() == [cheap]
 
 
 def test_what_no_case_kills_leaves_nothing_to_choose():
-    assert certificate({CATALOGUE[0].name: [], CATALOGUE[1].name: ["lstm-L1"]}).fewest() == []
+    assert made_up({CATALOGUE[0].name: [], CATALOGUE[1].name: ["lstm-L1"]}).fewest() == []
