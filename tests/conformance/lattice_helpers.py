@@ -27,6 +27,8 @@ from conformance.worker.step_finder import Locating
 SPEC = ModelSpec("lstm", 28, 6, 28, 2)
 DTYPES = ("float64", "float32")
 RECIPE = Recipe(4.0, 0.3, epochs=4, n=64, T=12, lattice=True)
+CORPUS = load_corpus(max_tokens=4000)
+"""Enough for five steps of an epoch."""
 
 Change = Callable[[Arrays], Arrays]
 
@@ -135,21 +137,20 @@ def train_here(
 ) -> dict[str, Any]:
     """Train with an implementation of this process, under the name of a backend."""
     options = {"numerics": "lattice", "spec": SPEC, "recipe_name": "quick", "recipe": RECIPE}
-    options |= {"given": Given(load_corpus()), "prefix": "a", "characters": 3} | changes
+    options |= {"given": Given(CORPUS), "prefix": "a", "characters": 3} | changes
     run = Run(backend, "cpu", "layers", out=out, expected=expected, **options)
     return train(run, InProcess(backend, implementation), lambda row, number: None)
 
 
 def witness(digests: tuple[str, ...]) -> Witness:
-    corpus = load_corpus()
-    text = {"sha256": corpus.sha256, "characters": len(corpus.tokens)}
+    text = {"sha256": CORPUS.sha256, "characters": len(CORPUS.tokens)}
     return Witness("quick-lstm", SPEC, RECIPE, text, list(digests), mean_losses(), [])
 
 
 @cache
 def mean_losses() -> list[float]:
     """Of every epoch, by the oracle."""
-    replay = Replay(SPEC, RECIPE, load_corpus())
+    replay = Replay(SPEC, RECIPE, CORPUS)
     return [float(np.mean(replay.epoch().losses)) for _ in range(RECIPE.epochs)]
 
 

@@ -19,7 +19,7 @@ from conformance.__main__ import main
 from conformance.judge.replay import FirstEpochs, Replay, Step, follow_straddle
 from conformance.records.witness import WITNESSES
 from tests.conformance.helpers import verdict_of
-from tests.conformance.lattice_helpers import RECIPE, SPEC, passport_of
+from tests.conformance.lattice_helpers import CORPUS, RECIPE, SPEC, passport_of
 
 MACHINE = {"python": "3.11", "numpy": "2", "platform": "Linux", "cores": 2}
 LATTICE, FLOAT32 = "equations-rnn-quick-lattice", "equations-rnn-quick-float32"
@@ -270,13 +270,13 @@ def straddled() -> tuple[list[str], dict[str, np.ndarray]]:
         ):
             evidence.update({f"{prefix}/{name}": array for name, array in arrays.items()})
 
-    replay = Replay(SPEC, RECIPE, load_corpus())
+    replay = Replay(SPEC, RECIPE, CORPUS)
     digests = [replay.epoch(leave if epoch == 2 else None).digest for epoch in (1, 2, 3, 4)]
     return digests, evidence
 
 
 def follow(digests: list[str], evidence: dict, place: tuple[int, int] = (2, 3)) -> str | None:
-    return follow_straddle(SPEC, RECIPE, load_corpus(), digests, evidence, place)
+    return follow_straddle(SPEC, RECIPE, CORPUS, digests, evidence, place)
 
 
 def test_a_run_that_goes_through_its_straddle_is_followed_to_its_end(straddled):

@@ -17,6 +17,7 @@ from common.recipe import RECIPES, initial_parameters
 from common.spec import ModelSpec
 from common.sums import sealed
 from common.weights import read_arrays, write_arrays
+from conformance.cases.given import Given
 from conformance.closeness.compare import compare_on_lattice, load_bounds
 from conformance.judge.lattice import describe, judge_step
 from conformance.judge.training import judge_training
@@ -97,7 +98,7 @@ def test_a_fault_that_begins_late_is_found_in_its_epoch(
     there."""
 
     def late(gradients: Arrays) -> Arrays:
-        large = np.abs(gradients["layer2.W_hf"]).max() > 0.0035
+        large = np.abs(gradients["layer2.W_ho"]).max() > 0.0032
         return gradients | {"layer2.b_o": gradients["layer2.b_o"] * (1.01 if large else 1.0)}
 
     made = train_here(tmp_path, "pytorch", Implementation(of_gradients=late), right)
@@ -286,7 +287,7 @@ def test_a_float32_run_is_held_against_its_ensemble(tmp_path: Path) -> None:
     recipe = RECIPES["quick"].recipes["rnn"]
     spec = ModelSpec("rnn", 28, 32, 28, 2, ("tanh", "tanh"))
     made = registry.load("numpy").implementation("equations", "cpu", "float32")
-    options = {"numerics": "float32", "spec": spec}
+    options = {"numerics": "float32", "spec": spec, "given": Given(load_corpus())}
     train_here(tmp_path / "sound", "pytorch", made, recipe=recipe, **options)
     path = tmp_path / "sound" / "training" / "pytorch-cpu" / "layers-rnn-quick-float32" / "run.json"
     (found,) = judge_training(tmp_path / "sound")
