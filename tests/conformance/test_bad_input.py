@@ -16,6 +16,8 @@ from conformance.__main__ import main
 from tests.conformance.helpers import assert_one_line, fingerprint, record
 from tests.frameworks import FRAMEWORKS as ALL
 
+pytestmark = pytest.mark.once
+
 SPEC = ModelSpec("lstm", 5, 6, 3, 2)
 FRAMEWORKS = {name: packages[0] for name, packages in ALL.items() if packages}
 

@@ -9,6 +9,8 @@ import pytest
 from conformance.calibrate.pool import spread
 from conformance.progress import Progress
 
+pytestmark = pytest.mark.once
+
 QUIET = Progress(quiet=True)
 
 

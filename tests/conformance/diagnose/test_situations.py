@@ -16,6 +16,8 @@ from tests.conformance.diagnose.port import (
     weights,
 )
 
+pytestmark = pytest.mark.once
+
 T, N, D, H = 7, 3, 4, 5
 RNG = np.random.RandomState(0)
 X = RNG.standard_normal((T, N, D))

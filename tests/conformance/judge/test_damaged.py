@@ -12,6 +12,8 @@ from conformance.__main__ import main
 from conformance.run.ladder import array_path
 from tests.conformance.helpers import assert_one_line, edit_record, judge, verdict_of
 
+pytestmark = pytest.mark.once
+
 GIVEN = "given.safetensors"
 ARRAYS = array_path("equations", "float64", "lstm-L2").as_posix()
 

@@ -17,6 +17,8 @@ from conformance.verdict.outcome import NOT_COMPARED, PASS, decide
 from tests.conformance.helpers import CASES, assert_one_line, judge, verdict_of
 from tests.conformance.lattice_helpers import RECIPE, Implementation, scaled, train_here, witness
 
+pytestmark = pytest.mark.once
+
 CELLS = ("rnn", "gru", "lstm")
 EXPECTED = ("--expect", "numpy", "--cases", *CASES)
 

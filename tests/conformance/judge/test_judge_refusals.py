@@ -21,6 +21,8 @@ from tests.conformance.helpers import (
     verdict_of,
 )
 
+pytestmark = pytest.mark.once
+
 CASE = "lstm-L2"
 LONG = "x" * 5000
 ESCAPES = "\x1b[31mred\x1b[0m \x9b2J \r\b \u202eevil [bold]loud[/bold] [/] \ud800"

@@ -12,6 +12,8 @@ from common.sums import check_sums, lines, sha256_of, write_sums
 from conformance.judge.basis import ROOT
 from tests.conformance.helpers import judge
 
+pytestmark = pytest.mark.once
+
 ARRAYS = "numpy-cpu/arrays/equations/float32/lstm-L2.safetensors"
 
 

@@ -13,6 +13,8 @@ from conformance.records.witness import load_witnesses, make_witnesses
 from tests.conformance.helpers import assert_one_line
 from tests.conformance.lattice_helpers import RECIPE, Implementation, scaled, train_here
 
+pytestmark = pytest.mark.once
+
 FIRST = ("mxnet", "pytorch", "tensorflow")
 NAME = "quick-lstm.json"
 

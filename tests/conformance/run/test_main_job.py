@@ -11,6 +11,8 @@ from conformance.report.formats import badge
 from conformance.run.main_job import trainings
 from tests.conformance.helpers import assert_one_line, verdict_of
 
+pytestmark = pytest.mark.once
+
 RUN = "training/numpy-cpu/equations-lstm-quick-lattice/run.json"
 
 

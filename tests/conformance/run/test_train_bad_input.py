@@ -13,6 +13,8 @@ from tests.conformance.helpers import assert_one_line, fingerprint
 from tests.conformance.training_helpers import content, folder_of, train
 from tests.frameworks import FRAMEWORKS as ALL
 
+pytestmark = pytest.mark.once
+
 WHOLE = "expected a whole number of at least 1, found"
 ABOVE_0 = "expected a finite number above 0, found"
 SEED = "expected a whole number from 0 to 4294967295, found"

@@ -31,6 +31,8 @@ from tests.conformance.training_helpers import (
     use_faulty_trainee,
 )
 
+pytestmark = pytest.mark.once
+
 NUMERICS = ("lattice", "float32")
 OPTIONS = {
     "lattice": ("--numerics", "lattice", "--digests", "step", "--held-out", "0.2"),
