@@ -3,12 +3,15 @@
 import argparse
 from pathlib import Path
 
+from rich.table import Table
+
 from common.errors import EXIT_FAIL, EXIT_PASS, BadInput
 from conformance.gpu.carry_out import DONE, Terms, carry_out
-from conformance.gpu.estimate import table
+from conformance.gpu.estimate import calls
+from conformance.gpu.estimate import seconds as estimated
 from conformance.gpu.evidence import write_evidence
 from conformance.gpu.pack import pack, unpack
-from conformance.gpu.plan import FULL, REHEARSAL, load_plan
+from conformance.gpu.plan import FULL, REHEARSAL, Plan, load_plan
 from conformance.options import Command, positive, seconds
 from conformance.progress import Progress, results_console
 
@@ -94,6 +97,31 @@ def run_gpu(options: argparse.Namespace) -> int:
 
     statuses = carry_out(plan, terms, progress.say, after)
     return EXIT_PASS if set(statuses.values()) <= {DONE} else EXIT_FAIL
+
+
+def table(plan: Plan) -> Table:
+    """Every stage as a row."""
+    rows = Table("call", "stage", "what", "processes", title="What fits, by estimate")
+    for column in ("programs", "launches", "10¹² operations", "seconds", "limit", "so far"):
+        rows.add_column(column, justify="right")
+    for number, stages in enumerate(calls(plan), start=1):
+        so_far = 0.0
+        for stage in stages:
+            work = [p.work for p in stage.processes]
+            so_far += estimated(stage)
+            rows.add_row(
+                str(number) if number <= len(plan.calls) else "cut",
+                stage.name,
+                stage.about,
+                str(len(work)),
+                f"{sum(w.get('programs', 0) + w.get('large_programs', 0) for w in work):,}",
+                f"{sum(w.get('steps', 0) * w.get('launches', 0) for w in work):,}",
+                f"{sum(w.get('steps', 0) * w.get('operations', 0) for w in work) / 1e12:,.1f}",
+                f"{estimated(stage):.0f}",
+                str(stage.limit),
+                f"{so_far:.0f}",
+            )
+    return rows
 
 
 def pythons(given: list[str]) -> dict[str, str]:

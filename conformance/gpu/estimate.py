@@ -7,8 +7,6 @@ kernels and of the products. A stage takes as long as its longest process, or as
 The constants are assumptions, on the cautious side; measured ones may be put in their place.
 """
 
-from rich.table import Table
-
 from common.parameters import GATES
 from common.spec import ModelSpec
 from conformance.gpu.plan import Plan, Process, Stage
@@ -69,28 +67,3 @@ def calls(plan: Plan) -> list[list[Stage]]:
             inside.append(left.pop(0))
         found.append(inside)
     return [*found, left]
-
-
-def table(plan: Plan) -> Table:
-    """Every stage as a row."""
-    rows = Table("call", "stage", "what", "processes", title="What fits, by estimate")
-    for column in ("programs", "launches", "10¹² operations", "seconds", "limit", "so far"):
-        rows.add_column(column, justify="right")
-    for number, stages in enumerate(calls(plan), start=1):
-        so_far = 0.0
-        for stage in stages:
-            work = [p.work for p in stage.processes]
-            so_far += seconds(stage)
-            rows.add_row(
-                str(number) if number <= len(plan.calls) else "cut",
-                stage.name,
-                stage.about,
-                str(len(work)),
-                f"{sum(w.get('programs', 0) + w.get('large_programs', 0) for w in work):,}",
-                f"{sum(w.get('steps', 0) * w.get('launches', 0) for w in work):,}",
-                f"{sum(w.get('steps', 0) * w.get('operations', 0) for w in work) / 1e12:,.1f}",
-                f"{seconds(stage):.0f}",
-                str(stage.limit),
-                f"{so_far:.0f}",
-            )
-    return rows
