@@ -43,7 +43,7 @@ __all__ = [
 IMPLEMENTATIONS = ("equations", "layers") if nnx else ("equations",)
 LOOPS = {f"lax.scan, unroll {k}": partial(scan_loop, unroll=k) for k in (1, 5, 7, 35)}
 
-HELD = 16
+HELD = 32
 """Of so many specs what was compiled is held, some 40 MB each: a family's cases ask for the same
 ones again and again."""
 

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.nn import relu, sigmoid
+from jax.lax import logistic as sigmoid
+from jax.nn import relu
 
 from backends.jax.runtime import tanh, to_array
 from common.parameters import GATES, layer_parameters, parameter_shapes
@@ -119,7 +120,7 @@ class Equations:
     def __call__(self, params: State, X: Array, state: State) -> tuple[Array, State]:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
         last, trace = self.steps(params, X, state)
-        return trace["H"][-1] @ self.read(params["output.W_hq"]) + params["output.b_q"], last
+        return self.output(params, trace), last
 
     def steps(self, params: State, X: Array, state: State) -> tuple[State, dict[str, list[Array]]]:
         """The last state, and the state of every layer, (T, n, h) for each part, after every step.
@@ -142,10 +143,14 @@ class Equations:
             H = steps["H"]
         return {part: jnp.stack([after[part] for after in last]) for part in state}, trace
 
-    def trace(self, params: State, X: Array, state: State) -> State:
-        """The state of all layers after every step, (T, L, n, h) for each part."""
-        _, trace = self.steps(params, X, state)
-        return {part: jnp.stack(layers, axis=1) for part, layers in trace.items()}
+    def output(self, params: State, trace: dict[str, list[Array]]) -> Array:
+        return trace["H"][-1] @ self.read(params["output.W_hq"]) + params["output.b_q"]
+
+    def forward(self, params: State, X: Array, state: State) -> tuple[Array, State, State]:
+        """As a call, and the trace, (T, L, n, h) for each part."""
+        last, trace = self.steps(params, X, state)
+        stacked = {part: jnp.stack(layers, axis=1) for part, layers in trace.items()}
+        return self.output(params, trace), last, stacked
 
     def freeze(self, grads: State) -> State:
         """Every parameter is trained."""

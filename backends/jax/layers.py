@@ -122,25 +122,39 @@ class Layers:
 
     def __call__(self, params: dict, X: Array, state: State) -> tuple[Array, State]:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        *layers, output = self.modules(params)
-        H, last = X.astype(self.dtype), {part: [] for part in state}
+        O, last, _ = self.run(self.modules(params), X, state)
+        return O, last
+
+    def run(self, modules: nnx.List, X: Array, state: State) -> tuple[Array, State, list[Array]]:
+        """As a call, and the outputs of every layer, (T, n, h) each."""
+        *layers, output = modules
+        H, last, outputs = X.astype(self.dtype), {part: [] for part in state}, []
         for number, layer in enumerate(layers):
-            # Flax's LSTM carries (C, H); its other cells carry H alone.
-            carry = [state[part][number].astype(self.dtype) for part in sorted(state)]
-            carry, H = layer(H, initial_carry=tuple(carry) if "C" in state else carry[0])
+            carry, H = layer(H, initial_carry=self.carry(state, number))
+            outputs.append(H)
             for part, array in zip(sorted(state), carry if "C" in state else [carry], strict=True):
                 last[part].append(array.astype(X.dtype))
-        return output(H).astype(X.dtype), {part: jnp.stack(a) for part, a in last.items()}
+        O = output(H).astype(X.dtype)
+        return O, {part: jnp.stack(a) for part, a in last.items()}, outputs
 
-    def trace(self, params: dict, X: Array, state: State) -> State:
-        """The state of all layers after every step, (T, L, n, h) for each part. Flax shows a carry
-        only at the end of a call, so each step is a call."""
+    def carry(self, state: State, number: int) -> Array | tuple[Array, Array]:
+        """A layer's state as Flax carries it: (C, H) of the LSTM, H of its other cells."""
+        carry = [state[part][number].astype(self.dtype) for part in sorted(state)]
+        return (carry[0], carry[1]) if "C" in state else carry[0]
 
-        def step(now: State, x: Array) -> tuple[State, State]:
-            _, now = self(params, x[None], now)
-            return now, now
-
-        return lax.scan(step, state, X)[1]
+    def forward(self, params: dict, X: Array, state: State) -> tuple[Array, State, State]:
+        """As a call, and the trace, (T, L, n, h) for each part. A layer's outputs are its H, but
+        its C shows only at the end of a call: there the layer's cell goes step by step."""
+        O, last, outputs = self.run(self.modules(params), X, state)
+        trace = {"H": outputs}
+        if "C" in state:
+            # Nobody asks for this one's gradients.
+            params, state, H = lax.stop_gradient((params, state, [X, *outputs[:-1]]))
+            trace["C"] = [
+                memory(layer.cell, H[number].astype(self.dtype), self.carry(state, number))
+                for number, layer in enumerate(self.modules(params)[:-1])
+            ]
+        return O, last, {part: jnp.stack(a, axis=1).astype(X.dtype) for part, a in trace.items()}
 
     def freeze(self, grads: dict) -> dict:
         """The GRU's second bias stays 0, but for the candidate's b_hh. Two trainable biases would
@@ -161,3 +175,13 @@ class Layers:
             for name, array in to_canonical(self.spec, native[layer]["cell"]).items():
                 found[f"layer{layer + 1}.{name}"] = array
         return {name: found[name] for name in parameter_shapes(self.spec)}
+
+
+def memory(cell: nnx.Module, X: Array, carry: tuple[Array, Array]) -> Array:
+    """C after every step   X: (T, n, d or h)   carry: C, H at the start   returns (T, n, h)"""
+
+    def step(carry: tuple[Array, Array], x: Array) -> tuple[tuple[Array, Array], Array]:
+        carry, _ = cell(carry, x)
+        return carry, carry[0]
+
+    return lax.scan(step, carry, X)[1]

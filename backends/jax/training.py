@@ -20,6 +20,9 @@ from common.recipe import Recipe
 Tree = dict
 """Parameters or gradients as a net has them: nested dicts of arrays."""
 
+Seen = tuple
+"""O, the last state, and perhaps the trace."""
+
 
 class Programs:
     """What is compiled of one net: once for every shape, and for all models of its spec."""
@@ -28,40 +31,38 @@ class Programs:
         self.net = net
         self.compiled = partial(jax.jit, **compiler(net.spec, device))
         self.call = self.compiled(lambda *given: net(*given))
-        self.call_with_trace = self.compiled(lambda *given: (*net(*given), net.trace(*given)))
-        self.differentiated = self.compiled(self.differentiate)
+        self.answered = self.compiled(self.answer)
         self.updates: dict[tuple, Callable] = {}
 
-    def differentiate(
+    def answer(
         self, params: Tree, X: Array, state: State, Y: Array
-    ) -> tuple[tuple[Array, State], tuple[Tree, Array, State]]:
-        """The mean loss and the last state, and the loss' gradients by the parameters, X and the
-        initial state."""
-        found, grads = backward(self.net, params, X, Y, state, (0, 1, 2))
+    ) -> tuple[tuple[Array, Seen], tuple[Tree, Array, State]]:
+        """All that a case asks about a minibatch, in one program: the mean loss; O, the last state
+        and the trace; the loss' gradients by the parameters, X and the initial state."""
+        found, grads = backward(self.net.forward, params, X, Y, state, (0, 1, 2))
         return found, (self.net.freeze(grads[0]), *grads[1:])
 
     def updated(self, recipe: Recipe) -> Callable[..., tuple]:
         """A training step of that recipe. In a training run it is one program, and the parameters
         and the state that it is given lend their memory to what it makes of them. The few steps of
-        a case do not pay for compiling it: their gradients are those of ``differentiated``, and a
-        small program applies them."""
+        a case do not pay for compiling it: their gradients are those of ``answered``, and the
+        update is eager, operation by operation."""
         short = recipe.epochs == 1
         wanted = recipe.learning_rate, recipe.clip, recipe.lattice, short
         if wanted not in self.updates:
             if short:
-                applied = self.compiled(partial(apply, recipe))
-                self.updates[wanted] = partial(self.step_in_two, applied)
+                self.updates[wanted] = partial(self.step_in_two, recipe)
             else:
                 step = partial(update, self.net, recipe, lambda tensors: tensors)
                 self.updates[wanted] = self.compiled(step, donate_argnums=(0, 1))
         return self.updates[wanted]
 
     def step_in_two(
-        self, applied: Callable[..., tuple], params: Tree, state: State, X: Array, Y: Array
+        self, recipe: Recipe, params: Tree, state: State, X: Array, Y: Array
     ) -> tuple[Tree, State, Tree, Array, Array]:
         """As ``update``."""
-        (loss, last), (grads, *_) = self.differentiated(params, X, state, Y)
-        params, last, grads, norm = applied(params, last, grads)
+        (loss, (_, last, _)), (grads, *_) = self.answered(params, X, state, Y)
+        params, last, grads, norm = apply(recipe, params, last, grads)
         return params, last, grads, loss, norm
 
 
@@ -95,12 +96,13 @@ class Model:
 
     def forward(self, X: np.ndarray, state: Arrays) -> Forward:
         given = self.params, self.inputs(X), self.tensors(state)
-        O, last, trace = self.programs.call_with_trace(*given)
+        Y = np.zeros(X.shape[:2], "int64")  # what the loss is of does not matter here
+        (_, (O, last, trace)), _ = self.programs.answered(*given, Y)
         return Forward(to_array(O), to_arrays(last, state), to_arrays(trace, state))
 
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
         given = self.params, self.inputs(X), self.tensors(state)
-        (loss, _), (grads, by_X, by_state) = self.programs.differentiated(*given, Y)
+        (loss, _), (grads, by_X, by_state) = self.programs.answered(*given, Y)
         found = self.net.canonical(grads) | {"X": to_array(by_X)}
         found |= {f"{part}0": array for part, array in to_arrays(by_state, state).items()}
         return Gradients(float(loss), found)
@@ -115,13 +117,14 @@ def to_arrays(state: State, like: Arrays) -> Arrays:
 
 
 def backward(
-    net: Equations | Layers, params: Tree, X: Array, Y: Array, state: State, by: tuple[int, ...]
-) -> tuple[tuple[Array, State], tuple]:
-    """The mean loss, the last state, and the gradients by the parameters (0), X (1), state (2)."""
+    forward: Callable, params: Tree, X: Array, Y: Array, state: State, by: tuple[int, ...]
+) -> tuple[tuple[Array, Seen], tuple]:
+    """The mean loss, what ``forward`` returned, O first, and the gradients by the parameters (0),
+    X (1), state (2)."""
 
-    def loss(params: Tree, X: Array, state: State) -> tuple[Array, State]:
-        O, last = net(params, X, state)
-        return cross_entropy(O, Y), last
+    def loss(params: Tree, X: Array, state: State) -> tuple[Array, Seen]:
+        seen = forward(params, X, state)
+        return cross_entropy(seen[0], Y), seen
 
     return jax.value_and_grad(loss, by, has_aux=True)(params, X, state)
 
@@ -152,7 +155,7 @@ def update(
 ) -> tuple[Tree, State, Tree, Array, Array]:
     """The new parameters, the last state, the clipped gradients, the loss, and the norm before the
     clip; ``mean`` averages loss and gradients over the workers, if there are any."""
-    (loss, last), (grads,) = backward(net, params, X, Y, state, (0,))
+    (loss, (_, last)), (grads,) = backward(net, params, X, Y, state, (0,))
     loss, grads = mean((loss, grads))
     params, last, grads, norm = apply(recipe, params, last, net.freeze(grads))
     return params, last, grads, loss, norm
