@@ -27,6 +27,9 @@ PARCELS = {
 }
 """Which folders go into which file; one that would be too large goes on in another."""
 
+SHARES = {"measured": 1, "ladder": 3, "members": 1, "runs": 3}
+"""How many files each may take, of eight that come back."""
+
 LARGE, SUMS = "large", "SHA256SUMS"
 MIB = 2**20
 LARGEST_UNPACKED = 1024 * MIB
@@ -36,7 +39,7 @@ def pack(out: Path, into: Path, limits: Mapping[str, int]) -> list[str]:
     """Write what lies in ``out`` into ``into``, parcel by parcel; what has not changed since stays.
     Returns what does not fit, a line for each file.
 
-    limits: ``files`` in all, and ``file_mib`` for each
+    limits: ``file_mib`` of each; SHARES are ``files`` in all
     """
     make_folder(into)
     hash_the_large(out)
@@ -48,9 +51,8 @@ def pack(out: Path, into: Path, limits: Mapping[str, int]) -> list[str]:
             continue
         for path in old:
             path.unlink()
-        # The others may need one each.
-        most = limits["files"] - len(PARCELS) + 1 if name == "runs" else 1
-        left_out += write_parcel(name, paths, out, into, most, limits["file_mib"] * MIB)
+        most, largest = SHARES[name], limits["file_mib"] * MIB
+        left_out += write_parcel(name, paths, out, into, most, largest)
     return left_out
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import BadInput
-from conformance.gpu.pack import MIB, PARCELS, pack, unpack
+from conformance.gpu.pack import MIB, PARCELS, SHARES, pack, unpack
+from conformance.gpu.plan import load_plan
 
 pytestmark = pytest.mark.once
 
@@ -64,8 +65,11 @@ def test_there_are_never_more_files_than_may_come_back(out, tmp_path):
     assert pack(out, tmp_path / "back", LIMITS)
     for name in PARCELS:
         put(out / PARCELS[name][0] / "more")
+    for k in range(40):
+        put(out / "ladder" / "x" / f"{k}", MIB // 2)
     pack(out, tmp_path / "back", LIMITS)
-    assert len(list((tmp_path / "back").iterdir())) == LIMITS["files"]
+    assert len(list((tmp_path / "back").iterdir())) == LIMITS["files"] == sum(SHARES.values())
+    assert load_plan(out).limits["files"] == sum(SHARES.values())
 
 
 def test_large_arrays_stay_and_their_hashes_come_back(out, tmp_path):

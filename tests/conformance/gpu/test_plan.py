@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from common.corpus import load_corpus
 from common.errors import BadInput
 from common.recipe import RECIPES
 from common.spec import ModelSpec
-from conformance.cases.table import select
+from conformance.cases.given import gather
+from conformance.cases.table import find_case, select
 from conformance.gpu.carry_out import interpreter
 from conformance.gpu.command import PATIENCE
 from conformance.gpu.estimate import calls, device_seconds, host_seconds, operations, seconds
@@ -49,6 +51,16 @@ def test_the_ladder_asks_every_case_of_both_backends_in_both_dtypes(plan):
     assert set(asked) == {(b, d) for b in ("pytorch", "jax") for d in ("float64", "float32")}
     for cases in asked.values():
         assert sorted(cases) == sorted(select([], 0, 0)), "each once"
+
+
+@pytest.mark.parametrize("sizes", [FULL, REHEARSAL])
+def test_every_record_has_a_case_that_layers_can_express(sizes):
+    """Who passes nothing fails, and no framework's layers reset before the product."""
+    given = gather(load_corpus(None), None)
+    for process in processes(load_plan(OUT, sizes), "ladder"):
+        names = select(after(process.commands[0], "--cases"), 0, 0)
+        resets = {find_case(name, given).spec.reset for name in names}
+        assert resets - {"before"}, process.name
 
 
 def test_what_is_recorded_is_judged_there(plan):
