@@ -13,6 +13,7 @@ language = "en"
 extensions = [
     "myst_parser",
     "sphinx_design",
+    "sphinx_copybutton",
     "docs._ext.mathml",
     "docs._ext.frameworks",
     "docs._ext.equations",
@@ -47,3 +48,11 @@ html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
 html_math_renderer = "mathml"
+
+# The button of a block of code; a reader that reads the page aloud says its title.
+copybutton_image_svg = (
+    '<svg viewBox="0 0 24 24" role="img" fill="none" stroke="currentColor" stroke-width="2">'
+    "<title>Copy</title>"
+    '<rect x="8" y="8" width="12" height="12" rx="2"/>'
+    '<path d="M16 8V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v8a2 2 0 0 0 2 2h2"/></svg>'
+)

@@ -94,3 +94,10 @@ def test_the_language_can_be_changed_there_and_back(pages, site: Path) -> None:
     assert page.locator("html").get_attribute("lang") == "pt-BR"
     page.get_by_role("link", name="In English").click()
     assert page.url.endswith("html/chapters/from-scratch.html")
+
+
+def test_code_can_be_copied_by_a_button_with_a_name(pages, site: Path) -> None:
+    page = pages["light"]
+    open_in(page, site, "chapters/your-own-model")
+    blocks = page.locator("div.highlight:has(> pre)").count()
+    assert page.get_by_role("button", name="Copy").count() == blocks > 2
