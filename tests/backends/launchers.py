@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from conformance.records.witness import load_witnesses
+
 ROOT = Path(__file__).parents[2]
 EPOCHS = 3
+WITNESS = next(w for w in load_witnesses() if w.name == "quick-lstm")
 
 
 @dataclass(frozen=True)

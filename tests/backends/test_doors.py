@@ -1,22 +1,27 @@
 """What joins processes listens where it must, and nobody else can take part."""
 
-import ipaddress
 import os
 import pickle
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from common.errors import EXIT_BAD_INPUT
+from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
+from conformance.__main__ import INTERRUPTED
+from conformance.records.training import load_run
 from conformance.run.fence import fence
+from tests.backends.doors import PATIENCE, Door, address_of, doors_of, doors_while
 from tests.backends.launchers import (
+    EPOCHS,
     LOOPBACK,
+    WITNESS,
     command,
     dmlc,
     free_port,
@@ -24,79 +29,11 @@ from tests.backends.launchers import (
     tf_config,
     two_hosts,
 )
-from tests.conformance.helpers import assert_one_line, family
+from tests.conformance.helpers import assert_one_line, family, is_running, wait_until_gone
 
-PATIENCE = 240.0
-LISTENS = "0A"
-"""As /proc/net/tcp writes that state."""
-
-SEEN = "epoch 20 of"
-LONG = ("--epochs", "200")
+LONG = ("--epochs", "100")
 ON_EVERY_INTERFACE = {"tensorflow"}
 """Whose servers cannot be told where to listen."""
-
-
-@dataclass(frozen=True)
-class Door:
-    """A socket that listens, in a network that has these interfaces."""
-
-    address: str
-    port: int
-    network: str
-    interfaces: frozenset[str]
-
-    @property
-    def is_loopback(self) -> bool:
-        return ipaddress.ip_address(self.address).is_loopback
-
-
-def doors_of(pid: int) -> set[Door]:
-    """Where a process listens; nowhere, if it is gone."""
-    process, found = Path(f"/proc/{pid}"), set()
-    try:
-        links = set(filter(None, map(link_of, (process / "fd").iterdir())))
-        network = os.readlink(process / "ns" / "net")
-        lines = (process / "net" / "dev").read_text(encoding="ascii").splitlines()[2:]
-        tables = [(process / "net" / name).read_text(encoding="ascii") for name in ("tcp", "tcp6")]
-    except (FileNotFoundError, ProcessLookupError):
-        return found
-    interfaces = frozenset(line.split(":")[0].strip() for line in lines)
-    for line in (line for table in tables for line in table.splitlines()[1:]):
-        _, local, _, state, *_ = fields = line.split()
-        if state == LISTENS and f"socket:[{fields[9]}]" in links:
-            address, port = local.split(":")
-            found.add(Door(address_of(address), int(port, 16), network, interfaces))
-    return found
-
-
-def link_of(path: Path) -> str:
-    """What an entry of a process's files stands for; nothing, if it has been closed."""
-    try:
-        return os.readlink(path)
-    except FileNotFoundError:
-        return ""
-
-
-def address_of(digits: str) -> str:
-    """As the kernel writes it: words of four bytes, each in the order of the machine."""
-    words = [bytes.fromhex(digits[k : k + 8]) for k in range(0, len(digits), 8)]
-    packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
-    found = ipaddress.ip_address(packed)
-    return str(getattr(found, "ipv4_mapped", None) or found)  # ::ffff:127.0.0.1 is 127.0.0.1
-
-
-def doors_while(processes: list[subprocess.Popen], logs: list[Path]) -> dict[int, set[Door]]:
-    """Where every process that the test has started listens, and what these have started, from the
-    beginning until training has gone on for a while."""
-    deadline, found = time.monotonic() + PATIENCE, {}
-    while not any(SEEN in log.read_text(encoding="utf-8") for log in logs):
-        ended = {log.name: log.read_text(encoding="utf-8") for log in logs[0].parent.glob("*.log")}
-        assert not [process for process in processes if process.poll() is not None], ended
-        assert time.monotonic() < deadline, ended
-        for pid in family(os.getpid())[1:]:
-            found.setdefault(pid, set()).update(doors_of(pid))
-        time.sleep(0.1)
-    return found
 
 
 def own_network() -> str:
@@ -117,7 +54,7 @@ def train(backend_name: str, backend, tmp_path: Path):
         # What somebody uses on a cluster has no say here.
         elsewhere = {"GLOO_SOCKET_IFNAME": "eth7", "DMLC_INTERFACE": "eth7"}
         started.append(LOOPBACK.start(words, elsewhere | settings, tmp_path / "0.log"))
-        return started[0]
+        return started[-1]
 
     yield begin
     for process in started:
@@ -173,7 +110,11 @@ def test_a_process_s_children_and_theirs_are_seen() -> None:
                 os.kill(pid, 9)
 
 
-def test_workers_of_one_machine_have_a_network_of_their_own(
+def all_of(found: dict[int, set[Door]]) -> set[Door]:
+    return set().union(*found.values())
+
+
+def test_workers_of_one_machine_have_a_network_of_their_own_and_end_if_one_hangs(
     train, backend_name: str, tmp_path: Path
 ) -> None:
     with fence() as (inside, reason):
@@ -182,7 +123,7 @@ def test_workers_of_one_machine_have_a_network_of_their_own(
     process = train()
     found = doors_while([process], [tmp_path / "0.log"])
     assert not found[process.pid], "the parent needs nobody to call it"
-    doors = set().union(*found.values())
+    doors = all_of(found)
     assert len({door.network for door in doors}) == 1
     for door in doors:
         assert door.network != own_network()
@@ -190,9 +131,11 @@ def test_workers_of_one_machine_have_a_network_of_their_own(
         assert door.is_loopback or backend_name in ON_EVERY_INTERFACE
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", door.port), timeout=5)
+    # gloo waits for who is silent; the limit of an epoch ends that.
+    assert_a_hang_is_ended(process, control_c=backend_name == "pytorch")
 
 
-def test_without_namespaces_they_listen_at_the_loopback_or_are_refused(
+def test_without_namespaces_they_listen_at_the_loopback_or_are_refused_and_control_c_ends_a_hang(
     train, no_namespaces: dict[str, str], backend_name: str, tmp_path: Path
 ) -> None:
     process = train(**no_namespaces)
@@ -201,26 +144,59 @@ def test_without_namespaces_they_listen_at_the_loopback_or_are_refused(
         line = assert_one_line(said(tmp_path, 0))
         assert re.match("--workers: expected a network namespace, since .* every interface", line)
         assert line.endswith("found unshare: Operation not permitted")
-        return
-    found = doors_while([process], [tmp_path / "0.log"])
-    doors = set().union(*found.values())
-    assert {door.network for door in doors} == {own_network()}
-    assert [door for door in doors if not door.is_loopback] == []
+        process = train()
+        doors_while([process], [tmp_path / "0.log"])
+    else:
+        doors = all_of(doors_while([process], [tmp_path / "0.log"]))
+        assert {door.network for door in doors} == {own_network()}
+        assert [door for door in doors if not door.is_loopback] == []
+    assert_a_hang_is_ended(process, control_c=True)
 
 
-def test_on_two_hosts_they_listen_at_the_addresses_that_were_named(
+def assert_a_hang_is_ended(process: subprocess.Popen, control_c: bool) -> None:
+    """One of two workers hangs: the run ends, by itself or by Ctrl-C, and leaves nobody."""
+    members = family(process.pid)
+    try:
+        workers = [pid for pid in members if b"conformance.worker" in command_of(pid)]
+        assert len(workers) == 2
+        os.kill(workers[1], signal.SIGSTOP)
+        if control_c:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == (INTERRUPTED if control_c else EXIT_FAIL)
+        wait_until_gone(members)
+    finally:
+        for pid in filter(is_running, members):
+            os.kill(pid, signal.SIGKILL)
+
+
+def command_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_two_hosts_that_a_launcher_has_started_train_the_same_and_listen_where_they_were_told(
     launch, backend_name: str, tmp_path: Path
 ) -> None:
-    if backend_name in ON_EVERY_INTERFACE:
-        pytest.skip("listens on every interface, and says so")
+    outs = [tmp_path / "a", tmp_path / "b"]
+    seen = backend_name not in ON_EVERY_INTERFACE  # who listens there says so
     with two_hosts() as hosts:
-        commands = [command(backend_name, tmp_path / host.address, *LONG) for host in hosts]
-        processes = launch(hosts, commands)
-        found = doors_while(processes, [tmp_path / "0.log", tmp_path / "1.log"])
-        addresses: dict[str, set[str]] = {}
-        for door in set().union(*found.values()):
-            addresses.setdefault(door.network, set()).add(door.address)
-        assert sorted(map(sorted, addresses.values())) == [[host.address] for host in hosts]
+        longer = ("--epochs", "20") if seen else ()
+        processes = launch(hosts, [command(backend_name, out, *longer) for out in outs])
+        if seen:
+            found = doors_while(processes, [tmp_path / "0.log", tmp_path / "1.log"])
+            assert_each_listens_at_its_own(all_of(found), [host.address for host in hosts])
+        for k, process in enumerate(processes):
+            assert process.wait(PATIENCE) == EXIT_PASS, said(tmp_path, k)
+    written = [path.parent for out in outs for path in out.glob("training/*/*/run.json")]
+    assert len(written) == 1, "the first worker alone writes the run"
+    digests = load_run(written[0]).digests[: len(WITNESS.digests)]
+    assert len(digests) >= EPOCHS and digests == WITNESS.digests[: len(digests)]
+
+
+def assert_each_listens_at_its_own(doors: Iterable[Door], addresses: list[str]) -> None:
+    seen: dict[str, set[str]] = {}
+    for door in doors:
+        seen.setdefault(door.network, set()).add(door.address)
+    assert sorted(map(sorted, seen.values())) == [[address] for address in addresses]
 
 
 def test_on_two_hosts_what_listens_on_every_interface_is_refused_until_it_is_allowed(

@@ -1,64 +1,58 @@
 """Several processes, joined by the framework's own engine, train what one process trains."""
 
-import os
 import re
-import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
-from conformance.__main__ import INTERRUPTED, main
+from conformance.__main__ import main
 from conformance.progress import Progress
 from conformance.records.training import load_run
-from conformance.records.witness import load_witnesses
 from conformance.run import training
 from conformance.studies import bench_workers
-from tests.backends.launchers import EPOCHS, LOOPBACK, command, said, two_hosts
-from tests.conformance.helpers import assert_one_line, family, is_running, wait_until_gone
+from tests.backends.doors import PATIENCE, SEEN
+from tests.backends.launchers import EPOCHS, LOOPBACK, WITNESS, command, said
+from tests.conformance.helpers import assert_one_line, wait_until_gone
 from tests.conformance.training_helpers import CHECKPOINT, asked_of, epochs_in, use_faulty_trainee
 
 LATTICE = ("--numerics", "lattice", "--epochs", str(EPOCHS))
-WITNESS = next(w for w in load_witnesses() if w.name == "quick-lstm")
-PATIENCE = 240.0
-"""Seconds after which a process hangs, busy machines included."""
 
 
 @pytest.fixture
-def train(backend_name: str, backend, implementation: str, tmp_path: Path):
-    """``python -m conformance train`` in this process; the exit code."""
+def train(backend_name: str, backend, tmp_path: Path):
+    """``python -m conformance train`` in this process, with the layers; the exit code."""
     if not hasattr(backend, "join"):
         pytest.skip(f"{backend_name} has no engine that joins processes")
 
     def run(workers: int, *options: str) -> int:
-        command = ["train", "--backend", backend_name, "--implementation", implementation]
+        command = ["train", "--backend", backend_name, "--implementation", "layers"]
         command += [*LATTICE, "--workers", str(workers), "--out", str(tmp_path), *options]
         return main([*command, "--quiet"])
 
     return run
 
 
-def folder_of(out: Path, backend: str, implementation: str, workers: int) -> Path:
+def folder_of(out: Path, backend: str, workers: int, implementation: str = "layers") -> Path:
     name = f"{implementation}-lstm-quick-lattice-{workers}-workers"
     return out / "training" / f"{backend}-cpu" / name
 
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_the_digests_are_those_of_one_process(
-    workers: int, train, backend_name: str, implementation: str, tmp_path: Path
+    workers: int, train, backend_name: str, backend, tmp_path: Path
 ) -> None:
-    assert train(workers) == EXIT_PASS
-    made = load_run(folder_of(tmp_path, backend_name, implementation, workers))
-    assert made.data["workers"] == workers
-    assert made.digests == WITNESS.digests[:EPOCHS]
+    """Of every implementation: one team trains them one after another."""
+    names = backend.IMPLEMENTATIONS
+    assert train(workers, "--implementation", *names) == EXIT_PASS
+    for implementation in names:
+        made = load_run(folder_of(tmp_path, backend_name, workers, implementation))
+        assert made.data["workers"] == workers
+        assert made.digests == WITNESS.digests[:EPOCHS]
 
 
-def test_the_float32_curve_is_accepted(
-    train, backend_name: str, implementation: str, tmp_path: Path
-) -> None:
-    if implementation == "equations":
-        pytest.skip("the layers show it")
+def test_the_float32_curve_is_accepted(train, tmp_path: Path) -> None:
     assert train(2, "--numerics", "float32", "--epochs", str(WITNESS.recipe.epochs)) == EXIT_PASS
     assert main(["judge", str(tmp_path), "--quiet"]) == EXIT_PASS
 
@@ -79,10 +73,8 @@ def faults(monkeypatch, tmp_path: Path):
 
 
 def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(
-    train, faults, backend_name: str, implementation: str, tmp_path: Path, capfd
+    train, faults, backend_name: str, tmp_path: Path, capfd
 ) -> None:
-    if implementation == "equations":
-        pytest.skip("the layers show it")
     asked = faults("sigkill@worker1:3")
     assert train(2) == EXIT_FAIL
     line = assert_one_line(capfd.readouterr().err)
@@ -90,7 +82,7 @@ def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(
     pids = {pid for pid, *_ in asked_of(asked)}
     assert len(pids) == 2
     wait_until_gone(pids, PATIENCE)
-    folder = folder_of(tmp_path, backend_name, implementation, 2)
+    folder = folder_of(tmp_path, backend_name, 2)
     checkpoint = folder.with_name(f".{folder.name}.partial") / CHECKPOINT
     assert len(epochs_in(checkpoint)) == 2
     asked.unlink()
@@ -100,28 +92,12 @@ def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(
     assert load_run(folder).digests == WITNESS.digests[:EPOCHS]
 
 
-def test_a_worker_with_other_initial_weights_is_refused(
-    train, faults, implementation: str, tmp_path: Path, capfd
-) -> None:
-    if implementation == "equations":
-        pytest.skip("the layers show it")
+def test_a_worker_with_other_initial_weights_is_refused(train, faults, capfd) -> None:
     asked = faults("other-weights@worker1")
     assert train(2) == EXIT_BAD_INPUT
     line = assert_one_line(capfd.readouterr().err)
     assert re.search(r"worker 1 of 2: initial weights: expected \w+, found other ones", line)
     assert asked_of(asked) == []
-
-
-def test_two_hosts_that_a_launcher_has_started_train_the_same(
-    launch, backend_name: str, tmp_path: Path
-) -> None:
-    outs = [tmp_path / "a", tmp_path / "b"]
-    with two_hosts() as hosts:
-        for k, process in enumerate(launch(hosts, [command(backend_name, out) for out in outs])):
-            assert process.wait(PATIENCE) == EXIT_PASS, said(tmp_path, k)
-    written = [path.parent for out in outs for path in out.glob("training/*/*/run.json")]
-    assert len(written) == 1, "the first worker alone writes the run"
-    assert load_run(written[0]).digests == WITNESS.digests[:EPOCHS]
 
 
 def test_a_worker_of_another_seed_is_refused_on_every_host(
@@ -192,7 +168,7 @@ def test_a_host_whose_peer_is_killed_ends_by_itself(
     commands = [command(backend_name, tmp_path / str(k), "--epochs", "100") for k in (1, 2)]
     processes = launch([LOOPBACK, LOOPBACK], commands)
     deadline = time.monotonic() + PATIENCE
-    while not (shown := [k for k in (0, 1) if "epoch 10 of" in said(tmp_path, k)]):
+    while not (shown := [k for k in (0, 1) if SEEN in said(tmp_path, k)]):
         assert time.monotonic() < deadline, {p.name: p.read_text() for p in tmp_path.glob("*.log")}
         assert not [p for p in processes if p.poll() is not None], said(tmp_path, 0)
         time.sleep(0.1)
@@ -200,41 +176,6 @@ def test_a_host_whose_peer_is_killed_ends_by_itself(
     processes[other].kill()
     assert processes[first].wait(PATIENCE) == EXIT_FAIL, said(tmp_path, first)
     assert "crashed: " in said(tmp_path, first)
-
-
-@pytest.mark.parametrize("control_c", [True, False], ids=["Ctrl-C", "by itself"])
-def test_a_run_with_a_worker_that_hangs_ends_and_leaves_nobody(
-    control_c: bool, backend_name: str, backend, tmp_path: Path
-) -> None:
-    if not hasattr(backend, "join"):
-        pytest.skip(f"{backend_name} has no engine that joins processes")
-    if backend_name == "pytorch" and not control_c:
-        pytest.skip("gloo waits for who is silent; the limit of an epoch ends that")
-    words = command(backend_name, tmp_path / "results", "--epochs", "100")
-    process = LOOPBACK.start(words, {}, tmp_path / "0.log")
-    members = []
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while "epoch 10 of" not in said(tmp_path, 0):
-            assert process.poll() is None and time.monotonic() < deadline, said(tmp_path, 0)
-            time.sleep(0.1)
-        members = family(process.pid)
-        workers = [pid for pid in members if b"conformance.worker" in command_of(pid)]
-        assert len(workers) == 2
-        os.kill(workers[1], signal.SIGSTOP)
-        if control_c:
-            process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == (INTERRUPTED if control_c else EXIT_FAIL)
-        wait_until_gone(members)
-    finally:
-        for pid in filter(is_running, members):
-            os.kill(pid, signal.SIGKILL)
-        process.kill()
-        process.wait()
-
-
-def command_of(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_the_benchmark_lets_a_team_take_turns_with_one_worker(backend_name: str, backend) -> None:
