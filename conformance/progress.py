@@ -79,6 +79,11 @@ class Progress:
     def __init__(self, quiet: bool = False) -> None:
         self.console = Output(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
 
+    @property
+    def unseen(self) -> bool:
+        """Whether no bar is shown: nobody looks at a terminal."""
+        return not self.console.is_terminal or self.console.quiet
+
     def say(self, line: str) -> None:
         """One finished line. Nothing in it is read as rich's markup."""
         self.console.print(printable(line), markup=False)
@@ -86,10 +91,10 @@ class Progress:
     def over(self, what: str, items: Sequence[Item]) -> Iterator[Item]:
         """Go through items; a terminal sees a bar with the item at hand and the time left."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        unseen = not self.console.is_terminal or self.console.quiet
         with Bar(
-            *columns, TimeRemainingColumn(), console=self.console, transient=True, disable=unseen
-        ) as bar:
+            *columns, TimeRemainingColumn(), console=self.console, transient=True,
+            disable=self.unseen,
+        ) as bar:  # fmt: skip
             task = bar.add_task(what, total=len(items))
             for item in items:
                 bar.update(task, description=f"{what}  {item}".replace("[", "\\["))
@@ -101,8 +106,7 @@ class Progress:
         """Shows a training run; gives what must be told of every epoch. A terminal sees a bar with
         the time left; elsewhere a line appears for about every tenth epoch."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        unseen = not self.console.is_terminal or self.console.quiet
-        every = max(1, epochs // 10)
+        unseen, every = self.unseen, max(1, epochs // 10)
         began = time.monotonic()
         first = None
         with Bar(

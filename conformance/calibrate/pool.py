@@ -18,11 +18,22 @@ Result = TypeVar("Result")
 def spread(
     work: Callable[[Item], Result], items: list[Item], what: str, progress: Progress, workers: int
 ) -> Iterator[Result]:
-    """``work(item)`` for every item, in their order. Libraries compute with one thread in it.
+    """``work(item)`` for every item, in their order, with a line for about every tenth where no
+    bar is seen. Libraries compute with one thread in it.
 
     work: a function of a module, or a partial of one: it is sent to fresh processes. With one
     worker it is called here.
     """
+    every = max(1, len(items) // 10)
+    for done, result in enumerate(results(work, items, what, progress, workers), start=1):
+        if progress.unseen and done % every == 0:
+            progress.say(f"{what}: {done} of {len(items)}")
+        yield result
+
+
+def results(
+    work: Callable[[Item], Result], items: list[Item], what: str, progress: Progress, workers: int
+) -> Iterator[Result]:
     if workers == 1:
         with threadpool_limits(1):
             yield from map(work, progress.over(what, items))

@@ -29,6 +29,7 @@ from conformance.models.frameworks import Settings, options, settings
 from conformance.models.given import STATED, Given, load_given
 from conformance.models.layouts import LAYOUTS
 from conformance.models.leftovers import heads, normalised
+from conformance.models.reading import Loaded
 from conformance.models.rounding import ROUNDINGS
 from conformance.models.views import readings
 from conformance.options import Command, add_reading
@@ -49,7 +50,7 @@ def diagnose(
         read += subjects(reading, network, usual, output)
     if not read:
         raise BadInput(
-            "the file with X", "outputs", expected_shape(given, network), given.outputs.shape
+            "the file with X", "outputs", expected_shape(given, loaded), given.outputs.shape
         )
     normal = normalised(loaded.left, network, order)
     found = search(read, asked.layout, asked.stated, bound, progress, loaded.left, normal)
@@ -78,11 +79,15 @@ def diagnose(
     return answer
 
 
-def expected_shape(given: Given, network) -> str:
+def expected_shape(given: Given, loaded: Loaded) -> str:
+    network = loaded.network
     wide = [sum(half.p for half in network.layers[-1])]
     wide += [network.layers[-1][0].p] if network.directions == 2 else []
     wide = [network.output[1].size] if network.output is not None else wide
     shapes = " or ".join(str((*given.X.shape[:2], k)) for k in wide)
+    left = [name for name, array in loaded.left.items() if array.ndim == 2]
+    if left and network.output is None:
+        shapes += f" (no output layer of that size; {', '.join(left[:3])} are not used)"
     return f"shape {shapes}, as X has; (n, {wide[0]}) of the last step; or the final states"
 
 

@@ -62,7 +62,8 @@ def precision(found: Found) -> Likely | None:
     if not best and (not plain or (others and others[0][1] < plain[0][1] / 4)):
         best = [likely for _, _, s, g in others if (likely := explained(s, g))]
         best = [likely for likely in best if likely.sure]
-    return min(best, key=lambda likely: (not likely.sure, likely.score), default=None)
+    # Where only the size of the error speaks, the smallest error does.
+    return min(best, key=lambda it: (not it.sure, it.score if it.sure else it.error), default=None)
 
 
 def explained(subject: Subject, group: Group) -> Likely | None:

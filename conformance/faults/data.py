@@ -32,7 +32,14 @@ def faults(network: Network, usual: Settings, data: Data) -> Iterator[Fault]:
                       lambda d: replace(d, X=d.X[::-1]))  # fmt: skip
     yield of_data("input one step late", "X_{t−1} is read at step t",
                   lambda d: replace(d, X=np.concatenate([d.X[:1], d.X[:-1]])))  # fmt: skip
+    yield of_data("X's features reversed", "X's features are in reverse order (BGR for RGB)",
+                  lambda d: replace(d, X=d.X[..., ::-1]), common=False)  # fmt: skip
     yield from axes(data)
+    wide = sum(half.p for half in network.layers[-1])
+    if network.directions == 2 and data.kind == "steps" and data.outputs.shape[-1] == wide:
+        yield of_data("directions reshaped", "the outputs (T, 2, n, h), as ONNX' Y, are reshaped "
+                      "(view) to (T, n, 2·h) where they should be transposed first",
+                      lambda d: replace(d, outputs=unshaped(d.outputs)))  # fmt: skip
     yield from afterwards(data)
     for number in SCALES:
         for says, factor in ((f"X is multiplied by {number:g}", number),
@@ -105,14 +112,28 @@ def axes(data: Data) -> Iterator[Fault]:
     yield of_data("outputs reshaped", "the outputs are reshaped where they should be transposed",
                   lambda d: replace(d, outputs=reshape(d.outputs).swapaxes(0, 1)),
                   common=False)  # fmt: skip
+    yield of_data("X's features and steps reshaped", "X (n, d, T) is reshaped (view) to (n, T, d) "
+                  "where it should be transposed",
+                  lambda d: replace(d, X=view_of_features(d.X)), common=False)  # fmt: skip
     yield of_data("one sequence", "the state is kept from one example to the next: all are read as "
                   "one sequence", in_one, common=False)  # fmt: skip
+
+
+def unshaped(outputs: np.ndarray) -> np.ndarray:
+    T, n, wide = outputs.shape
+    return np.moveaxis(outputs.reshape(T, 2, n, wide // 2), 1, 2).reshape(T, n, wide)
 
 
 def view_of_batch(a: np.ndarray) -> np.ndarray:
     """Time first here, batch first in the file: (n, T, …) in memory, run over its first axis."""
     file = a.swapaxes(0, 1)
     return np.ascontiguousarray(file).reshape(a.shape[0], a.shape[1], *a.shape[2:])
+
+
+def view_of_features(a: np.ndarray) -> np.ndarray:
+    """(n, d, T) in memory, read as (n, T, d); time first here."""
+    T, n, d = a.shape
+    return np.ascontiguousarray(a.transpose(1, 2, 0)).reshape(n, T, d).swapaxes(0, 1)
 
 
 def in_one(d: Data) -> Data | None:

@@ -66,6 +66,10 @@ def transpositions(network: Network, layout: str, stacked: str) -> Iterator[Faul
                 f"the whole {words} reshaped instead of transposed (memory order kept)",
                 of(part, lambda M: whole_reshaped(M, network.gates, stacked, rows)),
             )
+    if LAYOUTS[layout].form == "joint" and all(half.project is None for half in network.halves):
+        yield Fault("rows of the kernel exchanged", "the kernel's rows are read as those of the "
+                    "input above those of the state where the file has the state first, or the "
+                    "reverse", lambda net: net.each(state_first))  # fmt: skip
     if any(half.W.shape == half.U.shape for half in network.halves):
         where = " above the first layer" if network.L > 1 and network.d != network.h() else ""
 
@@ -75,6 +79,11 @@ def transpositions(network: Network, layout: str, stacked: str) -> Iterator[Faul
 
         yield Fault("W_x and W_h exchanged", f"input and recurrent matrices are exchanged{where}",
                     lambda net: net.each(exchanged), decides=True)  # fmt: skip
+
+
+def state_first(half: Direction, _: int) -> Direction:
+    kernel = np.vstack([half.W, half.U])
+    return replace(half, W=kernel[half.p :], U=kernel[: half.p])
 
 
 def whole_reshaped(M: np.ndarray, gates: str, stacked: str, rows: bool) -> np.ndarray:

@@ -137,8 +137,10 @@ BEHIND = {
     "relu": lambda O: np.maximum(O, 0),
     "softmax over the steps": lambda O: softmax(O, 0),
     "softmax over the examples": lambda O: softmax(O, -2),
+    "log-softmax over the steps": lambda O: np.log(softmax(O, 0)),
+    "log-softmax over the examples": lambda O: np.log(softmax(O, -2)),
 }
-WHOLE = ("softmax over the steps", "softmax over the examples")
+WHOLE = tuple(name for name in BEHIND if " over " in name)
 """These need all steps and examples."""
 STATED = {"none": "", **{name: name for name in ("softmax", "log-softmax", *AFTERWARDS)}}
 """What a user may state."""

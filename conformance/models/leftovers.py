@@ -14,7 +14,7 @@ WORDS = (
     (r"weight_[ih]h|bias_[ih]h|[ih]2h_|recurrent_kernel", "of a second RNN"),
     (r"batch_?norm|running_|\bbn\d*\b", "batch normalisation"),
     (r"norm|\bln\d*\b|_ln|gamma|beta", "a layer normalisation"),
-    (r"peep|diag|\bP\b|w_[ifo]c\b|weight_c[ifo]", "peepholes"),
+    (r"peep|diag|\bP\b|w_?[ifo]c\b|w_?c[ifo]\b|weight_c[ifo]", "peepholes"),
     (r"weight_hr|projection|h2r", "a projection of the hidden state"),
     (r"embed|token", "an embedding"),
     (r"atten|query|score", "an attention"),

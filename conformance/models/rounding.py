@@ -40,6 +40,13 @@ def weight8(W: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(W / scale), -128, 127) * scale
 
 
+def narrow8(W: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Symmetric int8 from −127 to 127, as ONNX and TensorFlow Lite have it."""
+    scale = np.max(np.abs(W), axis=axis, keepdims=True) / 127
+    scale = np.where(scale, scale, 1).astype(W.dtype)
+    return np.clip(np.rint(W / scale), -127, 127) * scale
+
+
 def activation8(a: np.ndarray) -> np.ndarray:
     """Unsigned int of 7 bits with scale and zero point of this very tensor, as x86 kernels do."""
     low, high = min(float(a.min(initial=0)), 0.0), max(float(a.max(initial=0)), 0.0)
@@ -72,5 +79,9 @@ ROUNDINGS = {
     "float16 weights": Rounding("weights rounded to float16", as_is, half, as_is),
     "int8": Rounding("int8 (dynamic quantisation)", activation8, weight8, as_is),
     "int8 weights": Rounding("weights rounded to int8", as_is, weight8, as_is),
+    "int8 weights, ±127": Rounding("weights rounded to int8, to ±127", as_is, narrow8, as_is),
+    "int8 weights by unit": Rounding(
+        "weights rounded to int8, with a scale for each unit", as_is, lambda W: narrow8(W, 0)
+    ),
 }
 """From the finest to the coarsest."""

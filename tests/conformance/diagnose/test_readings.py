@@ -12,6 +12,7 @@ from tests.conformance.diagnose.port import (
     lstm,
     rnn,
     sigmoid,
+    stacked,
     torch_names,
     weights,
 )
@@ -137,6 +138,17 @@ WRONG = {
                                    "step T is taken, which is zero behind their end"),
     "a softmax over the steps": ("pytorch", FC, X, softmax(LOGITS, 0), "softmax over the steps"),
     "a softmax over the batch": ("pytorch", FC, X, softmax(LOGITS, 1), "softmax over the examples"),
+    "a log-softmax over the batch": ("pytorch", FC, X, np.log(softmax(LOGITS, 1)),
+                                     "log-softmax over the examples"),
+    "directions reshaped": ("pytorch", TWO, X,
+                            np.stack([Y, BOTH[..., H:]], 1).reshape(T, N, -1), "as ONNX' Y"),
+    "features reversed": ("pytorch", ONE, X, run(LSTM, X[..., ::-1]), "in reverse order (BGR"),
+    "features and steps": ("keras", KERAS, swap(X), swap(run(LSTM, swap(
+        swap(X).transpose(0, 2, 1).copy().reshape(N, T, D)))), "X (n, d, T) is reshaped (view)"),
+    "state above the input": ("tf1", {
+        "lstm_cell/kernel": np.vstack([stacked(LSTM[1], "igfo"), stacked(LSTM[0], "igfo")]),
+        "lstm_cell/bias": stacked(both(LSTM[2], LSTM[3]), "igfo"),
+    }, swap(X), swap(run(LSTM, X, forget=1)), "where the file has the state first"),
     "mean of the steps": ("pytorch", ONE, X, Y.mean(0), "the mean of all steps"),
     "largest of the steps": ("pytorch", ONE, X, Y.max(0), "the largest of all steps"),
     "steps of one example": ("pytorch", FC, X, LOGITS[:, -1], "all steps of the last example"),
@@ -219,3 +231,24 @@ def test_a_prefix_that_no_tensor_has_is_bad_input(tmp_path, capsys):
 def test_whole_numbers_that_are_no_ids_are_bad_input(tmp_path, capsys):
     assert asked(tmp_path, "pytorch", ONE, IDS + 100, Y, {})[0] == 2
     assert "an embedding (…, 5) in the file of weights" in capsys.readouterr().err
+
+
+def test_two_dense_layers_are_named_where_outputs_do_not_fit(tmp_path, capsys):
+    more = {"fc1.weight": np.ones((9, H)), "fc2.weight": np.ones((7, 9))}
+    assert ask(tmp_path, "pytorch", ONE | more, X, LOGITS)[0] == 2
+    assert "fc1.weight, fc2.weight are not used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("axis", [0, None])
+def test_weights_in_int8_are_a_precision(axis, tmp_path):
+    def rounded(M):
+        scale = np.max(np.abs(M), axis=axis, keepdims=True) / 127
+        return np.rint(M / scale) * scale
+
+    order, parts = "ifgo", []
+    for part in LSTM[:2]:
+        whole = rounded(stacked(part, order))
+        parts.append(dict(zip(order, np.split(whole, 4, axis=1), strict=True)))
+    code, found = ask(tmp_path, "pytorch", ONE, X, lstm(X, *parts, both(LSTM[2], LSTM[3])))
+    assert code == 1 and found["verdict"] == "precision"
+    assert found["precision"]["name"].startswith("int8 weights")
