@@ -41,6 +41,9 @@ ON_LENT_GPUS = {"gpu.py"}
 """A file that only the frameworks have which are found on lent machines (conformance/gpu)."""
 
 DIFFERENCES = {
+    ("mxnet", "equations"): {
+        "unstack": "MXNet's split makes no list of a single step",
+    },
     ("mxnet", "layers"): {
         "Layers.native_layers": "Gluon's weights are Parameters, which a tensor is read from",
         "Layers.native_parameters": "instead",
@@ -77,7 +80,8 @@ DIFFERENCES = {
         "Workers.part": "an array of all workers is made of their parts",
     },
     ("jax", "equations"): {
-        "input_products": "the loop over time is compiled: what needs no state is done before it",
+        "by_step": "lax.scan goes through the steps",
+        "stacked": "lax.scan stacks",
         "Equations.trace": "compiled with the outputs, so that the steps run once",
         "Equations.output": "shared by the call and by forward",
         "Equations.forward": "outputs, state and trace of one run",
@@ -113,7 +117,6 @@ DIFFERENCES = {
         "Equations.output": "shared by the call and by forward",
         "Equations.forward": "outputs, state and trace of one run",
         "Equations.freeze": "the tape gives plain gradients: both nets say which of them are kept",
-        "stacked": "a loop over tensors cannot write into one",
     },
     ("tensorflow", "layers"): {
         "make_blocks": "a Keras layer is one layer of the stack",

@@ -1,13 +1,13 @@
 """The equations of common/EQUATIONS.md in MXNet, op by op, differentiated by autograd."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from mxnet import nd
 from mxnet.ndarray import NDArray, dot, sigmoid, stack, tanh
 
 from backends.mxnet.runtime import to_array
-from common.parameters import layer_parameters
+from common.parameters import GATES, layer_parameters
 from common.spec import ModelSpec
 
 State = dict[str, NDArray]
@@ -20,33 +20,44 @@ ACTIVATIONS: dict[str, Callable[[NDArray], NDArray]] = {
 }
 
 
-def rnn_step(p: State, phi: str, X: NDArray, H: NDArray) -> NDArray:
+def input_products(spec: ModelSpec, p: State, X: NDArray) -> State:
+    """A_g = X W_xg + b_g, of all steps and by gate; the reset-after GRU's candidate takes b_xh.
+
+    X: (T, n, d or h)   returns A_g: (T, n, h) each
+    """
+    biases = {gate: f"b_{gate}" for gate in GATES[spec.cell]}
+    if spec.reset == "after":
+        biases["h"] = "b_xh"
+    return {gate: dot(X, p[f"W_x{gate}"]) + p[bias] for gate, bias in biases.items()}
+
+
+def rnn_step(p: State, phi: str, A: State, H: NDArray) -> NDArray:
     """H' = φ(X W_xh + H W_hh + b_h)   (RNN-1)
 
-    X: (n, d or h)   H: (n, h)   returns H': (n, h)
+    A: X W_xh + b_h, (n, h)   H: (n, h)   returns H': (n, h)
     """
-    return ACTIVATIONS[phi](dot(X, p["W_xh"]) + dot(H, p["W_hh"]) + p["b_h"])
+    return ACTIVATIONS[phi](A["h"] + dot(H, p["W_hh"]))
 
 
-def gru_step(p: State, reset: str | None, X: NDArray, H: NDArray) -> NDArray:
+def gru_step(p: State, reset: str | None, A: State, H: NDArray) -> NDArray:
     """z  = σ(X W_xz + H W_hz + b_z)                 (GRU-1)
     r  = σ(X W_xr + H W_hr + b_r)                    (GRU-2)
     H̃  = tanh(X W_xh + b_xh + r ⊙ (H W_hh + b_hh))  (GRU-3a, reset after)
     H̃  = tanh(X W_xh + (r ⊙ H) W_hh + b_h)          (GRU-3b, reset before)
     H' = z ⊙ H + (1 − z) ⊙ H̃                        (GRU-4)
 
-    X: (n, d or h)   H: (n, h)   returns H': (n, h)
+    A: X W_xg and the bias beside it, (n, h) for each gate   H: (n, h)   returns H': (n, h)
     """
-    z = sigmoid(dot(X, p["W_xz"]) + dot(H, p["W_hz"]) + p["b_z"])
-    r = sigmoid(dot(X, p["W_xr"]) + dot(H, p["W_hr"]) + p["b_r"])
+    z = sigmoid(A["z"] + dot(H, p["W_hz"]))
+    r = sigmoid(A["r"] + dot(H, p["W_hr"]))
     if reset == "after":
-        candidate = tanh(dot(X, p["W_xh"]) + p["b_xh"] + r * (dot(H, p["W_hh"]) + p["b_hh"]))
+        candidate = tanh(A["h"] + r * (dot(H, p["W_hh"]) + p["b_hh"]))
     else:
-        candidate = tanh(dot(X, p["W_xh"]) + dot(r * H, p["W_hh"]) + p["b_h"])
+        candidate = tanh(A["h"] + dot(r * H, p["W_hh"]))
     return z * H + (1 - z) * candidate
 
 
-def lstm_step(p: State, X: NDArray, H: NDArray, C: NDArray) -> tuple[NDArray, NDArray]:
+def lstm_step(p: State, A: State, H: NDArray, C: NDArray) -> tuple[NDArray, NDArray]:
     """i  = σ(X W_xi + H W_hi + b_i)      (LSTM-1)
     f  = σ(X W_xf + H W_hf + b_f)         (LSTM-2)
     o  = σ(X W_xo + H W_ho + b_o)         (LSTM-3)
@@ -54,23 +65,23 @@ def lstm_step(p: State, X: NDArray, H: NDArray, C: NDArray) -> tuple[NDArray, ND
     C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
     H' = o ⊙ tanh(C')                     (LSTM-6)
 
-    X: (n, d or h)   H, C: (n, h)   returns H', C': (n, h)
+    A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h)
     """
-    i = sigmoid(dot(X, p["W_xi"]) + dot(H, p["W_hi"]) + p["b_i"])
-    f = sigmoid(dot(X, p["W_xf"]) + dot(H, p["W_hf"]) + p["b_f"])
-    o = sigmoid(dot(X, p["W_xo"]) + dot(H, p["W_ho"]) + p["b_o"])
-    candidate = tanh(dot(X, p["W_xc"]) + dot(H, p["W_hc"]) + p["b_c"])
+    i = sigmoid(A["i"] + dot(H, p["W_hi"]))
+    f = sigmoid(A["f"] + dot(H, p["W_hf"]))
+    o = sigmoid(A["o"] + dot(H, p["W_ho"]))
+    candidate = tanh(A["c"] + dot(H, p["W_hc"]))
     C = f * C + i * candidate
     return o * tanh(C), C
 
 
-def layer_step(spec: ModelSpec, layer: int, p: State, X: NDArray, state: State) -> State:
+def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) -> State:
     """One step of layer 1 … L, whichever cell it is; each part of the state is (n, h)."""
     if spec.cell == "rnn":
-        return {"H": rnn_step(p, spec.activations[layer - 1], X, state["H"])}
+        return {"H": rnn_step(p, spec.activations[layer - 1], A, state["H"])}
     if spec.cell == "gru":
-        return {"H": gru_step(p, spec.reset, X, state["H"])}
-    H, C = lstm_step(p, X, state["H"], state["C"])
+        return {"H": gru_step(p, spec.reset, A, state["H"])}
+    H, C = lstm_step(p, A, state["H"], state["C"])
     return {"H": H, "C": C}
 
 
@@ -97,26 +108,44 @@ class Equations:
 
     def __call__(self, X: NDArray, state: State) -> tuple[NDArray, State]:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        steps = self.steps(X, state)
-        H = stack(*[after["H"][-1] for after in steps])
-        return dot(H, self.params["output.W_hq"]) + self.params["output.b_q"], steps[-1]
+        H, trace = self.steps(X, state)
+        O = dot(H, self.params["output.W_hq"]) + self.params["output.b_q"]
+        return O, stacked([after[-1] for after in trace])
 
-    def steps(self, X: NDArray, state: State) -> list[State]:
-        """The state of all layers, (L, n, h) for each part, after every step."""
-        layers = [layer_parameters(self.params, layer + 1) for layer in range(self.spec.L)]
-        steps, now = [], {part: list(tensor) for part, tensor in state.items()}
-        for H in X:
-            for layer, p in enumerate(layers):
-                before = {part: tensors[layer] for part, tensors in now.items()}
-                for part, tensor in layer_step(self.spec, layer + 1, p, H, before).items():
-                    now[part][layer] = tensor
-                H = now["H"][layer]
-            steps.append({part: stack(*tensors) for part, tensors in now.items()})
-        return steps
+    def steps(self, X: NDArray, state: State) -> tuple[NDArray, list[list[State]]]:
+        """H of the top layer, (T, n, h), and the state after every step, by layer: (n, h) each."""
+        H, trace = X, []
+        for layer in range(1, self.spec.L + 1):
+            p, after = layer_parameters(self.params, layer), []
+            now = {part: tensor[layer - 1] for part, tensor in state.items()}
+            for A in by_step(input_products(self.spec, p, H)):
+                now = layer_step(self.spec, layer, p, A, now)
+                after.append(now)
+            H = stack(*[state["H"] for state in after])
+            trace.append(after)
+        return H, trace
 
     def trace(self, X: NDArray, state: State) -> list[State]:
-        return self.steps(X, state)
+        """The state of all layers, (L, n, h) for each part, after every step."""
+        return [stacked(layers) for layers in zip(*self.steps(X, state)[1], strict=True)]
 
     def canonical(self, read: Callable[[NDArray], NDArray]) -> dict[str, np.ndarray]:
         """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""
         return {name: to_array(read(tensor)) for name, tensor in self.params.items()}
+
+
+def by_step(A: State) -> Iterator[State]:
+    """The input products of one step after another, (n, h) by gate."""
+    for tensors in zip(*(unstack(tensor) for tensor in A.values()), strict=True):
+        yield dict(zip(A, tensors, strict=True))
+
+
+def unstack(tensor: NDArray) -> list[NDArray]:
+    """The steps of a tensor; of a single one ``split`` makes no list."""
+    found = nd.split(tensor, len(tensor), axis=0, squeeze_axis=True)
+    return found if isinstance(found, list) else [found]
+
+
+def stacked(layers: Sequence[State]) -> State:
+    """The states of all layers in one tensor, (L, n, h) for each part."""
+    return {part: stack(*[state[part] for state in layers]) for part in layers[0]}

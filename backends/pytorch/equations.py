@@ -1,13 +1,13 @@
 """The equations of common/EQUATIONS.md in PyTorch, op by op, differentiated by autograd."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from backends.pytorch.runtime import to_array
-from common.parameters import layer_parameters
+from common.parameters import GATES, layer_parameters
 from common.spec import ModelSpec
 
 State = dict[str, Tensor]
@@ -20,33 +20,44 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def rnn_step(p: State, phi: str, X: Tensor, H: Tensor) -> Tensor:
+def input_products(spec: ModelSpec, p: State, X: Tensor) -> State:
+    """A_g = X W_xg + b_g, of all steps and by gate; the reset-after GRU's candidate takes b_xh.
+
+    X: (T, n, d or h)   returns A_g: (T, n, h) each
+    """
+    biases = {gate: f"b_{gate}" for gate in GATES[spec.cell]}
+    if spec.reset == "after":
+        biases["h"] = "b_xh"
+    return {gate: X @ p[f"W_x{gate}"] + p[bias] for gate, bias in biases.items()}
+
+
+def rnn_step(p: State, phi: str, A: State, H: Tensor) -> Tensor:
     """H' = φ(X W_xh + H W_hh + b_h)   (RNN-1)
 
-    X: (n, d or h)   H: (n, h)   returns H': (n, h)
+    A: X W_xh + b_h, (n, h)   H: (n, h)   returns H': (n, h)
     """
-    return ACTIVATIONS[phi](X @ p["W_xh"] + H @ p["W_hh"] + p["b_h"])
+    return ACTIVATIONS[phi](A["h"] + H @ p["W_hh"])
 
 
-def gru_step(p: State, reset: str | None, X: Tensor, H: Tensor) -> Tensor:
+def gru_step(p: State, reset: str | None, A: State, H: Tensor) -> Tensor:
     """z  = σ(X W_xz + H W_hz + b_z)                 (GRU-1)
     r  = σ(X W_xr + H W_hr + b_r)                    (GRU-2)
     H̃  = tanh(X W_xh + b_xh + r ⊙ (H W_hh + b_hh))  (GRU-3a, reset after)
     H̃  = tanh(X W_xh + (r ⊙ H) W_hh + b_h)          (GRU-3b, reset before)
     H' = z ⊙ H + (1 − z) ⊙ H̃                        (GRU-4)
 
-    X: (n, d or h)   H: (n, h)   returns H': (n, h)
+    A: X W_xg and the bias beside it, (n, h) for each gate   H: (n, h)   returns H': (n, h)
     """
-    z = torch.sigmoid(X @ p["W_xz"] + H @ p["W_hz"] + p["b_z"])
-    r = torch.sigmoid(X @ p["W_xr"] + H @ p["W_hr"] + p["b_r"])
+    z = torch.sigmoid(A["z"] + H @ p["W_hz"])
+    r = torch.sigmoid(A["r"] + H @ p["W_hr"])
     if reset == "after":
-        candidate = torch.tanh(X @ p["W_xh"] + p["b_xh"] + r * (H @ p["W_hh"] + p["b_hh"]))
+        candidate = torch.tanh(A["h"] + r * (H @ p["W_hh"] + p["b_hh"]))
     else:
-        candidate = torch.tanh(X @ p["W_xh"] + (r * H) @ p["W_hh"] + p["b_h"])
+        candidate = torch.tanh(A["h"] + (r * H) @ p["W_hh"])
     return z * H + (1 - z) * candidate
 
 
-def lstm_step(p: State, X: Tensor, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
+def lstm_step(p: State, A: State, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
     """i  = σ(X W_xi + H W_hi + b_i)      (LSTM-1)
     f  = σ(X W_xf + H W_hf + b_f)         (LSTM-2)
     o  = σ(X W_xo + H W_ho + b_o)         (LSTM-3)
@@ -54,23 +65,23 @@ def lstm_step(p: State, X: Tensor, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor
     C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
     H' = o ⊙ tanh(C')                     (LSTM-6)
 
-    X: (n, d or h)   H, C: (n, h)   returns H', C': (n, h)
+    A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h)
     """
-    i = torch.sigmoid(X @ p["W_xi"] + H @ p["W_hi"] + p["b_i"])
-    f = torch.sigmoid(X @ p["W_xf"] + H @ p["W_hf"] + p["b_f"])
-    o = torch.sigmoid(X @ p["W_xo"] + H @ p["W_ho"] + p["b_o"])
-    candidate = torch.tanh(X @ p["W_xc"] + H @ p["W_hc"] + p["b_c"])
+    i = torch.sigmoid(A["i"] + H @ p["W_hi"])
+    f = torch.sigmoid(A["f"] + H @ p["W_hf"])
+    o = torch.sigmoid(A["o"] + H @ p["W_ho"])
+    candidate = torch.tanh(A["c"] + H @ p["W_hc"])
     C = f * C + i * candidate
     return o * torch.tanh(C), C
 
 
-def layer_step(spec: ModelSpec, layer: int, p: State, X: Tensor, state: State) -> State:
+def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) -> State:
     """One step of layer 1 … L, whichever cell it is; each part of the state is (n, h)."""
     if spec.cell == "rnn":
-        return {"H": rnn_step(p, spec.activations[layer - 1], X, state["H"])}
+        return {"H": rnn_step(p, spec.activations[layer - 1], A, state["H"])}
     if spec.cell == "gru":
-        return {"H": gru_step(p, spec.reset, X, state["H"])}
-    H, C = lstm_step(p, X, state["H"], state["C"])
+        return {"H": gru_step(p, spec.reset, A, state["H"])}
+    H, C = lstm_step(p, A, state["H"], state["C"])
     return {"H": H, "C": C}
 
 
@@ -94,26 +105,38 @@ class Equations:
 
     def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        steps = self.steps(X, state)
-        H = torch.stack([after["H"][-1] for after in steps])
-        return H @ self.params["output.W_hq"] + self.params["output.b_q"], steps[-1]
+        H, trace = self.steps(X, state)
+        O = H @ self.params["output.W_hq"] + self.params["output.b_q"]
+        return O, stacked([after[-1] for after in trace])
 
-    def steps(self, X: Tensor, state: State) -> list[State]:
-        """The state of all layers, (L, n, h) for each part, after every step."""
-        layers = [layer_parameters(self.params, layer + 1) for layer in range(self.spec.L)]
-        steps, now = [], {part: list(tensor) for part, tensor in state.items()}
-        for H in X:
-            for layer, p in enumerate(layers):
-                before = {part: tensors[layer] for part, tensors in now.items()}
-                for part, tensor in layer_step(self.spec, layer + 1, p, H, before).items():
-                    now[part][layer] = tensor
-                H = now["H"][layer]
-            steps.append({part: torch.stack(tensors) for part, tensors in now.items()})
-        return steps
+    def steps(self, X: Tensor, state: State) -> tuple[Tensor, list[list[State]]]:
+        """H of the top layer, (T, n, h), and the state after every step, by layer: (n, h) each."""
+        H, trace = X, []
+        for layer in range(1, self.spec.L + 1):
+            p, after = layer_parameters(self.params, layer), []
+            now = {part: tensor[layer - 1] for part, tensor in state.items()}
+            for A in by_step(input_products(self.spec, p, H)):
+                now = layer_step(self.spec, layer, p, A, now)
+                after.append(now)
+            H = torch.stack([state["H"] for state in after])
+            trace.append(after)
+        return H, trace
 
     def trace(self, X: Tensor, state: State) -> list[State]:
-        return self.steps(X, state)
+        """The state of all layers, (L, n, h) for each part, after every step."""
+        return [stacked(layers) for layers in zip(*self.steps(X, state)[1], strict=True)]
 
     def canonical(self, read: Callable[[Tensor], Tensor]) -> dict[str, np.ndarray]:
         """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""
         return {name: to_array(read(tensor)) for name, tensor in self.params.items()}
+
+
+def by_step(A: State) -> Iterator[State]:
+    """The input products of one step after another, (n, h) by gate."""
+    for tensors in zip(*(tensor.unbind() for tensor in A.values()), strict=True):
+        yield dict(zip(A, tensors, strict=True))
+
+
+def stacked(layers: Sequence[State]) -> State:
+    """The states of all layers in one tensor, (L, n, h) for each part."""
+    return {part: torch.stack([state[part] for state in layers]) for part in layers[0]}

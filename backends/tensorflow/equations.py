@@ -1,18 +1,16 @@
 """The equations of common/EQUATIONS.md in TensorFlow, op by op, differentiated by GradientTape."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
 from backends.tensorflow.runtime import to_array
-from common.parameters import layer_parameters
+from common.parameters import GATES, layer_parameters
 from common.spec import ModelSpec
 
 State = dict[str, Tensor]
-Lists = dict[str, list[Tensor]]
-"""A state whose layers are not stacked: (n, h) for each layer."""
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": tf.tanh,
@@ -22,33 +20,44 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def rnn_step(p: State, phi: str, X: Tensor, H: Tensor) -> Tensor:
+def input_products(spec: ModelSpec, p: State, X: Tensor) -> State:
+    """A_g = X W_xg + b_g, of all steps and by gate; the reset-after GRU's candidate takes b_xh.
+
+    X: (T, n, d or h)   returns A_g: (T, n, h) each
+    """
+    biases = {gate: f"b_{gate}" for gate in GATES[spec.cell]}
+    if spec.reset == "after":
+        biases["h"] = "b_xh"
+    return {gate: X @ p[f"W_x{gate}"] + p[bias] for gate, bias in biases.items()}
+
+
+def rnn_step(p: State, phi: str, A: State, H: Tensor) -> Tensor:
     """H' = φ(X W_xh + H W_hh + b_h)   (RNN-1)
 
-    X: (n, d or h)   H: (n, h)   returns H': (n, h)
+    A: X W_xh + b_h, (n, h)   H: (n, h)   returns H': (n, h)
     """
-    return ACTIVATIONS[phi](X @ p["W_xh"] + H @ p["W_hh"] + p["b_h"])
+    return ACTIVATIONS[phi](A["h"] + H @ p["W_hh"])
 
 
-def gru_step(p: State, reset: str | None, X: Tensor, H: Tensor) -> Tensor:
+def gru_step(p: State, reset: str | None, A: State, H: Tensor) -> Tensor:
     """z  = σ(X W_xz + H W_hz + b_z)                 (GRU-1)
     r  = σ(X W_xr + H W_hr + b_r)                    (GRU-2)
     H̃  = tanh(X W_xh + b_xh + r ⊙ (H W_hh + b_hh))  (GRU-3a, reset after)
     H̃  = tanh(X W_xh + (r ⊙ H) W_hh + b_h)          (GRU-3b, reset before)
     H' = z ⊙ H + (1 − z) ⊙ H̃                        (GRU-4)
 
-    X: (n, d or h)   H: (n, h)   returns H': (n, h)
+    A: X W_xg and the bias beside it, (n, h) for each gate   H: (n, h)   returns H': (n, h)
     """
-    z = tf.sigmoid(X @ p["W_xz"] + H @ p["W_hz"] + p["b_z"])
-    r = tf.sigmoid(X @ p["W_xr"] + H @ p["W_hr"] + p["b_r"])
+    z = tf.sigmoid(A["z"] + H @ p["W_hz"])
+    r = tf.sigmoid(A["r"] + H @ p["W_hr"])
     if reset == "after":
-        candidate = tf.tanh(X @ p["W_xh"] + p["b_xh"] + r * (H @ p["W_hh"] + p["b_hh"]))
+        candidate = tf.tanh(A["h"] + r * (H @ p["W_hh"] + p["b_hh"]))
     else:
-        candidate = tf.tanh(X @ p["W_xh"] + (r * H) @ p["W_hh"] + p["b_h"])
+        candidate = tf.tanh(A["h"] + (r * H) @ p["W_hh"])
     return z * H + (1 - z) * candidate
 
 
-def lstm_step(p: State, X: Tensor, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
+def lstm_step(p: State, A: State, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
     """i  = σ(X W_xi + H W_hi + b_i)      (LSTM-1)
     f  = σ(X W_xf + H W_hf + b_f)         (LSTM-2)
     o  = σ(X W_xo + H W_ho + b_o)         (LSTM-3)
@@ -56,23 +65,23 @@ def lstm_step(p: State, X: Tensor, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor
     C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
     H' = o ⊙ tanh(C')                     (LSTM-6)
 
-    X: (n, d or h)   H, C: (n, h)   returns H', C': (n, h)
+    A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h)
     """
-    i = tf.sigmoid(X @ p["W_xi"] + H @ p["W_hi"] + p["b_i"])
-    f = tf.sigmoid(X @ p["W_xf"] + H @ p["W_hf"] + p["b_f"])
-    o = tf.sigmoid(X @ p["W_xo"] + H @ p["W_ho"] + p["b_o"])
-    candidate = tf.tanh(X @ p["W_xc"] + H @ p["W_hc"] + p["b_c"])
+    i = tf.sigmoid(A["i"] + H @ p["W_hi"])
+    f = tf.sigmoid(A["f"] + H @ p["W_hf"])
+    o = tf.sigmoid(A["o"] + H @ p["W_ho"])
+    candidate = tf.tanh(A["c"] + H @ p["W_hc"])
     C = f * C + i * candidate
     return o * tf.tanh(C), C
 
 
-def layer_step(spec: ModelSpec, layer: int, p: State, X: Tensor, state: State) -> State:
+def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) -> State:
     """One step of layer 1 … L, whichever cell it is; each part of the state is (n, h)."""
     if spec.cell == "rnn":
-        return {"H": rnn_step(p, spec.activations[layer - 1], X, state["H"])}
+        return {"H": rnn_step(p, spec.activations[layer - 1], A, state["H"])}
     if spec.cell == "gru":
-        return {"H": gru_step(p, spec.reset, X, state["H"])}
-    H, C = lstm_step(p, X, state["H"], state["C"])
+        return {"H": gru_step(p, spec.reset, A, state["H"])}
+    H, C = lstm_step(p, A, state["H"], state["C"])
     return {"H": H, "C": C}
 
 
@@ -99,34 +108,36 @@ class Equations:
 
     def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        steps = self.steps(X, state)
-        return self.output(steps), stacked(steps[-1])
+        H, trace = self.steps(X, state)
+        return self.output(H), stacked([after[-1] for after in trace])
 
-    def steps(self, X: Tensor, state: State) -> list[Lists]:
-        """The state after every step: for each part the (n, h) of all layers."""
+    def steps(self, X: Tensor, state: State) -> tuple[Tensor, list[list[State]]]:
+        """H of the top layer, (T, n, h), and the state after every step, by layer: (n, h) each."""
         # Read once: a tf.Variable is copied out anew by every op that uses it.
         params = {name: self.read(value) for name, value in self.params.items()}
-        layers = [layer_parameters(params, layer + 1) for layer in range(self.spec.L)]
-        steps, now = [], {part: tf.unstack(tensor) for part, tensor in state.items()}
-        for H in tf.unstack(X):
-            now = {part: list(tensors) for part, tensors in now.items()}
-            for layer, p in enumerate(layers):
-                before = {part: tensors[layer] for part, tensors in now.items()}
-                for part, tensor in layer_step(self.spec, layer + 1, p, H, before).items():
-                    now[part][layer] = tensor
-                H = now["H"][layer]
-            steps.append(now)
-        return steps
+        H, trace = X, []
+        for layer in range(1, self.spec.L + 1):
+            p, after = layer_parameters(params, layer), []
+            now = {part: tensor[layer - 1] for part, tensor in state.items()}
+            for A in by_step(input_products(self.spec, p, H)):
+                now = layer_step(self.spec, layer, p, A, now)
+                after.append(now)
+            H = tf.stack([state["H"] for state in after])
+            trace.append(after)
+        return H, trace
 
-    def output(self, steps: list[Lists]) -> Tensor:
-        H = tf.stack([after["H"][-1] for after in steps])
+    def output(self, H: Tensor) -> Tensor:
         return H @ self.read(self.params["output.W_hq"]) + self.params["output.b_q"]
 
     def forward(self, X: Tensor, state: State) -> tuple[Tensor, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part."""
-        steps = self.steps(X, state)
-        trace = {part: tf.stack([stacked(step)[part] for step in steps]) for part in state}
-        return self.output(steps), stacked(steps[-1]), trace
+        H, trace = self.steps(X, state)
+        steps = [stacked(layers) for layers in zip(*trace, strict=True)]
+        return (
+            self.output(H),
+            steps[-1],
+            {part: tf.stack([s[part] for s in steps]) for part in state},
+        )
 
     def freeze(self, grads: list[Tensor]) -> list[Tensor]:
         """Every parameter is the equations' own; none is frozen."""
@@ -137,6 +148,12 @@ class Equations:
         return dict(zip(self.params, map(to_array, tensors), strict=True))
 
 
-def stacked(state: Lists) -> State:
+def by_step(A: State) -> Iterator[State]:
+    """The input products of one step after another, (n, h) by gate."""
+    for tensors in zip(*(tf.unstack(tensor) for tensor in A.values()), strict=True):
+        yield dict(zip(A, tensors, strict=True))
+
+
+def stacked(layers: Sequence[State]) -> State:
     """The states of all layers in one tensor, (L, n, h) for each part."""
-    return {part: tf.stack(tensors) for part, tensors in state.items()}
+    return {part: tf.stack([state[part] for state in layers]) for part in layers[0]}

@@ -113,12 +113,11 @@ class Layers:
     def run(self, X: Tensor, state: State) -> tuple[Tensor, State, list[Tensor]]:
         """As a call, and the outputs of every layer, (n, T, h) each."""
         H, outputs = tf.transpose(X, (1, 0, 2)), []
-        last = {part: [] for part in self.spec.states}
+        parts, last = self.spec.states, []
         for number, layer in enumerate(self.layers):
-            H, *after = layer(H, initial_state=[state[part][number] for part in last])
+            H, *after = layer(H, initial_state=[state[part][number] for part in parts])
             outputs.append(H)
-            for part, tensor in zip(last, after, strict=True):
-                last[part].append(tf.cast(tensor, X.dtype))
+            last.append({p: tf.cast(a, X.dtype) for p, a in zip(parts, after, strict=True)})
         O = tf.cast(self.output(H), X.dtype) + self.b_q
         return tf.transpose(O, (1, 0, 2)), stacked(last), outputs
 

@@ -3,7 +3,7 @@
 For each function: the equation, the shapes. Write what the docstring says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,27 +15,35 @@ Tensor = Any
 State = dict[str, Tensor]
 
 
-def rnn_step(p: State, phi: str, X: Tensor, H: Tensor) -> Tensor:
+def input_products(spec: ModelSpec, p: State, X: Tensor) -> State:
+    """A_g = X W_xg + b_g, of all steps and by gate; the reset-after GRU's candidate takes b_xh.
+
+    X: (T, n, d or h)   returns A_g: (T, n, h) each
+    """
+    raise NotImplementedError("equations.py: input_products is not written yet")
+
+
+def rnn_step(p: State, phi: str, A: State, H: Tensor) -> Tensor:
     """H' = φ(X W_xh + H W_hh + b_h)   (RNN-1)
 
-    X: (n, d or h)   H: (n, h)   returns H': (n, h)
+    A: X W_xh + b_h, (n, h)   H: (n, h)   returns H': (n, h)
     """
     raise NotImplementedError("equations.py: rnn_step is not written yet")
 
 
-def gru_step(p: State, reset: str | None, X: Tensor, H: Tensor) -> Tensor:
+def gru_step(p: State, reset: str | None, A: State, H: Tensor) -> Tensor:
     """z  = σ(X W_xz + H W_hz + b_z)                 (GRU-1)
     r  = σ(X W_xr + H W_hr + b_r)                    (GRU-2)
     H̃  = tanh(X W_xh + b_xh + r ⊙ (H W_hh + b_hh))  (GRU-3a, reset after)
     H̃  = tanh(X W_xh + (r ⊙ H) W_hh + b_h)          (GRU-3b, reset before)
     H' = z ⊙ H + (1 − z) ⊙ H̃                        (GRU-4)
 
-    X: (n, d or h)   H: (n, h)   returns H': (n, h)
+    A: X W_xg and the bias beside it, (n, h) for each gate   H: (n, h)   returns H': (n, h)
     """
     raise NotImplementedError("equations.py: gru_step is not written yet")
 
 
-def lstm_step(p: State, X: Tensor, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
+def lstm_step(p: State, A: State, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
     """i  = σ(X W_xi + H W_hi + b_i)      (LSTM-1)
     f  = σ(X W_xf + H W_hf + b_f)         (LSTM-2)
     o  = σ(X W_xo + H W_ho + b_o)         (LSTM-3)
@@ -43,12 +51,12 @@ def lstm_step(p: State, X: Tensor, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor
     C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
     H' = o ⊙ tanh(C')                     (LSTM-6)
 
-    X: (n, d or h)   H, C: (n, h)   returns H', C': (n, h)
+    A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h)
     """
     raise NotImplementedError("equations.py: lstm_step is not written yet")
 
 
-def layer_step(spec: ModelSpec, layer: int, p: State, X: Tensor, state: State) -> State:
+def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) -> State:
     """One step of layer 1 … L, whichever cell it is; each part of the state is (n, h)."""
     raise NotImplementedError("equations.py: layer_step is not written yet")
 
@@ -71,13 +79,24 @@ class Equations:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
         raise NotImplementedError("equations.py: Equations.__call__ is not written yet")
 
-    def steps(self, X: Tensor, state: State) -> list[State]:
-        """The state of all layers, (L, n, h) for each part, after every step."""
+    def steps(self, X: Tensor, state: State) -> tuple[Tensor, list[list[State]]]:
+        """H of the top layer, (T, n, h), and the state after every step, by layer: (n, h) each."""
         raise NotImplementedError("equations.py: Equations.steps is not written yet")
 
     def trace(self, X: Tensor, state: State) -> list[State]:
+        """The state of all layers, (L, n, h) for each part, after every step."""
         raise NotImplementedError("equations.py: Equations.trace is not written yet")
 
     def canonical(self, read: Callable[[Tensor], Tensor]) -> dict[str, np.ndarray]:
         """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""
         raise NotImplementedError("equations.py: Equations.canonical is not written yet")
+
+
+def by_step(A: State) -> Iterator[State]:
+    """The input products of one step after another, (n, h) by gate."""
+    raise NotImplementedError("equations.py: by_step is not written yet")
+
+
+def stacked(layers: Sequence[State]) -> State:
+    """The states of all layers in one tensor, (L, n, h) for each part."""
+    raise NotImplementedError("equations.py: stacked is not written yet")
