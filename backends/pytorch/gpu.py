@@ -1,9 +1,8 @@
 """What a GPU has beside the two implementations: other modes of torch's layers, and a training step
 as one CUDA graph."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,18 @@ WARM = 3
 """Steps before a graph is captured: cuDNN chooses its kernels and takes its memory in them."""
 
 
+@contextmanager
+def without_cudnn() -> Iterator[None]:
+    """ATen's own RNN kernels instead of cuDNN's. Not by ``cudnn.flags``, which reads one setting of
+    TF32 for all of cuDNN and raises where its RNNs have one of their own, as here."""
+    before = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = before
+
+
 class CompiledLayers(Layers):
     """The layers with ``torch.compile`` around the call."""
 
@@ -33,7 +44,7 @@ class CompiledLayers(Layers):
 
 
 MODES: dict[str, tuple[type[Layers], Callable[[], AbstractContextManager]]] = {
-    "cuDNN off": (Layers, partial(torch.backends.cudnn.flags, enabled=False)),
+    "cuDNN off": (Layers, without_cudnn),
     "torch.compile": (CompiledLayers, nullcontext),
 }
 """Of the layers: the net, and what is on while it computes."""
@@ -77,8 +88,14 @@ def device_steps(
         for before, after in zip(state, last if parts == 2 else (last,), strict=True):
             before.copy_(after.detach())
 
-    once = captured(step) if way == "graph" else step
-    return tf32()(repeated(once, state[0])) if numerics == "tf32" else repeated(once, state[0])
+    graphs: list[Callable[[], None]] = []
+
+    def run(steps: int) -> None:
+        if way == "graph" and not graphs:  # here, where TF32 is as it is to be captured
+            graphs.append(captured(step))
+        repeated(graphs[0] if graphs else step, state[0])(steps)
+
+    return tf32()(run) if numerics == "tf32" else run
 
 
 def layer_steps(n: int, T: int, h: int, dtype: str, device: str) -> Callable[[int], None]:

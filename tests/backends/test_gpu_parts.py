@@ -110,6 +110,22 @@ def test_a_step_whose_data_are_on_the_device_runs_in_every_way(part):
             assert seconds_of(run, 2) > 0
 
 
+def test_cudnn_is_off_within_its_mode_and_on_again_afterwards(part):
+    """With TF32 switched off for RNNs alone, as on a GPU, ``cudnn.flags`` raises."""
+    if not hasattr(part, "MODES"):
+        pytest.skip("this backend's layers have no other mode")
+    cudnn = part.torch.backends.cudnn
+    before = cudnn.rnn.fp32_precision
+    try:
+        cudnn.rnn.fp32_precision = "ieee"
+        _, within = part.mode("cuDNN off", "cpu", "float32")
+        with within:
+            assert not cudnn.enabled
+        assert cudnn.enabled
+    finally:
+        cudnn.rnn.fp32_precision = before
+
+
 def child(what: str, backend: str, out: Path, *words: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "conformance.gpu.measure", what, "--backend", backend]
     command += ["--device", "cpu", "--out", str(out), *words]

@@ -172,4 +172,14 @@ def test_the_ladder_of_a_gpu_is_judged_anew(tmp_path):
     stored = read_json(STORED / EVIDENCE)["verdicts"]["ladder"]
     for name, wanted in stored.items():
         found = shortened(judge_all(tmp_path / "ladder" / name, Progress(True)).to_json())
-        assert found == wanted, name
+        assert counted(found) == counted(wanted), name
+
+
+def counted(verdict: dict) -> list:
+    """A verdict but for errors and ratios, whose last digits are the judging machine's."""
+    rows = {
+        who: {key: value for key, value in row.items() if ": " not in key}
+        for who, row in verdict["rows"].items()
+    }
+    wrong = [(each["implementation"], each["case"], each["status"]) for each in verdict["wrong"]]
+    return [verdict["outcome"], verdict["sentence"], rows, wrong]
