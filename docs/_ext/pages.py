@@ -10,12 +10,15 @@ from sphinx.application import Sphinx
 
 from docs._ext.backends import TITLES
 from docs.notebooks import chapters, notebook
+from docs.translations import EDITION
 
 OTHER = {
     "en": {"code": "pt-BR", "title": "Em português", "folder": "pt-br/"},
     "pt_BR": {"code": "en", "title": "In English", "folder": "../"},
 }
-NOTEBOOKS = {"en": "As a notebook: ", "pt_BR": "Como notebook: "}
+NOTEBOOKS = {"en": "As a notebook: ", "pt_BR": "Como notebook, em inglês: "}
+ENGLISH = "Esta página só existe em inglês."
+"""Above the pages of the other edition that are not translated."""
 
 MENDED = {
     # What is too wide scrolls within itself; so it can be scrolled by keyboard, too.
@@ -56,6 +59,8 @@ def link(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     root = "../" * page.count("/")
     other = OTHER[app.config.language]
     context["other"] = other | {"address": f"{root}{other['folder']}{page}.html"}
+    translated = app.config.language == "en" or page.startswith((*EDITION, "genindex", "search"))
+    context["english"] = "" if translated else ENGLISH
     context["notebooks_title"] = NOTEBOOKS[app.config.language]
     context["notebooks"] = {
         title: f"{root}notebooks/{name}-{backend}.ipynb"

@@ -86,6 +86,16 @@ def test_tabs_stay_in_step_within_a_page_and_across_pages(pages, site: Path) -> 
     assert set(page.evaluate(chosen)) == {"TensorFlow"}
 
 
+def test_a_page_that_is_not_translated_says_so_and_is_read_aloud_in_english(
+    pages, site: Path
+) -> None:
+    page = pages["light"]
+    for name, english in (("trust", True), ("chapters/training", False)):
+        open_in(page, site, f"pt-br/{name}")
+        assert page.get_by_text("Esta página só existe em inglês.").count() == english
+        assert page.locator("div[lang=en] h1").count() == english
+
+
 def test_the_language_can_be_changed_there_and_back(pages, site: Path) -> None:
     page = pages["light"]
     open_in(page, site, "chapters/from-scratch")
