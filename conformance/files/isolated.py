@@ -3,6 +3,7 @@ that a hostile file crashes take nothing else with them."""
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import resource
@@ -96,6 +97,7 @@ def _limit(memory: int) -> None:
 
 def _silence() -> None:
     """What libraries print of a hostile file is not the user's answer."""
+    faulthandler.disable()
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
