@@ -27,6 +27,7 @@ from backends.tensorflow.runtime import (
     find_device,
     passport,
     read_as_factor,
+    read_file,
     tf32,
 )
 from backends.tensorflow.training import Model, Trainer
@@ -45,6 +46,7 @@ __all__ = [
     "join",
     "launched",
     "passport",
+    "read_file",
 ]
 
 IMPLEMENTATIONS = ("equations", "layers")

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import signal
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def isolated(
     found = json.loads(said[8 : 8 + length])
     if "error" in found:
         raise BadInput(*found["error"])
+    if "fault" in found:
+        raise RuntimeError(found["fault"])
     return Contents.of(found, load(said[8 + length :]))
 
 
@@ -73,6 +76,8 @@ def _answer(read: Callable[[Path], Contents], path: Path) -> bytes:
         found = {"error": [str(path), "", expected, "none"]}
     except MemoryError:
         found = {"error": [str(path), "", "a file that needs little memory", "too much of it"]}
+    except Exception:  # of the reader itself: no file may lead to it
+        found = {"fault": traceback.format_exc()}
     said = json.dumps(found).encode()
     return len(said).to_bytes(8, "little") + said + rest
 

@@ -151,7 +151,8 @@ def known(arrays: Arrays, name: str) -> bool:
         return any(
             word in stem.lower() for group in groups for stem in group.stems for word in words
         )
-    return bool(groups)
+    kinds = [set(kinds) for group in groups for kinds in group.kinds.values()]
+    return any(kind.split(":")[0] == "U" for each in kinds for kind in each)
 
 
 def chosen(contents: Contents, prefixes: Sequence[str], path: Path) -> list[Group]:

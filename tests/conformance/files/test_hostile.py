@@ -22,6 +22,8 @@ from conformance.files.loading import load
 from tests.conformance.files import samples
 from tests.conformance.files.samples import WRITERS, network
 
+pytestmark = pytest.mark.once
+
 SECRET = np.full((4, 12), 42.0, "float32")
 
 

@@ -1,0 +1,103 @@
+"""``record --weights``: a framework's file as the suite's own spec and parameters."""
+
+import numpy as np
+import pytest
+
+from common.errors import BadInput
+from common.parameters import zero_state
+from common.weights import save_weights
+from conformance.__main__ import main
+from conformance.files.canonical import load_any
+from conformance.files.loading import load
+from conformance.models.frameworks import settings
+from conformance.oracle.conventions import TRUTH
+from conformance.oracle.evaluation import forward
+from tests.conformance.files import samples
+from tests.conformance.files.samples import WRITERS, network
+from tests.conformance.files.test_reading import biases_of, outputs_of
+
+STATED = {
+    ("safetensors", "rnn"): {"nonlinearity": "tanh"},
+    ("flax", "rnn"): {"activation_fn": "tanh", "reverse": "False"},
+    ("flax", "gru"): {"activation_fn": "tanh", "gate_fn": "sigmoid", "reverse": "False"},
+    ("flax", "lstm"): {"activation_fn": "tanh", "gate_fn": "sigmoid", "reverse": "False"},
+    ("mxnet", "rnn"): {"activation": "relu"},
+}
+"""What a file of weights alone does not say."""
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_oracle_computes_what_the_file_is(kind, cell, tmp_path):
+    name, layout, write = WRITERS[kind]
+    net = network(cell, biases_of(kind, cell))
+    write(tmp_path / name, net)
+    stated = STATED.get((kind, cell), {})
+    spec, params = load_any(tmp_path / name, stated=stated)
+    assert (spec.cell, spec.d, spec.h, spec.q, spec.L) == (
+        cell, samples.D, samples.H, samples.Q, samples.L,
+    )  # fmt: skip
+    assert ("layer1.b_xh" in params) == (spec.reset == "after")
+    X = np.random.RandomState(3).standard_normal((5, 2, samples.D))
+    told = load(tmp_path / name).told
+    turn = settings(layout, net, {}, "here").axis == "batch"
+    wanted = outputs_of(net, layout, X.swapaxes(0, 1) if turn else X, stated | told)
+    made = forward(TRUTH, spec, params, X, zero_state(spec, 2, "float64"))["forward/O"]
+    assert np.abs(made - (wanted.swapaxes(0, 1) if turn else wanted)).max() < 1e-6
+
+
+def test_what_the_file_does_not_say_is_asked_for(tmp_path):
+    samples.safetensors(tmp_path / "w.safetensors", network("rnn"))
+    with pytest.raises(BadInput, match="expected --option nonlinearity=VALUE, which the file does"):
+        load_any(tmp_path / "w.safetensors")
+    spec, _ = load_any(tmp_path / "w.safetensors", stated={"nonlinearity": "relu"})
+    assert spec.activations == ("relu", "relu")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"activation": "relu"}, "gates of sigmoid and a candidate of tanh"),
+        ({"go_backwards": True}, "a layer that reads forward"),
+    ],
+)
+def test_what_the_spec_cannot_hold_is_said(options, said, tmp_path):
+    samples.keras(tmp_path / "w.keras", network("lstm"), **options)
+    with pytest.raises(BadInput, match=said):
+        load_any(tmp_path / "w.keras")
+
+
+def test_two_directions_are_no_spec_of_the_suite(tmp_path):
+    samples.keras(tmp_path / "w.keras", network("lstm", 1, 2))
+    with pytest.raises(BadInput, match="layers of one direction, as the suite's spec has"):
+        load_any(tmp_path / "w.keras")
+
+
+def test_two_output_layers_are_one_too_many(tmp_path):
+    net = network("lstm")
+    both = samples.single(samples.write_network(net, "pytorch"))
+    W, b = (array.astype("float32") for array in net.output)
+    both |= {"fc.weight": W.T.copy(), "fc.bias": b, "value.weight": W.T[:1].copy()}
+    samples.write_arrays(tmp_path / "w.safetensors", both, {})
+    with pytest.raises(BadInput, match=r"one output layer, a matrix \(q, h\) with h = 3, found fc"):
+        load_any(tmp_path / "w.safetensors")
+
+
+def test_the_suite_s_own_format_takes_no_options(tmp_path):
+    samples.keras(tmp_path / "w.keras", network("lstm"))
+    spec, params = load_any(tmp_path / "w.keras")
+    save_weights(tmp_path / "own.safetensors", spec, params)
+    again, same = load_any(tmp_path / "own.safetensors")
+    assert again == spec and all(np.array_equal(same[n], a) for n, a in params.items())
+    with pytest.raises(BadInput, match="none for the suite's format"):
+        load_any(tmp_path / "own.safetensors", "keras")
+
+
+def test_a_file_of_keras_is_recorded_and_judged(tmp_path, capsys):
+    """By the reference, in this process' own words."""
+    weights = ["--weights", str(tmp_path / "w.keras"), "--cases", "weights", "--quiet"]
+    samples.keras(tmp_path / "w.keras", network("gru", 2))
+    out = str(tmp_path / "results")
+    assert main(["record", "--backend", "numpy", "--out", out, *weights]) == 0
+    assert main(["judge", out, *weights]) == 0
+    assert "PASS" in capsys.readouterr().out
