@@ -15,7 +15,9 @@ from conformance.verdict.results import CaseResult
 from tests.backends.faults import FAULTS
 from tests.conformance.helpers import worker_script
 
-CASES = ["rnn-tanh-L2", "gru-before-L2", "gru-after-L2", "lstm-L2"]
+CASES = ["rnn-tanh-wide", "gru-before-wide", "gru-after-wide", "lstm-wide"]
+"""Of two layers, and asked nothing beside the ladder."""
+
 SAID = {
     "gates-i-f-g-o": "the gates i,f,o,g are taken for i,f,g,o",
     "gates-r-z-n": "the gates z,r,n are taken for r,z,n",

@@ -71,12 +71,18 @@ def by_hand(name: str, order: str) -> list[tuple]:
     return train_by_hand(SPECS[name], dataclasses.replace(RECIPE, order=order))
 
 
+@functools.cache
+def made_by(name: str, implementation: str) -> Implementation:
+    """One for all tests, as a worker has it: what it has compiled serves the next."""
+    return registry.load(name).implementation(implementation, "cpu", "float64")
+
+
 @pytest.fixture
-def make(backend: registry.Backend, implementation: str):
-    """Makes a float64 implementation for a spec; skips where the spec is unsupported."""
+def make(backend_name: str, implementation: str):
+    """Gives the float64 implementation for a spec; skips where the spec is unsupported."""
 
     def found(spec: ModelSpec) -> Implementation:
-        made = backend.implementation(implementation, "cpu", "float64")
+        made = made_by(backend_name, implementation)
         if reason := made.unsupported(spec):
             pytest.skip(f"unsupported: {reason}")
         return made
