@@ -107,7 +107,7 @@ DIFFERENCES = {
         "Programs.__init__": "by net and device",
         "Programs.answer": "the function that jax.jit compiles",
         "Programs.updated": "a compiled step, by recipe",
-        "Programs.step_in_two": "for a few steps: the compiled gradients, and an eager update",
+        "Programs.step_in_two": "for a few steps: the compiled gradients again, and their use",
         "apply": "what the two kinds of a step share",
         "update": "the function that jax.jit compiles",
         "to_arrays": "jax.jit sorts the parts of a state by name",

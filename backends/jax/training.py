@@ -45,24 +45,25 @@ class Programs:
     def updated(self, recipe: Recipe) -> Callable[..., tuple]:
         """A training step of that recipe. In a training run it is one program, and the parameters
         and the state that it is given lend their memory to what it makes of them. The few steps of
-        a case do not pay for compiling it: their gradients are those of ``answered``, and the
-        update is eager, operation by operation."""
+        a case do not pay for compiling it: their gradients are those of ``answered``, and a small
+        program applies them."""
         short = recipe.epochs == 1
         wanted = recipe.learning_rate, recipe.clip, recipe.lattice, short
         if wanted not in self.updates:
             if short:
-                self.updates[wanted] = partial(self.step_in_two, recipe)
+                applied = self.compiled(partial(apply, recipe))
+                self.updates[wanted] = partial(self.step_in_two, applied)
             else:
                 step = partial(update, self.net, recipe, lambda tensors: tensors)
                 self.updates[wanted] = self.compiled(step, donate_argnums=(0, 1))
         return self.updates[wanted]
 
     def step_in_two(
-        self, recipe: Recipe, params: Tree, state: State, X: Array, Y: Array
+        self, applied: Callable[..., tuple], params: Tree, state: State, X: Array, Y: Array
     ) -> tuple[Tree, State, Tree, Array, Array]:
         """As ``update``."""
         (loss, (_, last, _)), (grads, *_) = self.answered(params, X, state, Y)
-        params, last, grads, norm = apply(recipe, params, last, grads)
+        params, last, grads, norm = applied(params, last, grads)
         return params, last, grads, loss, norm
 
 
