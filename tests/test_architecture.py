@@ -323,7 +323,7 @@ def test_conformance_imports_a_backend_only_through_the_registry():
     assert found - {"backends"} == {name for name in found if name.startswith(allowed)}
     others = {name.split(".")[0] for name in imported} - sys.stdlib_module_names
     own = {"backends", "common", "conformance"}
-    always = {"numpy", "safetensors", "rich", "threadpoolctl", "argcomplete"}
+    always = {"numpy", "safetensors", "rich", "threadpoolctl", "argcomplete", "flint"}
     assert others == own | always | REPORT | FORMATS
 
 

@@ -14,8 +14,10 @@ from common.spec import ModelSpec
 
 
 def sigmoid(a: np.ndarray) -> np.ndarray:
-    """σ(a) = 1 / (1 + e^(−a)), written as (1 + tanh(a/2)) / 2, which cannot overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * a))
+    """σ(a) = 1 / (1 + e^(−a)); e^(−a) = ∞ gives 0, which is right. (1 + tanh(a/2)) / 2 would not
+    overflow, but loses a closed gate: in float32 it is 0 from a = −17 on, where σ is 4e-8."""
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-a))
 
 
 ACTIVATIONS = {

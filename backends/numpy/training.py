@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 
 def clip(grads: Arrays, theta: float) -> tuple[float, Arrays]:
-    """‖g‖ = √Σ g²  over all parameters (CLIP-1);  g ← g · θ/‖g‖ if ‖g‖ > θ (CLIP-2)"""
-    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))
+    """‖g‖ = √Σ g²  over all parameters (CLIP-1);  g ← g · θ/‖g‖ if ‖g‖ > θ (CLIP-2)
+
+    ``sum`` adds in pairs: ``vdot`` lost 6e-6 of a float32 norm over 640,000 elements."""
+    norm = math.sqrt(sum(float((g * g).sum()) for g in grads.values()))
     if norm > theta:
         grads = {name: g * np.asarray(theta / norm, g.dtype) for name, g in grads.items()}
     return norm, grads

@@ -19,9 +19,10 @@ from common.errors import printable
 from common.parameters import Arrays
 from conformance.calibrate.pool import spread
 from conformance.cases.given import gather
-from conformance.cases.table import CURATED, TEXT_CASES, Case, find_case
+from conformance.cases.regimes import LARGE
+from conformance.cases.table import Case, find_case, suite_cases
 from conformance.closeness.compare import RUNGS
-from conformance.mutants import CATALOGUE, Mutant, applicable
+from conformance.mutants import CATALOGUE, EVERY, REGIMES, Mutant, held_to
 from conformance.oracle.evaluation import Begun, begin, evaluate
 from conformance.oracle.truth import MARGIN, Answer, distances, right_answer
 from conformance.progress import Progress
@@ -35,8 +36,16 @@ float32 bound on the same rung. *Silent* counts the cases in which it makes no d
 with the reason. Written by `python -m conformance certify --markdown docs/detecting-power.md`.
 """
 
-AT_LEAST = 5
-"""How many cases must kill a mutant."""
+OF_REGIMES = """
+## Faults of a regime
+
+These are wrong from some size or magnitude on, or swallow a NaN. They are put into the cases of
+their regime alone, *large-…* among them, which the main job leaves out; the main job has the fewest
+that kill each of them. Cases with saturated gates or large outputs are judged element by element.
+"""
+
+AT_LEAST, AT_LEAST_IN_REGIME = 5, 3
+"""How many cases must kill a wrong convention; and a fault of a regime."""
 
 WORTH = 10
 
@@ -77,7 +86,11 @@ class Certificate:
 
     def weak(self) -> list[str]:
         """Mutants that too few cases kill."""
-        return [m.name for m in CATALOGUE if len(self.kills(m.name)) < AT_LEAST]
+        return [
+            mutant.name
+            for mutant in EVERY
+            if len(self.kills(mutant.name)) < (AT_LEAST_IN_REGIME if mutant.regimes else AT_LEAST)
+        ]
 
     def redundant(self) -> dict[str, str]:
         """Cases that kill nothing which one other case does not, and that case. Of two that kill
@@ -98,11 +111,15 @@ class Certificate:
         return found
 
     def fewest(self) -> list[str]:
-        """The fewest cases that kill every mutant. Of as many, those that ask least, where a mutant
-        that is also killed in a further cell is worth ``WORTH`` steps of a layer."""
-        killers = [{pair.case for pair in self.kills(mutant.name)} for mutant in CATALOGUE]
+        """The fewest cases of the main job that kill every mutant. Of as many, those that ask
+        least, where a mutant that is also killed in a further cell is worth ``WORTH`` steps of a
+        layer."""
+        killers = [
+            {pair.case for pair in self.kills(mutant.name) if of_the_main_job(pair.case)}
+            for mutant in EVERY
+        ]
         told: dict[str, set[tuple]] = {}
-        for pair in self.pairs:
+        for pair in filter(lambda pair: of_the_main_job(pair.case), self.pairs):
             spec = named(pair.case).spec
             cell = (pair.mutant, spec.cell, spec.reset)
             told.setdefault(pair.case, set()).update({cell} if pair.killed else ())
@@ -131,6 +148,10 @@ class Certificate:
             "weak": self.weak(),
             "redundant": self.redundant(),
         }
+
+
+def of_the_main_job(name: str) -> bool:
+    return not name.startswith("large-")
 
 
 @functools.cache
@@ -190,29 +211,47 @@ def examine_all(name: str, text: str | None) -> list[Pair]:
     """One case against every mutant that can be made with it."""
     answer = right_answer(name, gather(load_corpus(text), None))
     begun = begin(answer.case, answer.numbers)
-    return [examine(mutant, answer, begun) for mutant in applicable(answer.case.spec)]
+    return [examine(mutant, answer, begun) for mutant in held_to(answer.case)]
 
 
 def all_cases() -> list[str]:
-    return [case.name for case in CURATED] + [f"text-{family}" for family in TEXT_CASES]
+    """Those of the main job, and the large ones."""
+    return suite_cases() + [case.name for case in LARGE]
+
+
+def cases_of_conventions() -> list[str]:
+    """Those that must tell wrong conventions."""
+    return [name for name in suite_cases() if named(name).conventions]
 
 
 def markdown(certificate: Certificate) -> str:
-    """The page: the sums, a row per mutant, and the redundant cases."""
-    pairs = certificate.pairs
+    """The page: the sums, a row per mutant, the faults of regimes, and the redundant cases."""
+    lines = [INTRODUCTION, *rows(certificate, CATALOGUE, "wrong conventions"), OF_REGIMES]
+    lines += rows(certificate, REGIMES, "faults of regimes")
+    lines.append("\n## Redundant cases\n")
+    lines.append("These kill nothing that the case beside them does not; they stay for what they")
+    lines.append("show beside conventions: batch 1, one step, zero state, depth.\n")
+    lines.append("| case | kills no more than |")
+    lines.append("|---|---|")
+    lines += [f"| {case} | {other} |" for case, other in certificate.redundant().items()]
+    return "\n".join(lines) + "\n"
+
+
+def rows(certificate: Certificate, mutants: list[Mutant], what: str) -> list[str]:
+    """The sums of these mutants, and a table of them."""
+    names = {mutant.name for mutant in mutants}
+    pairs = [pair for pair in certificate.pairs if pair.mutant in names]
     killed = sum(pair.killed for pair in pairs)
     cases = len({pair.case for pair in pairs})
-    lines = [INTRODUCTION]
-    lines.append(
-        f"{len(CATALOGUE)} wrong conventions, {cases} cases, {len(pairs)} pairs: {killed} killed, "
-        f"{len(pairs) - killed - len(certificate.survivors())} silent for a declared reason, "
-        f"{len(certificate.survivors())} unexplained.\n"
-    )
-    lines.append(
-        "| wrong convention | agrees if … | killed by | rung | multiple | float32 | silent |"
-    )
+    left = sum(pair.mutant in names for pair in certificate.survivors())
+    lines = [
+        f"{len(mutants)} {what}, {cases} cases, {len(pairs)} pairs: {killed} killed, "
+        f"{len(pairs) - killed - left} silent for a declared reason, {left} unexplained.\n"
+    ]
+    head = "agrees if … | killed by | rung | multiple | float32 | silent |"
+    lines.append(f"| {what.replace('conventions', 'convention')} | {head}")
     lines.append("|---|---|---|---|---|---|---|")
-    for mutant in CATALOGUE:
+    for mutant in mutants:
         mine = [pair for pair in pairs if pair.mutant == mutant.name]
         kills = [pair for pair in mine if pair.killed]
         rungs = Counter(pair.rung for pair in kills)
@@ -227,13 +266,7 @@ def markdown(certificate: Certificate) -> str:
             "; ".join(f"{count}: {why}" for why, count in silences.items()),
         )
         lines.append("| " + " | ".join(printable(c).replace("|", "\\|") for c in cells) + " |")
-    lines.append("\n## Redundant cases\n")
-    lines.append("These kill nothing that the case beside them does not; they stay for what they")
-    lines.append("show beside conventions: batch 1, one step, zero state, depth.\n")
-    lines.append("| case | kills no more than |")
-    lines.append("|---|---|")
-    lines += [f"| {case} | {other} |" for case, other in certificate.redundant().items()]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def number(value: float) -> str:

@@ -11,7 +11,7 @@ from common.files import write_json, write_text
 from common.recipe import RECIPES
 from common.spec import CELLS, RESETS
 from common.sums import write_sums
-from conformance.calibrate.certify import AT_LEAST, all_cases, certify, markdown
+from conformance.calibrate.certify import all_cases, cases_of_conventions, certify, markdown
 from conformance.calibrate.ensemble import (
     MEMBERS,
     asked,
@@ -26,7 +26,7 @@ from conformance.calibrate.own_networks import measure_own
 from conformance.calibrate.score import measure, page
 from conformance.cases.quick import STORED
 from conformance.judge.curves import ENSEMBLES
-from conformance.mutants import CATALOGUE
+from conformance.mutants import EVERY
 from conformance.options import Command, few
 from conformance.progress import Progress, results_console
 from conformance.run.child import cores
@@ -53,7 +53,7 @@ def run_certify(options: argparse.Namespace) -> int:
     for pair in certificate.survivors():
         progress.say(f"{pair.case}: {pair.mutant}: only {pair.multiple:.3g} times the bound")
     for name in certificate.weak():
-        progress.say(f"{name}: killed by {len(certificate.kills(name))} cases, not {AT_LEAST}")
+        progress.say(f"{name}: killed by {len(certificate.kills(name))} cases only")
     if options.markdown:
         write_text(options.markdown, markdown(certificate))
     if options.json:
@@ -65,14 +65,15 @@ def run_certify(options: argparse.Namespace) -> int:
     for column in ("mutants", "cases", "pairs", "killed", "declared silent", "unexplained"):
         rows.add_column(column)
     silent = sum(not p.killed and p.silence is not None for p in certificate.pairs)
-    counts = (len(CATALOGUE), len(all_cases()), len(certificate.pairs), killed, silent)
+    counts = (len(EVERY), len(all_cases()), len(certificate.pairs), killed, silent)
     rows.add_row(*map(str, counts), str(len(certificate.survivors())))
     results_console().print(rows)
     holds = certificate.holds
     if options.diagnosis:
-        score = measure(all_cases(), progress, workers=cores())
+        names = cases_of_conventions()
+        score = measure(names, progress, workers=cores())
         own = measure_own(progress, workers=cores())
-        write_text(options.diagnosis, page(score, all_cases()) + own.markdown())
+        write_text(options.diagnosis, page(score, names) + own.markdown())
         results_console().print(*score.lines(), *own.lines(), sep="\n")
         holds = holds and score.holds and own.holds
     return EXIT_PASS if holds else EXIT_FAIL

@@ -6,99 +6,31 @@ on purpose (batch 1, one step, zero state, one hidden unit) come beside these, n
 """
 
 import fnmatch
-import hashlib
 import itertools
 import random
 import re
 import zlib
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from common.corpus import Corpus, minibatches, one_hot
 from common.errors import BadInput
 from common.parameters import Arrays, initialise, parameter_shapes, state_shapes, zero_state
-from common.recipe import Recipe
 from common.spec import ACTIVATIONS, ModelSpec
+from conformance.cases.case import (
+    CLIPPED,
+    DTYPES,
+    FAMILIES,
+    UNCLIPPED,
+    Case,
+    Material,
+    make_spec,
+)
 from conformance.cases.given import Given
+from conformance.cases.regimes import LARGE, LAYERS, REGIMES, in_its_regime
 from conformance.options import program
 
-FAMILIES: dict[str, dict[str, Any]] = {
-    "rnn-tanh": {"cell": "rnn", "activation": "tanh"},
-    "rnn-relu": {"cell": "rnn", "activation": "relu"},
-    "gru-before": {"cell": "gru", "reset": "before"},
-    "gru-after": {"cell": "gru", "reset": "after"},
-    "lstm": {"cell": "lstm"},
-}
-DTYPES = ("float64", "float32")
-CLIPPED = Recipe(learning_rate=0.5, clip=0.125)
-UNCLIPPED = Recipe(learning_rate=0.5, clip=64.0)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One question that every implementation answers.
-
-    n, T, K:      examples, steps, and minibatches to train on
-    zero_state:   start from zeros instead of random numbers
-    text:         one-hot characters of the text instead of random inputs
-    invariances:  also check what must hold for this implementation alone
-    """
-
-    name: str
-    spec: ModelSpec
-    n: int = 3
-    T: int = 6
-    K: int = 3
-    zero_state: bool = False
-    text: bool = False
-    invariances: bool = False
-    recipe: Recipe = field(default=CLIPPED)
-    params: Arrays | None = field(default=None, compare=False)
-
-    def zeros(self) -> tuple[str, ...]:
-        """Patterns of gradients that are zero by construction; a zero anywhere else is an error,
-        because it would compare nothing."""
-        patterns: list[str] = []
-        if self.zero_state and self.T == 1:
-            # H_0 = 0 (and C_0 = 0) meets every recurrent weight, the forget gate, and the reset
-            # gate if it acts before the matrix product.
-            patterns += ["layer*.W_h*"]
-            patterns += ["layer*.?_*f"] if self.spec.cell == "lstm" else []
-            patterns += ["layer*.?_*r"] if self.spec.reset == "before" else []
-        if self.name.startswith("random-") and "relu" in self.spec.activations:
-            patterns += ["*"]  # so few units may all be off
-        return tuple(patterns)
-
-
-@dataclass(frozen=True)
-class Material:
-    """The numbers of a case, each exactly a float32, so that both dtypes get the same.
-
-    X: (K, T, n, d)   Y: (K, T, n)   state: (L, n, h) each
-    """
-
-    params: Arrays
-    X: np.ndarray
-    Y: np.ndarray
-    state: Arrays
-
-    def digest(self) -> str:
-        """SHA-256 over every number: two records answer the same question if these agree."""
-        digest = hashlib.sha256()
-        arrays = {**self.params, "X": self.X, "Y": self.Y.astype("int64"), **self.state}
-        for name, array in arrays.items():
-            digest.update(f"{name} {array.shape} {array.dtype.str}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
-
-
-def _spec(family: str, d: int, h: int, q: int, L: int) -> ModelSpec:
-    options = FAMILIES[family]
-    if options["cell"] == "rnn":
-        return ModelSpec("rnn", d, h, q, L, activations=(options["activation"],) * L)
-    return ModelSpec(options["cell"], d, h, q, L, reset=options.get("reset"))
+__all__ = ["CURATED", "DTYPES", "FAMILIES", "TEXT_CASES", "Case", "Material"]
 
 
 def _mixed(*activations: str) -> Case:
@@ -109,17 +41,17 @@ def _mixed(*activations: str) -> Case:
 def _curated() -> list[Case]:
     cases: list[Case] = []
     for family in FAMILIES:
-        two = _spec(family, 5, 7, 4, 2)
+        two = make_spec(family, 5, 7, 4, 2)
         for L in (1, 2, 3, 4):
-            cases.append(Case(f"{family}-L{L}", _spec(family, 5, 7, 4, L), invariances=True))
+            cases.append(Case(f"{family}-L{L}", make_spec(family, 5, 7, 4, L), invariances=True))
         cases += [
             Case(f"{family}-zero-state", two, zero_state=True),
             Case(f"{family}-batch-1", two, n=1),
             Case(f"{family}-one-step", two, T=1),
             Case(f"{family}-one-step-zero-state", two, T=1, zero_state=True),
             Case(f"{family}-long", two, n=6, T=24),
-            Case(f"{family}-wide", _spec(family, 17, 6, 11, 2), n=4, T=5),
-            Case(f"{family}-one-unit", _spec(family, 4, 1, 3, 2), n=5, T=6),
+            Case(f"{family}-wide", make_spec(family, 17, 6, 11, 2), n=4, T=5),
+            Case(f"{family}-one-unit", make_spec(family, 4, 1, 3, 2), n=5, T=6),
             Case(f"{family}-unclipped", two, recipe=UNCLIPPED),
         ]
     cases += [
@@ -133,9 +65,9 @@ def _curated() -> list[Case]:
         _mixed("relu", "sigmoid", "relu"),
         _mixed("tanh", "tanh", "relu", "tanh"),
         _mixed("tanh", "relu", "sigmoid", "identity"),
-        Case("rnn-tanh-L12", _spec("rnn-tanh", 5, 7, 4, 12)),
-        Case("gru-after-L12", _spec("gru-after", 5, 7, 4, 12)),
-        Case("lstm-L12", _spec("lstm", 5, 7, 4, 12)),
+        Case("rnn-tanh-L12", make_spec("rnn-tanh", 5, 7, 4, 12), regimes=(LAYERS,)),
+        Case("gru-after-L12", make_spec("gru-after", 5, 7, 4, 12), regimes=(LAYERS,)),
+        Case("lstm-L12", make_spec("lstm", 5, 7, 4, 12), regimes=(LAYERS,)),
     ]
     return cases
 
@@ -148,7 +80,7 @@ TEXT_CASES = ("rnn-tanh", "gru-before", "gru-after", "lstm")
 
 def text_case(family: str, q: int) -> Case:
     """n = 32, T = 35, h = 256, L = 2 and d = q = the size of the vocabulary (28 for D2L's)."""
-    spec = _spec(family, q, 256, q, 2)
+    spec = make_spec(family, q, 256, q, 2)
     return Case(f"text-{family}", spec, n=32, T=35, K=2, zero_state=True, text=True)
 
 
@@ -176,9 +108,15 @@ def random_case(seed: int, index: int) -> Case:
     return Case(f"random-{seed}-{index}", spec, n, T, zero_state=zero, recipe=recipe)
 
 
+def suite_cases() -> list[str]:
+    """The names of all cases of the main job."""
+    curated = [case.name for case in (*CURATED, *REGIMES)]
+    return curated + [f"text-{family}" for family in TEXT_CASES]
+
+
 def find_case(name: str, given: Given) -> Case:
     """The case of that name; BadInput if there is none."""
-    for case in CURATED:
+    for case in (*CURATED, *REGIMES, *LARGE):
         if case.name == name:
             return case
     if match := GENERATED.fullmatch(name):
@@ -191,10 +129,12 @@ def find_case(name: str, given: Given) -> Case:
 
 
 def select(globs: list[str], randoms: int, seed: int, weights: bool = False) -> list[str]:
-    """The names that the patterns choose (all, if there are none), then N generated ones;
-    BadInput if a pattern chooses none. A pattern may be the whole name of a generated case."""
-    names = [case.name for case in CURATED] + [f"text-{family}" for family in TEXT_CASES]
-    names += ["weights"] if weights else []
+    """The names that the patterns choose (all but ``large-…``, if there are none), then N generated
+    ones; BadInput if a pattern chooses none. A pattern may be the whole name of a generated case.
+    Large cases are chosen by patterns that begin with ``large-`` only."""
+    names = suite_cases() + (["weights"] if weights else [])
+    if any(glob.startswith("large-") for glob in globs):
+        names += [case.name for case in LARGE]
     names += [glob for glob in globs if GENERATED.fullmatch(glob)]
     generated = [f"random-{seed}-{index}" for index in range(randoms)]
     for glob in globs:
@@ -226,7 +166,7 @@ def material(case: Case, corpus: Corpus) -> Material:
     state = zero_state(spec, n, "float64")
     if not case.zero_state:
         state = {part: uniform(*shape) for part, shape in state_shapes(spec, n).items()}
-    return Material(params, X, Y, state)
+    return in_its_regime(case, Material(params, X, Y, state))
 
 
 def _text_minibatches(case: Case, corpus: Corpus, seed: int) -> tuple[np.ndarray, np.ndarray]:

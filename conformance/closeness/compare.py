@@ -1,7 +1,6 @@
-"""The only place in the project where numbers are compared.
+"""Where numbers are compared, tensor by tensor; nothing outside of this room compares any.
 
-A comparison passes only if something was compared and ``error <= bound`` holds, so that a NaN, a
-missing tensor and an empty one all fail.
+A comparison passes only if something was compared and ``error <= bound`` holds: a NaN fails.
 """
 
 import math
@@ -48,6 +47,7 @@ class Bound:
     error: float
     ratio: float = math.inf
     grid: bool = False
+    units: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Comparison:
     index:     where the error is largest; got and wanted: the values there
     elements:  how many were compared; differing: how many differ on the grid; straddles: how many
                of these lie within rounding of a boundary between two grid points
+    units:     the worst element's error in units of its own bound (elements.py), NaN elsewhere
     problem:   why it failed, None if it passed
     """
 
@@ -73,6 +74,7 @@ class Comparison:
     wanted: float = math.nan
     differing: int = 0
     straddles: int = 0
+    units: float = math.nan
 
     @property
     def passed(self) -> bool:
@@ -91,7 +93,7 @@ def rung_of(tensor: str) -> str:
 def load_bounds(path: Path = BOUNDS) -> dict[str, Any]:
     """bounds.toml as Bound by device, dtype and rung; BadInput if it is not whole."""
     tables = parse_toml(read_text(path, "a TOML file", LARGEST_JSON), path)
-    bound = {"error": float, "ratio?": float, "grid?": bool}
+    bound = {"error": float, "ratio?": float, "grid?": bool, "units?": float}
     check_shape(tables, {str: {str: dict.fromkeys(RUNGS, bound)}}, path, exactly=True)
     return {
         device: {
@@ -163,7 +165,9 @@ def within(got: np.ndarray, right: np.ndarray, bound: float) -> bool:
 
 
 def noise_floor(wanted: np.ndarray, evaluations: list[np.ndarray]) -> float:
-    """The largest error of NumPy's float32 evaluations, and at least one rounding."""
+    """The largest error of NumPy's float32 evaluations of what is finite, or one rounding."""
+    finite = np.isfinite(wanted)
+    wanted, evaluations = wanted[finite], [found[finite] for found in evaluations]
     if not np.any(wanted):
         return UNIT_ROUNDOFF
     return max([UNIT_ROUNDOFF, *(relative_error(found, wanted) for found in evaluations)])

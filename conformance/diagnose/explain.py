@@ -9,7 +9,7 @@ wrong conventions change it; what it leaves open is decided by all rungs.
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,11 +19,11 @@ from conformance.cases.table import Case, Material
 from conformance.closeness.compare import (
     FLOAT64_SCALE,
     Bound,
-    agreement,
     multiple_of_bound,
     rung_of,
 )
-from conformance.mutants import Mutant, applicable
+from conformance.closeness.elements import agreement_in_regime
+from conformance.mutants import Mutant, applicable, of_regimes
 from conformance.oracle.conventions import TRUTH, Conventions
 from conformance.oracle.evaluation import Begun, begin, evaluate, forward
 
@@ -43,6 +43,7 @@ class Evidence:
 
     noise: by tensor, as in truth.Answer     bounds: by rung
     memory: the answers of conventions, if there is something that remembers them
+    allowed: by tensor, what rounding may do to each element, where the case is judged so
     """
 
     case: Case
@@ -52,6 +53,7 @@ class Evidence:
     bounds: dict[str, Bound]
     dtype: str
     memory: Callable[[Conventions, int | None], Arrays] | None = None
+    allowed: Arrays = field(default_factory=dict)
 
     @property
     def scale(self) -> float:
@@ -96,7 +98,9 @@ class Evidence:
         worst = 0.0
         for tensor, array in self.answers(conventions, K).items():
             bound, noise = self.bounds[rung_of(tensor)], self.noise[tensor] * self.scale
-            error = agreement(self.got.get(tensor), array, bound, noise)
+            allowed = None if tensor.startswith("weights/") else self.allowed.get(tensor)
+            got, undefined = self.got.get(tensor), self.case.undefined
+            error = agreement_in_regime(got, array, bound, noise, allowed, undefined)
             if error is None:
                 return None
             worst = max(worst, error)
@@ -129,14 +133,15 @@ def explain(
     """
     case = evidence.case
     with threadpool_limits(1):
-        suspects = applicable(case.spec)
+        suspects = of_regimes(case) + applicable(case.spec)
         for group in known:
             if set(group) <= set(suspects) and (found := _explanation(evidence, group)):
                 return [found]
         if not search:
             return None
         innocent = evidence.error(TRUTH, K=0) is not None
-        if found := list(_singles(evidence, suspects, innocent)):
+        found = list(_singles(evidence, suspects, innocent))
+        if found or not case.conventions:  # in a regime there are too many pairs that come close
             return found
         return list(itertools.islice(_pairs(evidence, suspects, innocent), 1))
 

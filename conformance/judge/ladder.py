@@ -26,6 +26,7 @@ from conformance.closeness.compare import (
     must_differ,
     rung_of,
 )
+from conformance.closeness.elements import compare_elements, compare_undefined
 from conformance.diagnose.location import locate
 from conformance.judge import claims
 from conformance.judge.reasons import Failure, give_reasons
@@ -192,10 +193,14 @@ def compare_all(
     found: list[Comparison] = []
     for tensor, wanted in answer.wanted.items():
         zero = any(fnmatch.fnmatchcase(tensor.split("/")[-1], pattern) for pattern in zeros)
-        bound = limits[rung_of(tensor)]
-        found.append(
-            compare(tensor, got.get(tensor), wanted, bound, answer.noise[tensor] * scale, zero)
-        )
+        bound, noise = limits[rung_of(tensor)], answer.noise[tensor] * scale
+        question = tensor, got.get(tensor), wanted
+        if (allowed := answer.allowance(tensor, dtype)) is not None:
+            found.append(compare_elements(*question, allowed, bound, noise))
+        elif answer.case.undefined:
+            found.append(compare_undefined(*question, bound, noise))
+        else:
+            found.append(compare(*question, bound, noise, zero))
     parts = ("O", *answer.case.spec.states)
     own = {part: got[f"forward/{part}"] for part in parts if f"forward/{part}" in got}
     complete = len(own) == len(parts)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.parameters import Arrays
-from conformance.closeness.compare import FLOAT64_SCALE, Bound, agreement, rung_of
+from conformance.closeness.compare import FLOAT64_SCALE, Bound, rung_of
+from conformance.closeness.elements import agreement_in_regime
 from conformance.diagnose.explain import Evidence, Suspects, explain, sentence
 from conformance.oracle.truth import Answer
 from conformance.progress import Progress
@@ -40,10 +41,10 @@ class Failure:
         return self.record.arrays(name, self.result.dtype, self.result.case)
 
     def evidence(self) -> Evidence:
-        answer, result = self.answer, self.result
-        return Evidence(
-            answer.case, answer.numbers, self.got(), answer.noise, self.bounds, result.dtype
-        )
+        answer, dtype = self.answer, self.result.dtype
+        allowed = answer.allowed.get(dtype, {})
+        given = answer.case, answer.numbers, self.got(), answer.noise, self.bounds, dtype
+        return Evidence(*given, allowed=allowed)
 
 
 @np.errstate(all="ignore")  # of numbers that have failed already
@@ -89,13 +90,15 @@ def vote(failure: Failure, failures: list[Failure], results: list[CaseResult]) -
 
 def agree(one: Failure, other: Failure) -> bool:
     """Whether two implementations recorded the same, within twice the bound."""
-    a, b = one.got(), other.got()
+    a, b, answer = one.got(), other.got(), one.answer
     scale = FLOAT64_SCALE if one.result.dtype == "float64" else 1.0
     for tensor in one.answer.wanted:
         if tensor not in a or tensor not in b:
             return False
         bound, noise = one.bounds[rung_of(tensor)], 2 * one.answer.noise[tensor] * scale
-        doubled = Bound(2 * bound.error, bound.ratio)
-        if agreement(a[tensor], b[tensor], doubled, noise) is None:
+        doubled = Bound(2 * bound.error, bound.ratio, units=2 * bound.units)
+        allowed = answer.allowance(tensor, one.result.dtype)
+        how = doubled, noise, allowed, answer.case.undefined
+        if agreement_in_regime(a[tensor], b[tensor], *how) is None:
             return False
     return True

@@ -5,20 +5,43 @@ mapping.py   weights, gates and axes that are read in another way
 function.py  another function of the same weights
 numerics.py  the same function, computed carelessly
 training.py  loss, gradients, clipping and steps
+regimes.py   what goes wrong from some magnitude on, and with what is no number
+losses.py    the losses among them
+sizes.py     what goes wrong from some size on
 """
 
 from common.spec import ModelSpec
+from conformance.cases.table import Case
 from conformance.mutants.function import FUNCTION
 from conformance.mutants.mapping import MAPPING
 from conformance.mutants.mutant import Mutant
 from conformance.mutants.numerics import NUMERICS
+from conformance.mutants.regimes import MAGNITUDES
+from conformance.mutants.sizes import SIZES
 from conformance.mutants.training import TRAINING
 
-__all__ = ["CATALOGUE", "Mutant", "applicable"]
+__all__ = ["CATALOGUE", "EVERY", "REGIMES", "Mutant", "applicable", "held_to", "of_regimes"]
 
 CATALOGUE = [*MAPPING, *FUNCTION, *TRAINING, *NUMERICS]
+"""Wrong conventions: they are wrong everywhere."""
+
+REGIMES = [*MAGNITUDES, *SIZES]
+"""Faults that show in some cases only."""
+
+EVERY = [*CATALOGUE, *REGIMES]
 
 
 def applicable(spec: ModelSpec) -> list[Mutant]:
-    """Those that can be made with a spec."""
+    """The wrong conventions that can be made with a spec."""
     return [mutant for mutant in CATALOGUE if mutant.applies(spec)]
+
+
+def of_regimes(case: Case) -> list[Mutant]:
+    """The faults of the regimes that a case is in."""
+    here = set(case.regimes)
+    return [mutant for mutant in REGIMES if mutant.regimes & here and mutant.applies(case.spec)]
+
+
+def held_to(case: Case) -> list[Mutant]:
+    """Those that a case must tell."""
+    return (applicable(case.spec) if case.conventions else []) + of_regimes(case)

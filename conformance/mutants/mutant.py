@@ -28,6 +28,7 @@ class Mutant:
     silences:    where it need not be told apart
     forward:     whether it changes what the forward pass computes
     order:       of a wrong order of gates: whose block is read for each gate, in canonical order
+    regimes:     in which it shows, in cases that are in one of them; in all cases, if there is none
     """
 
     name: str
@@ -37,6 +38,7 @@ class Mutant:
     silences: tuple[Silence, ...] = field(default=())
     forward: bool = True
     order: str = ""
+    regimes: frozenset[str] = frozenset()
 
     def silent(self, case: Case) -> str | None:
         """Why the mutant need not be seen in a case; None if it must be."""

@@ -3,5 +3,7 @@
 equations.py    the equations in NumPy, with gradients by hand, after common/EQUATIONS.md
 conventions.py  every choice of an implementation, as a value that can be wrong
 evaluation.py   a case evaluated under conventions
+precise.py      the right answer where float64 is too coarse: the same equations in 512 bits
+rounding.py     how far rounding may move every element of it
 truth.py        the right answer to a case, and its noise floor
 """

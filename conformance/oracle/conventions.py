@@ -21,6 +21,7 @@ from conformance.oracle.equations import (
     State,
     Value,
     clip,
+    cross_entropy,
     descend,
     sigmoid,
     tanh,
@@ -53,12 +54,14 @@ class Conventions:
     initial:      the state that the first step starts from; reported: the one that is given back
     reset:        where the GRU's reset gate acts, from where it should
     activate, cell_output, product:  gate(pre-activation), the tanh of LSTM-6, matrix products
+    cell_state:   what is kept as C_t, from LSTM-5
     mix:          GRU-4 out of z, H_{t−1} and the candidate
     order:        the layers as they are stacked
     passes_up:    what a layer hands up, from its input and its H
     reads:        what the output layer reads, from all layers' states before and after the step
     carry:        the state from one step to the next
     count:        what the summed loss is divided by, from T and n
+    loss:         of a step, from its O, its Y and that count
     gradients:    what is given back as gradients
     carried:      the next minibatch's state, from the first and the last of this one
     detached:     whether gradients stop between minibatches
@@ -75,6 +78,7 @@ class Conventions:
     reported: tuple[Callable[[Arrays], Arrays], ...] = ()
     reset: Callable[[str | None], str | None] = lambda reset: reset
     activate: Callable[[ModelSpec, int, str, Value], Value] = activate
+    cell_state: Callable[[Value], Value] = lambda C: C
     cell_output: Callable[[Value], Value] = tanh
     product: Callable[[Value, Value], Value] = Value.__matmul__
     mix: Callable[[Value, Value, Value], Value] = lambda z, H, new: z * H + z.one_minus() * new
@@ -83,6 +87,7 @@ class Conventions:
     reads: Callable[[list[State], list[State]], Value] = top_layer
     carry: Callable[[State], State] = lambda state: state
     count: Callable[[int, int], int] = lambda T, n: T * n
+    loss: Callable[[Value, np.ndarray, int], Value] = cross_entropy
     gradients: tuple[Callable[[ModelSpec, Arrays], Arrays], ...] = ()
     carried: Callable[[Arrays, Arrays], Arrays] = lambda first, last: last
     detached: bool = True

@@ -2,7 +2,8 @@
 
 Nothing is stacked, hoisted or fused, no gradient is derived by hand, and no code is shared with
 what it judges, the NumPy reference included. It runs in any NumPy float type: float64 is the
-oracle, float32 gives the noise floor.
+oracle, float32 gives the noise floor. It runs as well in numbers of any precision (precise.py), and
+in numbers that know how far rounding may have moved them (rounding.py).
 """
 
 # H and K are variables of the equations, no constants.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +35,10 @@ class Value:
         # A bias (h,) is added to every row of (n, h): its gradient is the sum over the rows.
         return Value(
             self.data + other.data,
-            ((self, lambda g: g), (other, lambda g: g.sum(0) if other.data.ndim < g.ndim else g)),
+            (
+                (self, lambda g: g),
+                (other, lambda g: g.sum(0) if np.ndim(other.data) < np.ndim(g) else g),
+            ),
         )
 
     def __mul__(self, other: Value) -> Value:
@@ -182,19 +187,26 @@ def run(spec: ModelSpec, params: Arrays, X: np.ndarray, Y: np.ndarray, state: Ar
 def clip(grads: Arrays, theta: float) -> tuple[np.ndarray, Arrays]:
     """CLIP-1 and CLIP-2: the global norm, and the gradients scaled by θ/‖g‖ if ‖g‖ > θ."""
     squares = np.stack([(g * g).sum() for g in grads.values()])
-    norm = np.sqrt(squares.sum())
-    scale = min(norm.dtype.type(1), norm.dtype.type(theta) / norm)
+    norm, number = np.sqrt(squares.sum()), squares.dtype.type
+    scale = min(number(1), number(theta) / norm)
     return norm, {name: g * scale for name, g in grads.items()}
 
 
 def expected(case: Case, given: Material, dtype: str = "float64") -> Arrays:
     """Everything that a record of this case must hold, under the names that it holds it."""
-    params = {name: array.astype(dtype) for name, array in given.params.items()}
-    state = {part: array.astype(dtype) for part, array in given.state.items()}
+    return answers_in(case, given, lambda array: array.astype(dtype))
+
+
+def answers_in(case: Case, given: Material, numbers: Callable[[np.ndarray], Any]) -> Arrays:
+    """The same in any numbers that compute as arrays do: precise.py and rounding.py have others.
+
+    numbers: makes them of float64"""
+    params = {name: numbers(array) for name, array in given.params.items()}
+    state = {part: numbers(array) for part, array in given.state.items()}
     answers = {f"weights/{name}": array for name, array in params.items()}
     losses: list[np.ndarray] = []
     for k in range(case.K):
-        got = run(case.spec, params, given.X[k].astype(dtype), given.Y[k], state)
+        got = run(case.spec, params, numbers(given.X[k]), given.Y[k], state)
         norm, clipped = clip({name: got.gradients[name] for name in params}, case.recipe.clip)
         if k == 0:
             answers |= {"forward/O": got.O, "loss/loss": got.loss, "clip/norm": norm}

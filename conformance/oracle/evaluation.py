@@ -18,7 +18,7 @@ from common.parameters import Arrays, layer_parameters
 from common.spec import ModelSpec
 from conformance.cases.table import Case, Material
 from conformance.oracle.conventions import TRUTH, Conventions, Parameters
-from conformance.oracle.equations import State, Value, backward, cross_entropy
+from conformance.oracle.equations import State, Value, backward
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def cell(c: Conventions, spec: ModelSpec, layer: int, p: Parameters, X: Value, S
             a = XW + c.product(r * H, p["W_hh"]) + b
         return {"H": c.mix(z, H, c.activate(spec, layer, "h", a))}
     i, f, o, candidate = (gate(g) for g in "ifoc")
-    C = f * S["C"] + i * candidate
+    C = c.cell_state(f * S["C"] + i * candidate)
     return {"H": o * c.cell_output(C), "C": C}
 
 
@@ -186,7 +186,7 @@ def _gradients(
     dtype = inputs[0].data.dtype
     loss, count = Value(np.zeros((), dtype)), c.count(*Y.shape)
     for O, y in zip(passed.outputs, Y, strict=True):
-        loss = loss + cross_entropy(O, y, count)
+        loss = loss + c.loss(O, y, count)
     backward(loss)
     grads = {name: np.asarray(sum(_grad(P[name]) for P, _, _ in tapes)) for name in tapes[0][0]}
     grads["X"] = np.stack([_grad(value) for value in inputs])

@@ -3,10 +3,11 @@
 Every entry has a reproduction that a test runs, and that fails once the framework is mended. An
 entry with a ``[deviation.ladder]`` also excuses failures on the ladder, within its margin:
 
-    implementation, dtype   whose: "mxnet:layers", "float64"
+    implementation, dtype   whose: "mxnet:layers", "float64", or patterns
     cases, tensors          patterns of the cases and of the recorded tensors
     activation              only cases in which a layer has this one (may be left out)
-    margin                  the largest error it excuses, as measured
+    margin                  the largest error it excuses, as measured; 1.0 where a number stands in
+                            the place of a NaN
 
 and it must find something to excuse wherever it applies: otherwise it is stale.
 """
@@ -60,8 +61,8 @@ class Deviation:
         ladder = self.ladder
         return (
             ladder is not None
-            and ladder["implementation"] == implementation
-            and ladder["dtype"] == dtype
+            and fnmatch.fnmatchcase(implementation, ladder["implementation"])
+            and fnmatch.fnmatchcase(dtype, ladder["dtype"])
             and fnmatch.fnmatchcase(case.name, ladder["cases"])
             and ladder.get("activation") in (None, *case.spec.activations)
         )

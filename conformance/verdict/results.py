@@ -8,7 +8,7 @@ import numpy as np
 
 from common import SUITE_VERSION
 from common.sums import sealed
-from conformance.cases.table import CURATED, DTYPES, TEXT_CASES
+from conformance.cases.table import DTYPES, suite_cases
 from conformance.closeness.compare import RUNGS, Comparison
 from conformance.records.ladder import Record
 from conformance.verdict.asked import Asked
@@ -19,7 +19,7 @@ from conformance.verdict.outcome import DECLARED, NOT_RUN, PASS, PASSED, WRONG, 
 FORMAT = "deep-rnn-verdict-2"
 """Of verdict.json. What has another one is judged again."""
 
-SUITE_CASES = {case.name for case in CURATED} | {f"text-{family}" for family in TEXT_CASES}
+SUITE_CASES = set(suite_cases())
 
 
 @dataclass
@@ -158,14 +158,14 @@ class Verdict:
 
     def grid(self) -> dict[str, int]:
         """Float64 elements compared on the grid, those that differ there, and those of them that
-        only straddle a boundary; declared deviations are left out. No difference from the oracle
-        means none between any two."""
+        only straddle a boundary; declared deviations are left out, and what is judged by element.
+        No difference from the oracle means none between any two."""
         on_grid = [
             c
             for r in self.results
             if r.dtype == "float64" and r.status != DECLARED
             for c in r.comparisons
-            if c.rung not in ("weights", "invariances")
+            if c.rung not in ("weights", "invariances") and math.isnan(c.units)
         ]
         return {
             "elements": sum(c.elements for c in on_grid),

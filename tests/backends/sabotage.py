@@ -116,8 +116,9 @@ def as_labelled(arrays: Arrays) -> Arrays:
     return {name: array.astype("float64") for name, array in arrays.items()}
 
 
-def sabotage(backend: str) -> None:
+def sabotage(backend: str, faults: dict[str, Fault] | None = None) -> None:
     """Let a backend offer every implementation once sound, and once with every fault."""
+    faults = FAULTS if faults is None else faults
     module = registry.load(backend)
     make, names = module.implementation, module.IMPLEMENTATIONS
 
@@ -125,8 +126,8 @@ def sabotage(backend: str) -> None:
         own, _, fault = name.partition("-")
         if not fault:
             return make(own, device, dtype)
-        inner = make(own, device, FAULTS[fault].compute)
-        return Sabotaged(inner, own, backend, FAULTS[fault])
+        inner = make(own, device, faults[fault].compute)
+        return Sabotaged(inner, own, backend, faults[fault])
 
     module.implementation = implementation
-    module.IMPLEMENTATIONS = (*names, *(f"{name}-{fault}" for name in names for fault in FAULTS))
+    module.IMPLEMENTATIONS = (*names, *(f"{name}-{fault}" for name in names for fault in faults))

@@ -8,7 +8,7 @@ import pytest
 from backends import registry
 from backends.protocol import Implementation
 from conformance.cases.given import Given
-from conformance.cases.table import CURATED, TEXT_CASES
+from conformance.cases.table import suite_cases
 from conformance.closeness.compare import load_bounds
 from conformance.judge.ladder import compare_all, unexcused
 from conformance.oracle.truth import Answer, right_answer
@@ -16,7 +16,7 @@ from conformance.verdict.deviations import load_deviations
 from conformance.worker.ladder import answer, answer_invariances
 
 BOUNDS = load_bounds()
-NAMES = [case.name for case in CURATED] + [f"text-{family}" for family in TEXT_CASES]
+NAMES = suite_cases()
 GENERATED = [f"random-2026-{index}" for index in range(30)]
 
 

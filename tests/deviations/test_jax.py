@@ -34,3 +34,20 @@ def test_tanh_of_float32_is_too_small_near_0():
     assert slope.dtype == "float32"
     assert abs(slope - (1 - right**2)).max() <= 2 * np.finfo("float32").eps
     still(errors(jax.numpy.tanh).mean() < -0.5, "tanh-of-float32-too-small")
+
+
+def test_denormals_are_zero():
+    import jax
+
+    tiny = np.float32(1e-40)
+    assert tiny * np.float32(1) == tiny > 0
+    product = jax.jit(lambda x, y: x * y)(tiny, np.float32(2))
+    still(product == 0, "xla-denormals-are-zero")
+
+
+def test_the_gradient_of_relu_swallows_nan():
+    import jax
+
+    assert np.isnan(jax.nn.relu(np.nan))
+    through = jax.grad(lambda x: np.float32(np.nan) * jax.nn.relu(x))(np.float32(np.nan))
+    still(through == 0, "gradient-of-relu-swallows-nan")

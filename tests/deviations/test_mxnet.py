@@ -339,3 +339,36 @@ def left_by_a_server(fill: int) -> float:
 def test_a_server_of_the_kvstore_may_round_float64():
     assert left_by_a_server(fill=0) == 2**-40
     still(left_by_a_server(fill=1) == 0, "kvstore-server-rounds-float64")
+
+
+def of_ones(block, *inputs):
+    """A block whose weights are 1 and whose biases are 0, on inputs."""
+    block.initialize(mx.init.One())
+    return block(*inputs)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_relu_rnn_swallows_nan(dtype):
+    X = nd.array([[[np.nan]], [[1.0]]], dtype=dtype)
+    found = {}
+    for activation in ("tanh", "relu"):
+        block = gluon.rnn.RNN(1, activation=activation, input_size=1, dtype=dtype)
+        found[activation] = of_ones(block, X).asnumpy().ravel()
+    assert np.isnan(found["tanh"]).all()
+    still(not np.isnan(found["relu"]).any(), "native-relu-rnn-swallows-nan")
+
+
+def test_cross_entropy_stops_at_18():
+    O, Y = nd.array([[0.0, 1000.0]], dtype="float64"), nd.array([0.0], dtype="float64")
+    loss = float(nd.softmax_cross_entropy(O, Y).asscalar())
+    still(abs(loss + np.log(1e-8)) < 1e-3, "cross-entropy-stops-at-18")
+
+
+def test_an_empty_minibatch_fails():
+    def fails(layer) -> bool:
+        try:
+            return of_ones(layer(3, input_size=2), nd.zeros((4, 0, 2))).shape != (4, 0, 3)
+        except (mx.MXNetError, ValueError, AssertionError):
+            return True
+
+    still(all(map(fails, (gluon.rnn.RNN, gluon.rnn.GRU, gluon.rnn.LSTM))), "empty-minibatch-fails")

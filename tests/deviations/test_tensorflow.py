@@ -3,6 +3,7 @@
 import os
 import tempfile
 
+import numpy as np
 import pytest
 
 from tests.deviations.reproduction import in_a_process, still
@@ -51,3 +52,29 @@ def test_slurm_needs_a_gpu(monkeypatch):
         monkeypatch.setenv(f"SLURM_{name}", value)
     assert addresses_under_slurm(1) == ["node1:8888", "node2:8888"]
     still(addresses_under_slurm(0) == ["ValueError"], "slurm-needs-a-gpu")
+
+
+def test_an_lstm_fails_on_an_empty_minibatch():
+    import keras
+
+    nothing = np.zeros((0, 3, 2), "float32")
+    assert keras.layers.GRU(4)(nothing).shape == (0, 4)
+    try:
+        fails = keras.layers.LSTM(4)(nothing).shape != (0, 4)
+    except (ValueError, tf.errors.InvalidArgumentError):
+        fails = True
+    still(fails, "lstm-empty-minibatch-fails")
+
+
+def test_xla_takes_the_maximum_without_nan():
+    both, one = tf.constant([np.nan, np.nan]), tf.constant([1.0, np.nan])
+    assert np.isnan(tf.reduce_max(both)) and np.isnan(tf.reduce_max(one))
+    compiled = tf.function(tf.reduce_max, jit_compile=True)
+    still(compiled(both) == -np.inf and compiled(one) == 1, "xla-maximum-of-nan")
+
+
+def test_denormals_are_zero():
+    tiny = np.float32(1e-40)
+    assert tiny * np.float32(2) > 0
+    product = tf.constant([tiny] * 64) * tf.constant(np.float32(2))
+    still(not np.any(product), "denormals-are-zero")

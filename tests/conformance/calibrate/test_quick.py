@@ -6,11 +6,11 @@ from conformance.calibrate.certify import Certificate, Pair
 from conformance.cases.quick import quick_cases
 from conformance.cases.table import CURATED
 from conformance.closeness.compare import RUNGS
-from conformance.mutants import CATALOGUE
+from conformance.mutants import EVERY
 
 pytestmark = pytest.mark.once
 
-ALL = {mutant.name for mutant in CATALOGUE}
+ALL = {mutant.name for mutant in EVERY}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def made_up(killers: dict[str, list[str]]) -> Certificate:
     """Every mutant is killed by the first case, but for those that are named."""
     names = sorted({case for cases in killers.values() for case in cases})
     pairs = []
-    for mutant in CATALOGUE:
+    for mutant in EVERY:
         for case in names:
             killed = case in killers.get(mutant.name, names[:1])
             pairs.append(Pair(mutant.name, case, RUNGS[0], 1e9 if killed else 0.0, 1e9, None))
@@ -55,7 +55,7 @@ def made_up(killers: dict[str, list[str]]) -> Certificate:
 
 
 def test_the_fewest_cases_are_chosen():
-    first, second, third = (mutant.name for mutant in CATALOGUE[:3])
+    first, second, third = (mutant.name for mutant in EVERY[:3])
     asked = {first: ["gru-after-L1", "lstm-L1"], second: ["lstm-L1"], third: ["gru-after-L1"]}
     assert set(made_up(asked).fewest()) == {"gru-after-L1", "lstm-L1"}
     asked[second] = ["gru-after-L1", "lstm-L1"]
@@ -68,4 +68,4 @@ def test_of_as_many_cases_those_that_ask_least_are_chosen():
 
 
 def test_what_no_case_kills_leaves_nothing_to_choose():
-    assert made_up({CATALOGUE[0].name: [], CATALOGUE[1].name: ["lstm-L1"]}).fewest() == []
+    assert made_up({EVERY[0].name: [], EVERY[1].name: ["lstm-L1"]}).fewest() == []

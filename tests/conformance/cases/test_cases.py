@@ -8,6 +8,7 @@ import pytest
 
 from common.errors import BadInput
 from common.spec import ACTIVATIONS, RESETS
+from conformance.cases.regimes import REGIMES
 from conformance.cases.table import (
     CURATED,
     TEXT_CASES,
@@ -209,7 +210,8 @@ def test_other_seeds_give_other_cases():
 
 def test_without_a_pattern_every_case_is_chosen():
     texts = [f"text-{family}" for family in TEXT_CASES]
-    assert select([], 0, 0) == [*curated_names(), *texts]
+    regimes = [case.name for case in REGIMES]
+    assert select([], 0, 0) == [*curated_names(), *regimes, *texts]
     assert select([], 2, 5)[-2:] == ["random-5-0", "random-5-1"]
     assert select([], 0, 0, weights=True)[-1] == "weights"
 
