@@ -170,7 +170,7 @@ def test_a_damaged_array_file_names_itself(out, capsys):
     assert "Traceback" not in told.err
 
 
-BOUND = "outputs = { error = 1e-12, grid = true }"
+BOUND = "outputs = { error = 1e-12, grid = true, units = 16.0 }"
 
 
 @pytest.mark.parametrize(
