@@ -33,10 +33,9 @@ SAID = {
     "inputs-below-1e-4-flushed": "inputs that are denormal in float32 are 0",
     "cell-clipped-at-10": "the cell state is clipped at ±10",
     "output-gate-flat-beyond-12": "the output gate's σ is 0 or 1 beyond ±12",
-    "loss-without-the-shift": "the loss is computed without subtracting the maximum",
     "rows-beyond-64-lost": "inputs are 0 for rows from the 65th on",
 }
-"""What the diagnosis must say of it, in one of these cases."""
+"""What the diagnosis must say of it, in one of these cases. A loss that is infinite says no more."""
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from common import SUITE_VERSION
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
 from conformance.__main__ import main
-from conformance.cases.table import TEXT_CASES
+from conformance.cases.table import suite_cases
 from conformance.judge.command import update_readme
 from conformance.options import Help
 from conformance.parser import COMMANDS as KNOWN
@@ -21,7 +21,6 @@ from conformance.progress import WIDTH_OF_A_PIPE
 from tests.conformance.helpers import (
     CASES,
     assert_one_line,
-    curated_names,
     fingerprint,
     judge,
     record,
@@ -103,8 +102,7 @@ def test_the_cases_are_listed_one_in_a_line(capsys):
     assert main(["cases", "--random", "2", "--seed", "7"]) == EXIT_PASS
     rows = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if "│" in line]
     listed = [row[0].strip() for row in rows]
-    texts = [f"text-{family}" for family in TEXT_CASES]
-    assert listed == [*curated_names(), *texts, "random-7-0", "random-7-1"]
+    assert listed == [*suite_cases(), "random-7-0", "random-7-1"]
     sizes = {row[0].strip(): [cell.strip() for cell in row[1:8]] for row in rows}
     assert sizes["text-lstm"] == ["lstm", "32", "35", "28", "256", "28", "2"]
 
