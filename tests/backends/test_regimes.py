@@ -35,7 +35,7 @@ SAID = {
     "output-gate-flat-beyond-12": "the output gate's σ is 0 or 1 beyond ±12",
     "rows-beyond-64-lost": "inputs are 0 for rows from the 65th on",
 }
-"""What the diagnosis must say of it, in one of these cases. A loss that is infinite says no more."""
+"""What the diagnosis must say of it, in one of these cases; an infinite loss says no more."""
 
 
 @pytest.fixture(scope="module")
