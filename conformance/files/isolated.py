@@ -68,6 +68,9 @@ def _answer(read: Callable[[Path], Contents], path: Path) -> bytes:
     rest = b""
     try:
         contents = read(path)
+        for name in contents.arrays:
+            if any("\ud800" <= letter <= "\udfff" for letter in name):  # bytes that are no text
+                raise BadInput(path, name[:80], "a name in UTF-8", "other bytes")
         found, rest = contents.described(), save(_plain(contents))
     except BadInput as error:
         found = {"error": [error.where, error.field, error.expected, error.found]}

@@ -125,7 +125,8 @@ def one(name: str, place: str, kind: str, config: dict[str, Any], path: Path) ->
         layer.both, layer.merge = True, str(config.get("merge_mode", "concat"))
         inside, back = config.get("layer"), config.get("backward_layer")
         inside = inside if is_object(inside) else {}
-        layer.kind, layer.config = str(inside.get("class_name")), dict(inside.get("config") or {})
+        own = inside.get("config")
+        layer.kind, layer.config = str(inside.get("class_name")), own if is_object(own) else {}
         other = back.get("config") if is_object(back) else None
         for option in ("activation", "recurrent_activation", "reset_after"):
             if is_object(other) and other.get(option) != layer.config.get(option):
@@ -146,6 +147,8 @@ def one(name: str, place: str, kind: str, config: dict[str, Any], path: Path) ->
 def told(layer: Described, path: Path) -> dict[str, str]:
     """The options of a recurrent layer, as models/frameworks.py calls them."""
     config = layer.config
+    if not config:
+        raise BadInput(path, layer.name[:80], "the configuration of the layer", "none")
     if config.get("time_major"):
         raise BadInput(path, layer.name[:80], "a layer that is not time_major", "time_major")
     found = {"go_backwards": str(bool(config.get("go_backwards")))}

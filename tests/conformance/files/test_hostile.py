@@ -131,6 +131,23 @@ def test_a_packed_file_is_read(tmp_path):
     assert load(tmp_path / "w.weights.h5").loaded.network.L == 2
 
 
+def test_names_that_are_no_text_are_refused(refused, h5):
+    path = h5(lambda file, cell: cell.__setitem__(b"\xff\xfe", np.zeros(3, "float32")))
+    assert "expected a file of Keras, found UnicodeDecodeError" in refused(path)
+
+
+@pytest.mark.parametrize("own", [5, "text", [1], None])
+def test_a_wrapped_layer_without_a_configuration_is_refused(own, refused, tmp_path):
+    samples.keras(tmp_path / "a.keras", network("lstm", 1, 2))
+    with zipfile.ZipFile(tmp_path / "a.keras") as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    config = json.loads(members["config.json"])
+    config["config"]["layers"][0]["config"]["layer"]["config"] = own
+    members["config.json"] = json.dumps(config).encode()
+    said = refused(zipped(tmp_path / "w.keras", members))
+    assert "expected the configuration of the layer, found none" in said
+
+
 def zipped(path: Path, members: dict[str, bytes], packed: int = zipfile.ZIP_STORED) -> Path:
     with zipfile.ZipFile(path, "w", packed) as file:
         for name, data in members.items():
