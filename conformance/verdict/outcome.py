@@ -36,6 +36,11 @@ class Outcome:
         return EXIT_CODES[self.word]
 
 
+def many(number: int, noun: str) -> str:
+    """So many of them, in words."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def decide(
     results: Iterable[tuple[Row, str]],
     training: Iterable[str],
@@ -59,15 +64,17 @@ def decide(
         rows[row] = rows.get(row, 0) + (status == PASS)
     failed = sum(status in WRONG for _, status in results)
     runs = sum(status in WRONG for status in training)
-    why = [f"{failed} case results failed"] if failed else []
-    why += [f"{runs} training runs failed"] if runs else []
+    why = [f"{many(failed, 'case result')} failed"] if failed else []
+    why += [f"{many(runs, 'training run')} failed"] if runs else []
     why += [f"no record of {', '.join(absent)}"] if (absent := list(absent)) else []
     why += [f"stale deviation {name}" for name in stale]
     why += [f"{len(claims)} claims do not hold"] if (claims := list(claims)) else []
     if not why and not all(rows.values()):
         why = ["a row without a single pass"]
     uncompared = training.count(NOT_COMPARED)
-    left = [f"{uncompared} training runs were compared with nothing"] if uncompared else []
+    were = "was" if uncompared == 1 else "were"
+    what = f"{many(uncompared, 'training run')} {were} compared with nothing"
+    left = [what] if uncompared else []
     left += open
     if not (why or left) and PASS not in (*training, *(status for _, status in results)):
         why = ["nothing was compared"]

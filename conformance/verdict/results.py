@@ -14,7 +14,16 @@ from conformance.records.ladder import Record
 from conformance.verdict.asked import Asked
 from conformance.verdict.deviations import Deviation
 from conformance.verdict.heat import Heat
-from conformance.verdict.outcome import DECLARED, NOT_RUN, PASS, PASSED, WRONG, Outcome, decide
+from conformance.verdict.outcome import (
+    DECLARED,
+    NOT_RUN,
+    PASS,
+    PASSED,
+    WRONG,
+    Outcome,
+    decide,
+    many,
+)
 
 FORMAT = "deep-rnn-verdict-2"
 """Of verdict.json. What has another one is judged again."""
@@ -182,18 +191,18 @@ class Verdict:
         """The verdict in one sentence."""
         implementations = sorted({r.implementation for r in (*self.results, *self.training)})
         text = self.records[0].data["text"]["name"] if self.records else "none"
-        who = f"{len(implementations)} implementation" + "s" * (len(implementations) != 1)
+        who = many(len(implementations), "implementation")
         outcome = self.outcome
         if outcome.word != PASSED:
             return f"{self.kind}{outcome.word}: {'; '.join(outcome.why)} (text: {text}, {who})."
         passes = sum(r.status == PASS for r in self.results)
         agree = "agrees" if len(implementations) == 1 else "agree"
         declared = sum(r.status == DECLARED for r in self.results)
-        but = f", {declared} declared deviations" if declared else ""
+        but = f", {many(declared, 'declared deviation')}" if declared else ""
         runs = sum(r.status == PASS for r in self.training)
-        trained = f", and on {runs} training runs" if runs else ""
+        trained = f", and on {many(runs, 'training run')}" if runs else ""
         return (
-            f"{self.kind}PASS: {who} {agree} with the oracle on {passes:,} case results"
+            f"{self.kind}PASS: {who} {agree} with the oracle on {many(passes, 'case result')}"
             f"{but}{trained}{self.extent()} (text: {text})."
         )
 

@@ -53,10 +53,11 @@ def ladder(verdict: Verdict) -> Table:
     """In each cell: cases whose rung passed, of those that reached it, and the worst ratio of an
     error to the noise floor."""
     table = Table(title="Cases passed on each rung, and the worst error in noise floors (×)")
-    table.add_column("implementation")
-    table.add_column("dtype")
+    # Where room is scarce names go on in the next line: "floa…" would be either dtype.
+    table.add_column("implementation", overflow="fold")
+    table.add_column("dtype", overflow="fold")
     for rung in RUNGS:
-        table.add_column(rung, justify="right")
+        table.add_column(rung, justify="right", overflow="fold")
     table.add_column("other", justify="left")
     for row in verdict.rows():
         implementation, device, dtype = row
@@ -104,8 +105,8 @@ def _other(results: list[CaseResult]) -> Text:
 def distribution(verdict: Verdict) -> Table:
     """How the tensors of each implementation spread over multiples of the noise floor."""
     table = Table(title="Errors of all tensors in multiples of the noise floor")
-    table.add_column("implementation")
-    table.add_column("dtype")
+    table.add_column("implementation", overflow="fold")
+    table.add_column("dtype", overflow="fold")
     table.add_column("tensors", justify="right")
     for band in BANDS:
         table.add_column(f"≤ {band:g}", justify="right")
@@ -127,8 +128,10 @@ def distribution(verdict: Verdict) -> Table:
 def summary(verdict: Verdict) -> list[str]:
     """Counts, and what is unsupported and why, one line for each reason."""
     grid = verdict.grid()
+    few = f"{grid['elements']:,}"
+    elements = few if grid["elements"] < 1e6 else f"{grid['elements'] / 1e6:.1f} million"
     lines = [
-        f"float64: {grid['differing']} of {grid['elements'] / 1e6:.1f} million elements differ "
+        f"float64: {grid['differing']:,} of {elements} elements differ "
         f"after rounding to 2^-20 of the tensor's exponent ({grid['straddles']} straddle)"
     ]
     reasons: dict[str, list[str]] = {}

@@ -63,6 +63,8 @@ def training_lines(results: list[TrainingResult]) -> list[str]:
     lines: list[str] = []
     for result in results:
         who = f"{result.implementation} ({result.device}, {result.numerics}) {result.title}"
+        if not result.numerics:  # of a backend of which there is no run at all
+            who = f"{result.implementation} ({result.device})"
         if result.status == UNSUPPORTED:
             lines.append(f"unsupported: {result.implementation} {result.title}: {result.reason}")
         elif result.status != PASS or result.reason:

@@ -33,7 +33,7 @@ def only_failure(out: Path) -> dict:
     code, verdict = verdict_of(out)
     assert code == EXIT_FAIL
     assert verdict["passed"] is False
-    assert verdict["sentence"].startswith("FAIL: 1 case results failed")
+    assert verdict["sentence"].startswith("FAIL: 1 case result failed")
     wrong = [result for result in verdict["results"] if result["status"] != "pass"]
     assert len(wrong) == 1 and len(verdict["results"]) == 4
     assert (wrong[0]["implementation"], wrong[0]["device"]) == ("numpy:equations", "cpu")

@@ -135,7 +135,7 @@ def test_the_table_shows_a_crash_and_how_to_run_that_case_again(faults, tmp_path
     assert "1 crashed" in shown
     assert f"{BAD}: crashed: the process was ended by SIGSEGV" in shown
     assert f"record --backend numpy --device cpu --dtype float64 --cases {BAD}" in shown
-    assert shown.rstrip().splitlines()[-1].startswith("FAIL: 1 case results failed")
+    assert shown.rstrip().splitlines()[-1].startswith("FAIL: 1 case result failed")
 
 
 def test_every_case_may_crash(faults, tmp_path):
