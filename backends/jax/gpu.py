@@ -28,7 +28,7 @@ def member_step(
     bias is the sum of two that are trained; ``shown``, what the norm is multiplied by. With 1, 0
     and 1 it is ``training.update``: to multiply by 1 rounds nothing."""
     state = jax.tree.map(lambda part: part * numbers["carried"], state)
-    (loss, last), (grads,) = backward(net, params, X, Y, state, (0,))
+    (loss, (_, last)), (grads,) = backward(net, params, X, Y, state, (0,))
     counts = {
         name: 1 + numbers["second_bias"] * (name.startswith("layer") and ".b_" in name)
         for name in grads
