@@ -6,6 +6,7 @@ on other files, nor one that contradicts itself.
 """
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,5 +98,7 @@ def read_verdict(path: Path, follow: bool = False) -> dict[str, Any]:
     return value
 
 
+@cache
 def _validator() -> Any:
+    """Compiled once: that takes longer than to check a verdict."""
     return fastjsonschema.compile(json.loads(SCHEMA.read_text(encoding="utf-8")))
