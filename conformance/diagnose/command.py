@@ -44,7 +44,7 @@ def diagnose(
     network, order = loaded.network, LAYOUTS[asked.layout].order[loaded.network.cell]
     sizes = {sum(half.p for half in network.layers[-1]), network.layers[-1][0].p}
     read = []
-    for reading in readings(given, network, usual.axis):
+    for reading in readings(given, network, usual.axis, asked.layout):
         k = reading.outputs.shape[-1]
         output = list(heads(loaded.left, sizes, k)) if network.output is None else []
         read += subjects(reading, network, usual, output)

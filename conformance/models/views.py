@@ -10,8 +10,11 @@ import numpy as np
 from conformance.models.given import Data, Given, behind
 from conformance.models.network import Network, State
 
+LAYERS_FIRST = ("pytorch", "mxnet", "paddle")
+"""Their final states are (L·D, n, p) whatever axis X has first."""
 
-def readings(given: Given, network: Network, usual: str) -> list[Given]:
+
+def readings(given: Given, network: Network, usual: str, layout: str) -> list[Given]:
     """The file as it is, and what else its shapes may mean. usual: the axis of X that the framework
     takes first"""
     found = [given]
@@ -34,7 +37,10 @@ def readings(given: Given, network: Network, usual: str) -> list[Given]:
     count, p = network.L * network.directions, network.layers[-1][0].p
     if outputs.shape in ((n, count, p), (n, count * p)) and count > 1:
         each = outputs.reshape(n, count, p).swapaxes(0, 1)
-        found.append(replace(given, outputs=each, note="Each example's final H stand together."))
+        note, wrong = "Each example's final H stand together.", ""
+        if outputs.ndim == 3 and (layout in LAYERS_FIRST or (layout, usual) == ("onnx", "time")):
+            note, wrong = "", f"the final H ({count}, n, {p}) have their first two axes exchanged"
+        found.append(replace(given, outputs=each, note=note, wrong=wrong))
         if outputs.ndim == 2:
             wrong = (
                 f"the final H ({count}, n, {p}) are reshaped (view) to (n, {count * p}) where they "
