@@ -35,7 +35,7 @@ TIERS = {
 """What a GPU computes in beside the dtypes; every array that goes in or out is float32."""
 
 SMALL = 24
-"""No size of a small net is above it: the cases of the ladder but those at the seed's sizes."""
+"""No size of a small net is above it: the cases of the ladder but those at D2L's sizes."""
 
 FOR_SMALL = {
     "xla_backend_optimization_level": 0,
@@ -160,7 +160,7 @@ jax.monitoring.register_event_duration_secs_listener(count_compiled)
 
 
 def compiled() -> dict[str, float]:
-    """How many programs were compiled, or read from JAX' cache of them, and the seconds it took."""
+    """How many programs were compiled, or read from JAX's cache, and the seconds it took."""
     return dict(SPENT)
 
 

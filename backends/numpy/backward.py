@@ -29,7 +29,7 @@ def flat(array: np.ndarray) -> np.ndarray:
 
 def sum_over_rows(array: np.ndarray) -> np.ndarray:
     """(T, n, k) → (k,). As a matrix product: ``sum(axis=0)`` adds one row after another, and its
-    float32 error was 17 times as large at the seed's 1,120 rows."""
+    float32 error was 17 times as large at D2L's 1,120 rows."""
     rows = flat(array)
     return np.ones(len(rows), rows.dtype) @ rows
 

@@ -90,7 +90,7 @@ class Layers:
         dtype = self.policy or params["output.b_q"].dtype.name
         self.layers = [make_layer(spec, layer + 1, dtype) for layer in range(spec.L)]
         # Dense would add its bias by BiasAdd, whose gradient sums the T·n rows one after another:
-        # its float32 error at the seed's 1,120 rows was three times that of the + below.
+        # its float32 error at D2L's 1,120 rows was three times that of the + below.
         self.output = keras.layers.Dense(spec.q, use_bias=False, dtype=dtype)
         self.output.build((None, None, spec.h))
         self.output.kernel.assign(params["output.W_hq"])

@@ -60,7 +60,7 @@ class Trial:
 class Memory:
     """Evaluates conventions on one case, and remembers what single ones make of it.
 
-    Of those that show in the forward pass, only that pass is kept: at the seed's sizes the answers
+    Of those that show in the forward pass, only that pass is kept: at D2L's sizes the answers
     to all of them would not fit. Arrays that are equal to the right ones are kept once.
     """
 

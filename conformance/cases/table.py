@@ -75,7 +75,7 @@ def _curated() -> list[Case]:
 CURATED = _curated()
 
 TEXT_CASES = ("rnn-tanh", "gru-before", "gru-after", "lstm")
-"""At the seed's sizes, on minibatches of the text: ``text-<family>``."""
+"""At D2L's sizes, on minibatches of the text: ``text-<family>``."""
 
 
 def text_case(family: str, q: int) -> Case:

@@ -10,7 +10,7 @@ keras.py        Keras' .keras, .weights.h5 and .h5, from Keras 1 on
 keras_layers.py the configuration in these: layers, what each reads, options
 hdf5.py         the HDF5 inside them, of which nothing is followed that leads elsewhere
 mxnet.py        MXNet's .params, with the symbol beside it
-flax.py         Flax' msgpack
+flax.py         Flax's msgpack
 checkpoints.py  PyTorch's and TensorFlow's own, by their own readers
 
 loading.py      a file as a network, with what the file says and what its user adds

@@ -1,4 +1,4 @@
-"""Flax' msgpack, as ``flax.serialization.to_bytes`` writes it: nested names, and arrays as bytes.
+"""Flax's msgpack, as ``flax.serialization.to_bytes`` writes it: nested names, and arrays as bytes.
 
 An array is an extension of type 1: its shape, its type's name and its bytes. One of more than 1 GiB
 is cut into chunks. Source: Flax 0.12, ``flax/serialization.py``.

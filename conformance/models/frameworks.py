@@ -264,7 +264,7 @@ CLASSES = {
     "keras2": {"rnn": "Keras 2's SimpleRNN", "gru": "Keras 2's GRU", "lstm": "Keras 2's LSTM"},
     "cudnn": {"rnn": "cuDNN's RNN", "gru": "Keras' CuDNNGRU", "lstm": "Keras' CuDNNLSTM"},
     "onnx": {"rnn": "ONNX' RNN", "gru": "ONNX' GRU", "lstm": "ONNX' LSTM"},
-    "flax": {"rnn": "Flax' SimpleCell", "gru": "Flax' GRUCell", "lstm": "Flax' LSTMCell"},
+    "flax": {"rnn": "Flax's SimpleCell", "gru": "Flax's GRUCell", "lstm": "Flax's LSTMCell"},
     "tf1": {"rnn": "BasicRNNCell", "gru": "GRUCell", "lstm": "BasicLSTMCell or LSTMCell"},
     "dl4j": {"rnn": "DL4J's SimpleRnn", "gru": "DL4J's GRU", "lstm": "DL4J's LSTM"},
     "ncnn": {"rnn": "ncnn's RNN", "gru": "ncnn's GRU", "lstm": "ncnn's LSTM"},

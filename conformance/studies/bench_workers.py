@@ -1,7 +1,7 @@
 """What several workers gain, and what they send each other for it.
 
 The teams take turns, an epoch each, so that a slow moment hits all of them; every worker has one
-thread. All of it at the seed's sizes: n = 32, T = 35, d = q = 28, h = 256, L = 2, float32.
+thread. All of it at D2L's sizes: n = 32, T = 35, d = q = 28, h = 256, L = 2, float32.
 """
 
 import argparse
@@ -152,7 +152,7 @@ def bench_workers(options: argparse.Namespace, progress: Progress) -> Table:
     found = measure(backend, options.workers, progress)
     alone = found[0]
     gradients = f"the gradients are {alone.numbers * 4 / 1e6:.2f} MB"
-    table = Table(title=f"{backend}:layers, LSTM, the seed's sizes, float32; {gradients}")
+    table = Table(title=f"{backend}:layers, LSTM, D2L's sizes, float32; {gradients}")
     for column in ("workers", "tokens/s", "speed-up", "range", "efficiency", "MB sent per step"):
         table.add_column(column)
     for team in found:

@@ -115,7 +115,7 @@ def run_bench(options: argparse.Namespace) -> int:
         results_console().print(bench_main_job(options.backend, options.quick, progress))
         return EXIT_PASS
     names = [registry.check_name(options.backend)] if options.backend else list(registry.modules())
-    rows = Table(title="Time as a ratio within one run, at the seed's sizes, float32")
+    rows = Table(title="Time as a ratio within one run, at D2L's sizes, float32")
     for column in ("measured", "against", "ratio", "range", "wanted", "tokens/s"):
         rows.add_column(column)
     for name in names:

@@ -1,4 +1,4 @@
-"""The conventions of JAX with Flax' NNX and Optax, as docs/field_guide.toml states them."""
+"""The conventions of JAX with Flax's NNX and Optax, as docs/field_guide.toml states them."""
 
 from functools import cache
 

@@ -90,7 +90,7 @@ def test_readme_and_chapter_say_that_flax_s_gru_is_not_as_it_comes():
     layers = (ROOT / "backends" / "jax" / "layers.py").read_text(encoding="utf-8")
     replaced = "here it is one with a bias" in " ".join(layers.split())
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert replaced == ("in Flax' GRU one module is replaced" in readme)
+    assert replaced == ("in Flax's GRU one module is replaced" in readme)
     assert replaced == ("replaced by one that has a bias" in prose("concise"))
     guide = (ROOT / "docs" / "field_guide.toml").read_text(encoding="utf-8")
     assert 'jax = "one, (3h,), with the input weights"' in guide
