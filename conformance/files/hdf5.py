@@ -38,7 +38,8 @@ def opened(source: Path | bytes, where: object, says: str) -> Iterator[Any]:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         with h5py.File(file, "r") as found:
             yield found
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError,
+            OverflowError) as error:  # fmt: skip
         # What h5py makes of the many things that HDF5 may find to be wrong.
         raise BadInput(where, "", says, f"{type(error).__name__}: {error}") from None
 
