@@ -29,7 +29,12 @@ pytestmark = pytest.mark.once
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 INSIDE = "deep_rnn_reference_suite"
-MODULES = {"jinja2": "jinja2", "markupsafe": "jinja2", "vl_convert": "vl-convert-python"}
+MODULES = {
+    "flint": "python-flint",
+    "jinja2": "jinja2",
+    "markupsafe": "jinja2",
+    "vl_convert": "vl-convert-python",
+}
 """Whose distribution has another name, or comes with another one."""
 
 

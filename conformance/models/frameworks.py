@@ -271,3 +271,9 @@ CLASSES = {
     "coreml": {"rnn": "Core ML's rnn", "gru": "Core ML's gru", "lstm": "Core ML's lstm"},
 }
 """How their users call them."""
+
+LAYERS_FIRST = {
+    **dict.fromkeys(("pytorch", "mxnet", "paddle"), ("time", "batch")),
+    "onnx": ("time",),
+}
+"""Whose final states are (L·D, n, p), if X has one of these axes first."""

@@ -125,20 +125,25 @@ def softmax(O: np.ndarray, axis: int = -1) -> np.ndarray:
     return e / e.sum(axis, keepdims=True)
 
 
+def log_softmax(O: np.ndarray, axis: int = -1) -> np.ndarray:
+    shifted = O - O.max(axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
+
+
 AFTERWARDS = ("sigmoid", "tanh", "relu")
 """What outputs do not show that they went through."""
 
 BEHIND = {
     "": lambda O: O,
     "softmax": softmax,
-    "log-softmax": lambda O: np.log(softmax(O)),
+    "log-softmax": log_softmax,
     "sigmoid": lambda O: 1 / (1 + np.exp(-O)),
     "tanh": np.tanh,
     "relu": lambda O: np.maximum(O, 0),
     "softmax over the steps": lambda O: softmax(O, 0),
     "softmax over the examples": lambda O: softmax(O, -2),
-    "log-softmax over the steps": lambda O: np.log(softmax(O, 0)),
-    "log-softmax over the examples": lambda O: np.log(softmax(O, -2)),
+    "log-softmax over the steps": lambda O: log_softmax(O, 0),
+    "log-softmax over the examples": lambda O: log_softmax(O, -2),
 }
 WHOLE = tuple(name for name in BEHIND if " over " in name)
 """These need all steps and examples."""

@@ -7,11 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from conformance.models.frameworks import LAYERS_FIRST
 from conformance.models.given import Data, Given, behind
 from conformance.models.network import Network, State
-
-LAYERS_FIRST = ("pytorch", "mxnet", "paddle")
-"""Their final states are (L·D, n, p) whatever axis X has first."""
 
 
 def readings(given: Given, network: Network, usual: str, layout: str) -> list[Given]:
@@ -38,7 +36,7 @@ def readings(given: Given, network: Network, usual: str, layout: str) -> list[Gi
     if outputs.shape in ((n, count, p), (n, count * p)) and count > 1:
         each = outputs.reshape(n, count, p).swapaxes(0, 1)
         note, wrong = "Each example's final H stand together.", ""
-        if outputs.ndim == 3 and (layout in LAYERS_FIRST or (layout, usual) == ("onnx", "time")):
+        if outputs.ndim == 3 and usual in LAYERS_FIRST.get(layout, ()):
             note, wrong = "", f"the final H ({count}, n, {p}) have their first two axes exchanged"
         found.append(replace(given, outputs=each, note=note, wrong=wrong))
         if outputs.ndim == 2:

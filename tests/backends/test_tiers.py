@@ -194,7 +194,9 @@ def test_tf32_is_on_while_a_model_of_the_tier_computes_and_only_then(
         ):
             flags.clear()
             use(*given)
-            assert set(flags) == {tier == "tf32"}, use
+            # JAX compiled that one for ``forward``, and a net is seen only while it is compiled.
+            shared = backend_name == "jax" and use == model.loss_and_gradients
+            assert set(flags) == (set() if shared else {tier == "tf32"}), use
             assert not tf32_is_on(backend_name), use
 
 
