@@ -87,7 +87,7 @@ def read_arrays(path: Path, follow: bool = False, ours: bool = False) -> Found:
             arrays: Arrays = {name: file.get_tensor(name) for name in list(file.keys())}
             metadata: dict[str, str] = file.metadata() or {}
     except (OSError, SafetensorError, TypeError, ValueError, AttributeError, KeyError) as error:
-        # The last four: a tensor of a type that NumPy lacks, bfloat16 say.
+        # The last four: a tensor of a type that safetensors does not hand to NumPy.
         raise BadInput(path, "", WHOLE, error) from None
     stored = metadata.pop(CHECKSUM, None)
     if stored is None and ours:
@@ -97,6 +97,11 @@ def read_arrays(path: Path, follow: bool = False, ours: bool = False) -> Found:
         expected = f"{stored[:12]}, what was written"
         raise BadInput(path, "checksum", expected, f"{found[:12]}: the file is damaged")
     return arrays, metadata
+
+
+LACKING = ("BF", "F8_", "F6_", "F4")
+"""How safetensors' names of types begin that NumPy lacks. Whether they can be read would otherwise
+depend on who has imported ml_dtypes in this process."""
 
 
 def _check_header(path: Path) -> None:
@@ -118,6 +123,8 @@ def _check_header(path: Path) -> None:
             and math.prod(shape) <= 8 * size  # the smallest types have several in a byte
         ):
             raise ValueError(f"{name[:80]!r} of shape {str(shape)[:80]}")
+        if is_object(tensor) and str(tensor.get("dtype")).startswith(LACKING):
+            raise ValueError(f"{name[:80]!r} of type {str(tensor['dtype'])[:80]}")
 
 
 def save_weights(path: Path, spec: ModelSpec, params: Arrays) -> None:
