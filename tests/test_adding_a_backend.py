@@ -12,7 +12,7 @@ import pytest
 from backends import registry
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
 from tests.source import ROOT, definitions, tree_of
-from tests.test_architecture import COMPARED, ON_LENT_GPUS
+from tests.test_side_by_side import COMPARED, ON_LENT_GPUS
 
 pytestmark = pytest.mark.once
 

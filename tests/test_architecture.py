@@ -1,7 +1,6 @@
 """The rules of the architecture, read from the source. No framework is imported."""
 
 import ast
-import configparser
 import re
 import sys
 import tomllib
@@ -34,108 +33,7 @@ FORMATS = {"h5py", "msgpack", "onnx", "google"}
 """What conformance/files/ reads files of other formats with; the last is ONNX' protobuf."""
 
 ALL_FRAMEWORKS = {package for packages in FRAMEWORKS.values() for package in packages}
-COMPARED = ("equations", "layers", "training", "workers")
 TALLEST = 300
-
-ON_LENT_GPUS = {"gpu.py"}
-"""A file that only the frameworks have which are found on lent machines (conformance/gpu)."""
-
-DIFFERENCES = {
-    ("mxnet", "equations"): {
-        "unstack": "MXNet's split makes no list of a single step",
-    },
-    ("mxnet", "layers"): {
-        "Layers.native_layers": "Gluon's weights are Parameters, which a tensor is read from",
-        "Layers.native_parameters": "instead",
-    },
-    ("mxnet", "training"): {
-        "sum_of_squares": "MXNet's own sum over all elements is slow, its norm inaccurate",
-    },
-    ("mxnet", "workers"): {
-        "check": "a server rounds float64 by a flag that nothing sets: the store is tried first",
-        "prepare": "a scheduler and a server stand beside the workers",
-        "serve": "either of them",
-        "Server": "which only adds up",
-        "Server._controller": "and takes no commands: MXNet's would unpickle them",
-        "Workers.add": "the store adds up; shared by mean and total",
-        "Workers.wait": "the store itself waits for ever",
-        "in_a_thread": "where it may",
-        "dead": "whose heartbeat is missed, once all had the time to be heard",
-        "silent": "whose heartbeat is missed",
-        "watch": "the end of a scheduler or server that misses one",
-    },
-    ("tensorflow", "workers"): {
-        "from_environment": "TF_CONFIG holds the whole cluster",
-        "check_the_network": "its servers listen on every interface, and nothing can stop them",
-        "take_one_gpu": "the strategy would take all of a machine",
-        "watch": "the strategy waits an hour for who is absent",
-        "losses_said": "TensorFlow says in the middle of a long message that a worker is gone",
-        "Workers.together": "the strategy runs what exchanges anything",
-    },
-    ("jax", "workers"): {
-        "from_environment": "JAX would listen on every interface if it found the launcher itself",
-        "find_the_first": "JAX ends the process if the first worker is not there",
-        "meet_by_gloo": "JAX lets gloo listen where another machine cannot reach it",
-        "Workers.compiled": "the mean is part of the compiled step",
-        "Workers.part": "an array of all workers is made of their parts",
-    },
-    ("jax", "equations"): {
-        "by_step": "lax.scan goes through the steps",
-        "stacked": "lax.scan stacks",
-        "Equations.trace": "compiled with the outputs, so that the steps run once",
-        "Equations.output": "shared by the call and by forward",
-        "Equations.forward": "outputs, state and trace of one run",
-        "Equations.native": "a net is compiled for all weights of its spec, and given them",
-        "Equations.freeze": "jax.grad gives plain gradients: both nets say which of them are kept",
-        "one_hot": "shared by the model and the compiled step",
-    },
-    ("jax", "layers"): {
-        "make_blocks": "an nnx.RNN is one layer of the stack",
-        "make_layer": "instead",
-        "Layers.native_layers": "every nnx.RNN is a native layer, and its weights are a dict",
-        "Layers.native": "a net is compiled for all weights of its spec, and given them",
-        "Layers.modules": "Flax's modules are put together from their weights at each call",
-        "Layers.freeze": "JAX has no hook on a weight: gradients are masked",
-        "Layers.trace": "an nnx.RNN shows its H at every step, and only C needs single steps",
-        "Layers.run": "the outputs of every layer, for the trace",
-        "Layers.carry": "the state as Flax's cells carry it",
-        "Layers.forward": "outputs, state and trace of one run",
-        "memory": "C after every step",
-    },
-    ("jax", "training"): {
-        "Programs": "what jax.jit compiles, shared by the models of a spec",
-        "Programs.__init__": "by net and device",
-        "Programs.answer": "the function that jax.jit compiles",
-        "Programs.updated": "a compiled step, by recipe",
-        "Programs.step_in_two": "for a few steps: the compiled gradients again, and their use",
-        "apply": "what the two kinds of a step share",
-        "update": "the function that jax.jit compiles",
-        "to_arrays": "jax.jit sorts the parts of a state by name",
-    },
-    ("tensorflow", "equations"): {
-        "Equations.trace": "compiled with the outputs, so that the steps run once",
-        "Equations.output": "shared by the call and by forward",
-        "Equations.forward": "outputs, state and trace of one run",
-        "Equations.freeze": "the tape gives plain gradients: both nets say which of them are kept",
-    },
-    ("tensorflow", "layers"): {
-        "make_blocks": "a Keras layer is one layer of the stack",
-        "make_layer": "instead",
-        "Layers.native_layers": "every Keras layer is a native layer",
-        "Layers.freeze": "Keras has no hook on a weight: gradients are masked after the tape",
-        "Layers.trace": "a Keras layer shows its H at every step, and only C needs single steps",
-        "Layers.run": "the outputs of every layer, for the trace",
-        "Layers.forward": "outputs, state and trace of one run",
-        "memory": "C after every step",
-    },
-    ("tensorflow", "training"): {
-        "Model.differentiate": "the function that tf.function compiles",
-        "Trainer.update": "the function that tf.function compiles",
-        "to_arrays": "a state goes out in one piece",
-    },
-}
-"""Where two folders cannot be read side by side, and why. An entry that is not needed fails."""
-
 
 ALLOWED = {
     "cases": {"files"},
@@ -387,33 +285,6 @@ def test_only_the_registry_imports_by_name():
     assert found == {ROOT / "backends" / "registry.py"}
 
 
-def test_every_backend_folder_is_registered_and_every_registered_one_is_there():
-    folders = {path.parent.name for path in (ROOT / "backends").glob("*/__init__.py")}
-    assert folders == set(MODULES) == set(FRAMEWORKS)
-    assert all(module == f"backends.{name}" for name, module in MODULES.items())
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_the_folders_of_the_frameworks_hold_the_same_files(name):
-    files = {path.name for path in sources("backends/pytorch")} - ON_LENT_GPUS
-    assert {path.name for path in sources(f"backends/{name}")} - ON_LENT_GPUS == files
-    assert files >= {f"{module}.py" for module in COMPARED}
-
-
-@pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.parametrize("module", COMPARED)
-def test_two_backends_can_be_read_side_by_side(name, module):
-    wanted = definitions(tree_of(ROOT / "backends" / "pytorch" / f"{module}.py"))
-    found = definitions(tree_of(ROOT / "backends" / name / f"{module}.py"))
-    different = DIFFERENCES.get((name, module), {})
-    assert [n for n in found if n not in different] == [n for n in wanted if n not in different]
-    needed = {n for n in different if n not in found or n not in wanted}
-    # A name that both have may still stand elsewhere.
-    moved = set(different) - needed
-    common = [n for n in found if n in wanted and n not in needed]
-    assert common != [n for n in wanted if n in common] or not moved, f"not needed: {moved}"
-
-
 @pytest.mark.parametrize("path", sources("common", "backends", "conformance"), ids=str)
 def test_no_file_unpickles(path):
     assert not unpickles(tree_of(path))
@@ -466,19 +337,3 @@ def test_no_file_names_a_folder_of_one_machine():
             continue
         found += [f"{path.relative_to(ROOT)}: {name}" for name in private if name in text]
     assert found == []
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_every_backend_has_requirements_and_environments_of_its_own(name):
-    requirements = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
-    for framework in FRAMEWORKS[name] or ("numpy",):
-        assert re.search(rf"^{framework}(-cpu)?==[0-9.]+", requirements, re.MULTILINE), framework
-    tox = configparser.ConfigParser(interpolation=None)
-    tox.read(ROOT / "tox.ini", encoding="utf-8")
-    environments = re.split(r"[,\s]+", tox["tox"]["env_list"])
-    assert name in environments
-    label = next(line for line in tox["tox"]["labels"].splitlines() if "conformance =" in line)
-    assert f"{name}-record" in re.split(r"[,\s=]+", label)
-    assert re.search(rf"--expect [^-]*\b{name}\b", tox["testenv:conformance"]["commands"])
-    if FRAMEWORKS[name]:
-        assert (ROOT / "requirements" / f"{name}-gpu.txt").exists()
