@@ -1,11 +1,20 @@
 """Commands that are started as a framework's launcher would."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from conformance.cases.given import Given
+from conformance.judge import reasons
+from conformance.judge.ladder import judge
+from conformance.progress import Progress
+from conformance.run.ladder import Request, record
+from conformance.verdict.deviations import load_deviations
+from conformance.verdict.results import CaseResult
 from tests.backends.launchers import LAUNCHERS, Host, start
+from tests.conformance.helpers import worker_script
 
 
 @pytest.fixture
@@ -23,3 +32,26 @@ def launch(backend_name: str, tmp_path: Path):
     for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def judged(
+    pytestconfig: pytest.Config, sample: Given, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, list[str], int], dict[tuple[str, str], CaseResult]]:
+    """By implementation and case, what the judge says of sound and sabotaged implementations: those
+    of a worker's script in this folder. searched: how many failures of a row are explained"""
+    name = pytestconfig.getoption("--backend")
+    if name is None:
+        pytest.skip("no backend named: pytest --backend NAME, in its environment")
+
+    def found(script: str, cases: list[str], searched: int) -> dict[tuple[str, str], CaseResult]:
+        out = tmp_path_factory.mktemp("sabotage")
+        with pytest.MonkeyPatch.context() as patch:
+            worker_script(patch, Path(__file__).with_name(script))
+            patch.setattr(reasons, "SEARCHED", searched)
+            record(Request(name, "cpu", ["float64"], cases, sample, out), Progress(quiet=True))
+            verdict = judge(out, Progress(quiet=True), deviations=load_deviations())
+        assert not verdict.passed
+        return {(r.implementation.partition(":")[2], r.case): r for r in verdict.results}
+
+    return found

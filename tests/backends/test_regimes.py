@@ -1,12 +1,9 @@
 """Regimes: the large cases, once, and faults that begin at a size or magnitude, put in live."""
 
-from pathlib import Path
-
 import pytest
 
 from conformance.cases.given import Given
 from conformance.cases.regimes import LARGE
-from conformance.judge import reasons
 from conformance.judge.ladder import judge
 from conformance.progress import Progress
 from conformance.run.ladder import Request, record
@@ -14,7 +11,6 @@ from conformance.verdict.deviations import load_deviations
 from conformance.verdict.outcome import DECLARED, FAIL, PASS, UNSUPPORTED
 from conformance.verdict.results import CaseResult
 from tests.backends.regime_faults import FOUND_BY_NUMBERS, IN_PYTORCH, regime_faults
-from tests.conformance.helpers import worker_script
 
 QUIET = Progress(quiet=True)
 CASES = ["saturated-lstm", "logits-gru-after", "steps-lstm", "sizes-lstm"]
@@ -39,21 +35,8 @@ SAID = {
 
 
 @pytest.fixture(scope="module")
-def found(
-    pytestconfig: pytest.Config, sample: Given, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str], CaseResult]:
-    """By implementation and case, what the judge says of sound and sabotaged implementations."""
-    name = pytestconfig.getoption("--backend")
-    if name is None:
-        pytest.skip("no backend named: pytest --backend NAME, in its environment")
-    out = tmp_path_factory.mktemp("regimes")
-    with pytest.MonkeyPatch.context() as patch:
-        worker_script(patch, Path(__file__).with_name("regime_worker.py"))
-        patch.setattr(reasons, "SEARCHED", 2)
-        record(Request(name, "cpu", ["float64"], CASES, sample, out), QUIET)
-        verdict = judge(out, QUIET, deviations=load_deviations())
-    assert not verdict.passed
-    return {(r.implementation.partition(":")[2], r.case): r for r in verdict.results}
+def found(judged) -> dict[tuple[str, str], CaseResult]:
+    return judged("regime_worker.py", CASES, 2)
 
 
 def test_sound_implementations_pass_beside_the_sabotaged_ones(found, implementation):

@@ -1,19 +1,10 @@
 """Live sabotage: every fault in a real backend is found by the real record and judge."""
 
-from pathlib import Path
-
 import pytest
 
-from conformance.cases.given import Given
-from conformance.judge import reasons
-from conformance.judge.ladder import judge
-from conformance.progress import Progress
-from conformance.run.ladder import Request, record
-from conformance.verdict.deviations import load_deviations
 from conformance.verdict.outcome import DECLARED, FAIL, PASS, UNSUPPORTED
 from conformance.verdict.results import CaseResult
 from tests.backends.faults import FAULTS
-from tests.conformance.helpers import worker_script
 
 CASES = ["rnn-tanh-wide", "gru-before-wide", "gru-after-wide", "lstm-wide"]
 """Of two layers, and asked nothing beside the ladder."""
@@ -33,21 +24,8 @@ SAID = {
 
 
 @pytest.fixture(scope="module")
-def found(
-    pytestconfig: pytest.Config, sample: Given, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str], CaseResult]:
-    """By implementation and case, what the judge says of sound and sabotaged implementations."""
-    name = pytestconfig.getoption("--backend")
-    if name is None:
-        pytest.skip("no backend named: pytest --backend NAME, in its environment")
-    out = tmp_path_factory.mktemp("sabotage")
-    with pytest.MonkeyPatch.context() as patch:
-        worker_script(patch, Path(__file__).with_name("sabotaged_worker.py"))
-        patch.setattr(reasons, "SEARCHED", 1)
-        record(Request(name, "cpu", ["float64"], CASES, sample, out), Progress(quiet=True))
-        verdict = judge(out, Progress(quiet=True), deviations=load_deviations())
-    assert not verdict.passed
-    return {(r.implementation.partition(":")[2], r.case): r for r in verdict.results}
+def found(judged) -> dict[tuple[str, str], CaseResult]:
+    return judged("sabotaged_worker.py", CASES, 1)
 
 
 def test_sound_implementations_pass_beside_the_sabotaged_ones(found, implementation):
