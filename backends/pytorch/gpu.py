@@ -3,6 +3,7 @@ as one CUDA graph."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -133,3 +134,90 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
     with torch.cuda.graph(graph):
         step()
     return graph.replay
+
+
+POINTS, REACH = 4096, 12.0
+SURE = 100.0
+"""A pre-activation whose tanh and sigmoid are 1 in any format."""
+
+
+def activation_errors(device: str, dtype: str) -> list[dict[str, Any]]:
+    """How far tanh and the sigmoid inside of nn.RNN, nn.GRU and nn.LSTM lie from the right values,
+    by the path that computes them, the number of units h and of steps T.
+
+    One input of weight 1, W_hh = 0 and gates that are shut or open leave the bare function of X:
+    no sum is rounded. Beside them torch.tanh and torch.sigmoid.
+    """
+    place, rows = find_device(device, dtype), []
+    x = torch.linspace(-REACH, REACH, POINTS, dtype=DTYPES[dtype], device=place)
+    exact = x.double()
+    right = {"tanh": exact.tanh(), "sigmoid": exact.sigmoid()}
+    for function in right:
+        rows.append({"layer": f"torch.{function}", "function": function, "path": "op"})
+        rows[-1] |= errors(getattr(torch, function)(x), right[function], x)
+    for path, within in {"cuDNN": nullcontext, "ATen": without_cudnn}.items():
+        for (layer, function), make_layer in BARE.items():
+            for h, T in ((1, 1), (64, 1), (256, 1), (256, 32)):
+                if layer == "GRU" and T > 1:  # z^T of the same z is not its sigmoid
+                    continue
+                net, state = make_layer(h)
+                net.to(place, DTYPES[dtype])
+                X = x[None, :, None].repeat(T, 1, 1)
+                start = [torch.full((1, len(x), h), s, dtype=x.dtype, device=place) for s in state]
+                with torch.no_grad(), within():
+                    _, last = net(X, tuple(start) if len(start) == 2 else start[0])
+                found = (last[1] if layer == "LSTM" else last)[0]
+                row = {"layer": layer, "function": function, "path": path, "h": h, "T": T}
+                wide = (part[:, None].expand_as(found) for part in (right[function], x))
+                rows.append(row | errors(found, *wide))
+    return rows
+
+
+def errors(found: Tensor, right: Tensor, x: Tensor) -> dict[str, Any]:
+    """The largest absolute and relative error, where, and the errors of 129 points."""
+    error = (found.double() - right).flatten()
+    relative = (error / right.flatten()).abs()
+    worst, x = error.abs().argmax(), x.flatten().double()
+    some = slice(None, None, max(1, len(x) // 128))
+    return {
+        "error": float(error.abs().max()),
+        "at": float(x[worst]),
+        "found": float(found.flatten()[worst]),
+        "mean": float(error.mean()),
+        "relative": float(relative.max()),
+        "relative at": float(x[relative.argmax()]),
+        "curve": [[float(a), float(b)] for a, b in zip(x[some], error[some], strict=True)],
+    }
+
+
+def bare_layer(kind: type[nn.RNNBase], weights: list[float], biases: list[float]):
+    """A maker of a layer with W_xh = ``weights``, W_hh = 0 and b = ``biases``, gate by gate."""
+
+    def make_layer(h: int) -> nn.RNNBase:
+        layer = kind(1, h)
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.zero_()
+            layer.weight_ih_l0.copy_(torch.tensor(weights).repeat_interleave(h)[:, None])
+            layer.bias_ih_l0.copy_(torch.tensor(biases).repeat_interleave(h))
+        return layer
+
+    return make_layer
+
+
+BARE = {
+    ("RNN", "tanh"): lambda h: (bare_layer(nn.RNN, [1.0], [0.0])(h), (0.0,)),
+    # r z n: H = (1 - z) n + z H_0
+    ("GRU", "tanh"): lambda h: (bare_layer(nn.GRU, [0, 0, 1.0], [0, -SURE, 0])(h), (0.0,)),
+    ("GRU", "sigmoid"): lambda h: (bare_layer(nn.GRU, [0, 1.0, 0], [0.0, 0, 0])(h), (1.0,)),
+    # i f g o: C = f C_0 + i g
+    ("LSTM", "tanh"): lambda h: (
+        bare_layer(nn.LSTM, [0, 0, 1.0, 0], [SURE, -SURE, 0, SURE])(h),
+        (0.0, 0.0),
+    ),
+    ("LSTM", "sigmoid"): lambda h: (
+        bare_layer(nn.LSTM, [1.0, 0, 0, 0], [0.0, -SURE, SURE, SURE])(h),
+        (0.0, 0.0),
+    ),
+}
+"""Layers that show one function, and what their state begins with."""

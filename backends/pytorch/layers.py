@@ -121,7 +121,9 @@ class Layers:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
         H, first, after = X, 0, []
         for block in self.blocks:
-            start = tuple(part[first : first + block.num_layers] for part in state.values())
+            own = slice(first, first + block.num_layers)
+            # cuDNN takes no state that was cut out of another along n.
+            start = tuple(part[own].contiguous() for part in state.values())
             H, last = self.call(block, H, start if self.spec.cell == "lstm" else start[0])
             after.append(last if self.spec.cell == "lstm" else (last,))
             first += block.num_layers

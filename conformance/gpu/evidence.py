@@ -3,15 +3,20 @@
     evidence.json          stages, passports, rates, modes, speed; training runs, without their
                            weights; and ``found``, what the judge says of all this
     members-*.safetensors  the members of the ensemble
-    ladder.zip             the records of all small cases, as they came
+    ladder.zip             the records of the quick cases, which tell every wrong convention
 
 Of a run, the epochs that the early envelope is about keep every step; the later ones keep their
-means, which are all that is judged of them, and their digests. Everything is judged anew by
-``judged``: what is stored of it is right, or a test fails.
+means, which are all that is judged of them, and their digests. Of the ladder, all records are
+judged here, and the verdicts kept; cases whose arrays stayed behind, since they are large, were
+judged there. What is stored is judged anew by ``judged`` and ``judged_ladder``: what is said of it
+is right, or a test fails.
 """
 
 import json
+import shutil
 import statistics
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +26,11 @@ from common.errors import BadInput
 from common.files import check_folder, make_folder, read_json, write_json
 from common.recipe import Recipe
 from common.spec import ModelSpec
+from common.sums import sealed
 from common.weights import read_arrays, write_arrays
 from conformance.calibrate.ensemble import count
 from conformance.calibrate.envelope import EARLY_STEPS
+from conformance.cases.quick import quick_cases
 from conformance.gpu.carry_out import STAGES
 from conformance.gpu.members import CURVES, by_epoch, runs_of
 from conformance.gpu.pack import zip_of
@@ -35,10 +42,15 @@ from conformance.judge.curves import (
     judge_curve,
     load_ensembles,
 )
+from conformance.judge.everything import judge_all
+from conformance.progress import Progress
+from conformance.records.ladder import array_path
+from conformance.records.schema import RECORDED
 from conformance.records.witness import find_witness, load_witnesses
-from conformance.verdict.outcome import WRONG
+from conformance.verdict.outcome import PASS, WRONG
 
 EVIDENCE, LADDER = "evidence.json", "ladder.zip"
+SMALL = 2**20
 
 
 def write_evidence(folder: Path, out: Path) -> list[str]:
@@ -49,20 +61,75 @@ def write_evidence(folder: Path, out: Path) -> list[str]:
     make_folder(out)
     for path in sorted(folder.glob(f"members/*/{CURVES}")):
         trim_members(path, out / f"members-{path.parent.name}.safetensors")
-    if (folder / "ladder").is_dir():
-        zip_of(folder, ["ladder"], out / LADDER)
     made: dict[str, Any] = {name: each_json(folder / name) for name in ("stages", "rates")}
     made |= {name: each_json(folder / name) for name in ("modes", "speed")}
-    made["verdicts"] = {
-        kind: {name: shortened(v) for name, v in each_json(folder / kind).items()}
-        for kind in ("ladder", "large")
-    }
+    if activations := made["modes"].pop("activations", None):
+        made["activations"] = trim_activations(activations)
+    large = {name: shortened(v) for name, v in each_json(folder / "large").items()}
+    made["verdicts"] = {"ladder": {}, "large": large}
+    if (folder / "ladder").is_dir():
+        with tempfile.TemporaryDirectory() as name:
+            whole, quick = Path(name, "whole"), Path(name, "quick")
+            copy_records(folder / "ladder", whole / "ladder", came_back)
+            made["verdicts"]["ladder"] = judged_ladder(whole / "ladder")
+            copy_records(whole / "ladder", quick / "ladder", is_quick)
+            zip_of(quick, ["ladder"], out / LADDER)
+            made["verdicts"]["quick"] = judged_ladder(quick / "ladder")
     runs = [read_json(path) for path in sorted(folder.glob("runs/training/*/[!.]*/run.json"))]
     made["runs"] = [trim_run(run) for run in runs]
     write_json(out / EVIDENCE, made)
     found = judged(out)
     write_json(out / EVIDENCE, made | {"found": found})
     return [f"{name}: {json.dumps(value)}" for name, value in found.items()]
+
+
+def came_back(_: str, files: list[Path]) -> bool:
+    """Whether a case's arrays are there: files above the limit stay on the machine."""
+    return all(file.exists() for file in files)
+
+
+def is_quick(case: str, files: list[Path]) -> bool:
+    """Whether a case is one of the quick ones, and small enough for the project's own tree."""
+    return case in quick_cases() and all(file.stat().st_size < SMALL for file in files)
+
+
+def copy_records(ladder: Path, out: Path, keep: Callable[[str, list[Path]], bool]) -> None:
+    """Copy the records of every process, but for the cases that are not to be kept; ``keep`` is
+    asked about a case's name and the files of its arrays. A record of which nothing is left is left
+    out; else it gets the seal of what is left."""
+    for path in sorted(ladder.glob("*/*/record.json")):
+        record, to = read_json(path), out / path.relative_to(ladder).parent
+        columns = [
+            (array_path(implementation, dtype, "…"), by_case)
+            for implementation, by_dtype in record["entries"].items()
+            for dtype, by_case in by_dtype.items()
+        ]
+        files: dict[str, list[Path]] = {case: [] for case in record["cases"]}
+        for place, by_case in columns:
+            for case, entry in by_case.items():
+                if entry["status"] == RECORDED:
+                    files[case].append(path.parent / place.with_name(f"{case}.safetensors"))
+        record["cases"] = [case for case in record["cases"] if keep(case, files[case])]
+        for _, by_case in columns:
+            for case in files.keys() - record["cases"]:
+                by_case.pop(case, None)
+        if not record["cases"]:
+            continue
+        kept = [file for case in record["cases"] for file in files[case]]
+        for file in (path.with_name("given.safetensors"), *kept):
+            target = to / file.relative_to(path.parent)
+            make_folder(target.parent)
+            shutil.copyfile(file, target)
+        del record["seal"]
+        write_json(to / "record.json", sealed(record))
+
+
+def judged_ladder(ladder: Path) -> dict[str, Any]:
+    """The verdict on the records of every process, anew."""
+    return {
+        folder.name: shortened(judge_all(folder, Progress(True)).to_json())
+        for folder in sorted(ladder.iterdir())
+    }
 
 
 def each_json(folder: Path) -> dict[str, Any]:
@@ -78,6 +145,8 @@ def shortened(verdict: dict[str, Any]) -> dict[str, Any]:
         row[result["status"]] = row.get(result["status"], 0) + 1
         for rung, worst in result["rungs"].items():
             for key in ("error", "ratio"):
+                if worst[key] is None and result["status"] == PASS:
+                    continue  # of a case in a regime, which is measured otherwise
                 row[f"{rung}: {key}"] = larger(row.get(f"{rung}: {key}", 0.0), worst[key])
     wrong = [r for r in verdict["results"] if r["status"] in WRONG]
     kept = ("implementation", "dtype", "case", "status", "reason", "place", "why")
@@ -91,6 +160,14 @@ def shortened(verdict: dict[str, Any]) -> dict[str, Any]:
 def larger(known: float | None, found: float | None) -> float | None:
     """Of two errors; null, which stands for NaN, is the largest."""
     return None if known is None or found is None else max(known, found)
+
+
+def trim_activations(made: dict[str, Any]) -> dict[str, Any]:
+    """Errors of the functions in the layers; the curves of float32 with one unit alone."""
+    for dtype, rows in made["activations"].items():
+        for row in rows if dtype != "float32" else [r for r in rows if r.get("h", 1) > 1]:
+            del row["curve"]
+    return made
 
 
 def trim_run(run: dict[str, Any]) -> dict[str, Any]:

@@ -122,6 +122,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
                         per_second = n * recipe.T / made["seconds"]
                         share = per_second * operations(spec) / best
                         rows[-1] |= {"tokens/s": per_second, "share": share}
+                    write_json(options.out, {"backend": options.backend, "rows": rows})
     return {"backend": options.backend, "rows": rows, "literature": literature(part, options)}
 
 
@@ -139,7 +140,17 @@ def literature(part: Any, options: argparse.Namespace) -> dict[str, Any] | None:
     return LITERATURE | work | more
 
 
-CHILDREN = {"rates": rates, "modes": modes, "speed": speed}
+def activations(options: argparse.Namespace) -> dict[str, Any]:
+    """By dtype, how far tanh and the sigmoid inside of the layers lie from the right values."""
+    part = registry.load_part(options.backend, "gpu")
+    rows = {
+        dtype: attempt(lambda dtype=dtype: part.activation_errors(options.device, dtype))
+        for dtype in DTYPES
+    }
+    return {"backend": options.backend, "activations": rows}
+
+
+CHILDREN = {"rates": rates, "activations": activations, "modes": modes, "speed": speed}
 
 
 def main() -> None:

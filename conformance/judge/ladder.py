@@ -38,7 +38,7 @@ from conformance.records.training import has_runs
 from conformance.verdict.asked import Asked
 from conformance.verdict.deviations import Deviation, load_deviations
 from conformance.verdict.heat import heat
-from conformance.verdict.outcome import CRASHED, DECLARED, FAIL, NOT_RUN, PASS, UNSUPPORTED
+from conformance.verdict.outcome import CRASHED, DECLARED, FAIL, NOT_RUN, PASS, UNSUPPORTED, Row
 from conformance.verdict.results import CaseResult, Verdict
 
 
@@ -174,7 +174,7 @@ def _judge_case(
     got = record.arrays(name, dtype, case.name)
     result.comparisons = compare_all(got, answer, dtype, limits, allowed)
     deviations = standards.deviations
-    left, used = unexcused(implementation, dtype, case, result.comparisons, deviations)
+    left, used = unexcused(result.row, case, result.comparisons, deviations)
     result.status = FAIL if left else DECLARED if used else PASS
     result.reason = ", ".join(used)
     if result.status != PASS:
@@ -232,14 +232,10 @@ def _has_rung(tensor: str) -> bool:
 
 
 def unexcused(
-    implementation: str,
-    dtype: str,
-    case: Case,
-    comparisons: list[Comparison],
-    deviations: list[Deviation],
+    row: Row, case: Case, comparisons: list[Comparison], deviations: list[Deviation]
 ) -> tuple[list[Comparison], list[str]]:
     """The failures that no declared deviation covers, and the ids of those that cover the rest."""
-    ours = [d for d in deviations if d.applies_to(implementation, dtype, case)]
+    ours = [d for d in deviations if d.applies_to(*row, case)]
     left: list[Comparison] = []
     used: list[str] = []
     for comparison in comparisons:

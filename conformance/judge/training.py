@@ -7,13 +7,14 @@ from conformance.cases.given import Given
 from conformance.cases.quick import CELL
 from conformance.closeness.compare import load_bounds
 from conformance.judge import claims
-from conformance.judge.curves import Ensemble, find_ensemble, judge_curve, load_ensembles
+from conformance.judge.curves import EARLY, Ensemble, find_ensemble, judge_curve, load_ensembles
 from conformance.judge.lattice import Sound, begin, judge_trajectories
 from conformance.judge.required import Matrix, load_matrix
 from conformance.judge.runs import contradiction
 from conformance.records.training import TrainingRun, load_runs
 from conformance.records.witness import Witness, find_witness, load_witnesses
-from conformance.verdict.outcome import FAIL, NOT_COMPARED, NOT_RUN, PASS
+from conformance.verdict.deviations import Deviation, load_deviations
+from conformance.verdict.outcome import DECLARED, FAIL, NOT_COMPARED, NOT_RUN, PASS
 from conformance.verdict.results import TrainingResult, number
 
 LATTICE = "lattice"
@@ -29,6 +30,7 @@ def judge_training(
     quick: bool = False,
     matrix: Matrix | None = None,
     damaged: list[BadInput] | None = None,
+    deviations: list[Deviation] | None = None,
 ) -> list[TrainingResult]:
     """One result for every run, and one for each that an expected backend lacks.
 
@@ -41,13 +43,14 @@ def judge_training(
     witnesses = load_witnesses() if witnesses is None else witnesses
     ensembles = load_ensembles() if ensembles is None else ensembles
     matrix = load_matrix() if matrix is None else matrix
+    deviations = load_deviations() if deviations is None else deviations
     limits = {device: dtypes["float64"] for device, dtypes in load_bounds().items()}
     found = [(run, begin(run)) for run in runs]
     sound = [Sound(run, given, r) for run, r in found if (given := _check(run, r, matrix))]
     judge_trajectories([one for one in sound if one.run.recipe.lattice], witnesses, limits)
     for one in sound:
         if not one.run.recipe.lattice:
-            _judge_curve(one.run, one.result, ensembles)
+            _judge_curve(one.run, one.result, ensembles, deviations)
     made = [result for _, result in found]
     there = _answered(runs, witnesses, ensembles)
     made += _missing_of_one(there, expect) if quick else []
@@ -71,7 +74,12 @@ def _check(run: TrainingRun, result: TrainingResult, matrix: Matrix) -> Given | 
     return given
 
 
-def _judge_curve(run: TrainingRun, result: TrainingResult, ensembles: list[Ensemble]) -> None:
+def _judge_curve(
+    run: TrainingRun,
+    result: TrainingResult,
+    ensembles: list[Ensemble],
+    deviations: list[Deviation],
+) -> None:
     """Hold a run that is not on the lattice against the stored ensemble of its recipe."""
     ensemble = find_ensemble(run.data, ensembles)
     if ensemble is None:
@@ -85,6 +93,11 @@ def _judge_curve(run: TrainingRun, result: TrainingResult, ensembles: list[Ensem
     ]
     result.status = PASS if verdict.accepted else FAIL
     result.reason = "" if verdict.accepted else verdict.reason
+    if verdict.rejected_by == [EARLY]:
+        strain = max(test.strain for test in verdict.failures)
+        excusing = [d.id for d in deviations if d.excuses_run(*result.row, ensemble.name, strain)]
+        if excusing:
+            result.status, result.reason = DECLARED, ", ".join(excusing)
 
 
 Answered = set[tuple[str, str, str]]

@@ -6,13 +6,22 @@ entry with a ``[deviation.ladder]`` also excuses failures on the ladder, within 
     implementation, dtype   whose: "mxnet:layers", "float64", or patterns
     cases, tensors          patterns of the cases and of the recorded tensors
     activation              only cases in which a layer has this one (may be left out)
+    device                  only there, on the "cpu" or the "gpu" (may be left out)
     margin                  the largest error it excuses, as measured; 1.0 where a number stands in
                             the place of a NaN
+    floors                  and the largest multiple of the noise floor (may be left out)
 
-and it must find something to excuse wherever it applies: otherwise it is stale.
+and it must find something to excuse wherever it applies: otherwise it is stale. An entry with a
+``[deviation.training]`` excuses training runs that the early envelope rejects, and nothing else
+does; a run may well stay inside of it, so this is never stale:
+
+    implementation, device, numerics   whose
+    ensembles                          a pattern of their names
+    strain                             the largest, as measured; the envelope ends at 1
 """
 
 import fnmatch
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +46,13 @@ FIELDS = (
 )
 LADDER_FIELDS = ("implementation", "dtype", "cases", "tensors", "margin")
 
-LADDER_SHAPE = dict.fromkeys(LADDER_FIELDS, str) | {"margin": float}
+LADDER_SHAPE = {
+    **dict.fromkeys((*LADDER_FIELDS, "activation?", "device?"), str),
+    "margin": float,
+    "floors?": float,
+}
+TRAINING_FIELDS = ("implementation", "device", "numerics", "ensembles", "strain")
+TRAINING_SHAPE = dict.fromkeys(TRAINING_FIELDS, str) | {"strain": float}
 
 
 @dataclass
@@ -56,11 +71,12 @@ class Deviation:
     def ladder(self) -> dict[str, Any] | None:
         return self.fields.get("ladder")
 
-    def applies_to(self, implementation: str, dtype: str, case: Case) -> bool:
+    def applies_to(self, implementation: str, device: str, dtype: str, case: Case) -> bool:
         """Whether this entry speaks of a case."""
         ladder = self.ladder
         return (
             ladder is not None
+            and ladder.get("device") in (None, device)
             and fnmatch.fnmatchcase(implementation, ladder["implementation"])
             and fnmatch.fnmatchcase(dtype, ladder["dtype"])
             and fnmatch.fnmatchcase(case.name, ladder["cases"])
@@ -75,7 +91,24 @@ class Deviation:
         """Whether a comparison fails within the margin. NaN and missing tensors never do, nor does
         an option that is ignored: it fails because its error is too small."""
         ladder = self.ladder
-        return ladder is not None and comparison.bound < comparison.error <= ladder["margin"]
+        return (
+            ladder is not None
+            and comparison.bound < comparison.error <= ladder["margin"]
+            and not comparison.ratio > ladder.get("floors", math.inf)  # NaN: it has no floor
+        )
+
+    def excuses_run(
+        self, implementation: str, device: str, numerics: str, ensemble: str, strain: float
+    ) -> bool:
+        """Whether a training run may leave the early envelope of an ensemble so far."""
+        training = self.fields.get("training")
+        return (
+            training is not None
+            and fnmatch.fnmatchcase(implementation, training["implementation"])
+            and (device, numerics) == (training["device"], training["numerics"])
+            and fnmatch.fnmatchcase(ensemble, training["ensembles"])
+            and strain <= training["strain"]
+        )
 
     @property
     def stale(self) -> bool:
@@ -98,5 +131,7 @@ def load_deviations(path: Path = PATH) -> list[Deviation]:
             raise BadInput(path, f"{name}: ladder", f"the fields {', '.join(missing)}", "none")
         check_shape(entry, dict.fromkeys(FIELDS, str), path, name)
         if "ladder" in entry:
-            check_shape(entry["ladder"], LADDER_SHAPE, path, f"{name}: ladder")
+            check_shape(entry["ladder"], LADDER_SHAPE, path, f"{name}: ladder", exactly=True)
+        if "training" in entry:
+            check_shape(entry["training"], TRAINING_SHAPE, path, f"{name}: training", exactly=True)
     return [Deviation(entry) for entry in entries]

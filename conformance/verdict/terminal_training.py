@@ -6,11 +6,19 @@ from rich.table import Table
 from rich.text import Text
 
 from common.errors import printable
-from conformance.verdict.outcome import FAIL, NOT_COMPARED, PASS, STRADDLE, UNSUPPORTED
+from conformance.verdict.outcome import (
+    DECLARED,
+    FAIL,
+    NOT_COMPARED,
+    PASS,
+    STRADDLE,
+    UNSUPPORTED,
+)
 from conformance.verdict.results import TrainingResult
 
 SYMBOLS = {
     PASS: ("✓", "green"),
+    DECLARED: ("△", "yellow"),
     STRADDLE: ("△", "yellow"),
     NOT_COMPARED: ("?", "yellow"),
     UNSUPPORTED: ("–", ""),

@@ -43,7 +43,8 @@ def climb(name: str, implementation: str, device: str, dtype: str, right: Answer
         got |= more
     compared = compare_all(got, right, dtype, BOUNDS[device][dtype], inapplicable)
     assert len(compared) > len(right.case.spec.states)
-    left, _ = unexcused(f"{name}:{implementation}", dtype, right.case, compared, load_deviations())
+    row = f"{name}:{implementation}", device, dtype
+    left, _ = unexcused(row, right.case, compared, load_deviations())
     assert [(c.tensor, c.problem) for c in left] == []
 
 

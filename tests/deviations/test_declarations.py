@@ -31,7 +31,7 @@ def test_every_field_is_text(entry):
         assert isinstance(entry[field], str), field
         assert entry[field].strip() == entry[field], field
     assert entry["title"].endswith(".")
-    assert set(entry) <= {*FIELDS, "ladder"}
+    assert set(entry) <= {*FIELDS, "ladder", "training"}
 
 
 def test_ids_are_unique_and_in_kebab_case():

@@ -10,12 +10,17 @@ import pytest
 
 from common.files import read_json, write_json
 from common.weights import write_arrays
+from conformance.__main__ import main
 from conformance.calibrate.ensemble import FRESH, asked, curve
 from conformance.gpu.evidence import (
     EVIDENCE,
     LADDER,
+    came_back,
+    copy_records,
     digests,
+    is_quick,
     judged,
+    judged_ladder,
     leaves,
     shortened,
     title,
@@ -26,8 +31,6 @@ from conformance.gpu.evidence import (
 from conformance.gpu.members import CURVES, HONEST, Member, members, runs_of, start
 from conformance.gpu.pack import unpack_one
 from conformance.judge.curves import find_ensemble, judge_curve
-from conformance.judge.everything import judge_all
-from conformance.progress import Progress
 from conformance.records.witness import load_witnesses
 from tests.source import ROOT
 
@@ -126,6 +129,23 @@ def test_evidence_holds_what_the_judge_says_of_it(run, tmp_path):
     assert any(line.startswith("members-whole:") for line in lines)
 
 
+def test_of_a_record_the_cases_are_kept_that_are_asked_for_and_came_back(tmp_path):
+    """And what is left is a record that is judged like any other."""
+    asked_for = ["lstm-one-unit", "lstm-L1", "lstm-L2"]
+    options = ["--backend", "numpy", "--dtype", "float32", "--cases", *asked_for, "--quiet"]
+    assert main(["record", *options, "--out", str(tmp_path / "whole" / "numpy-float32")]) == 0
+    arrays = tmp_path / "whole" / "numpy-float32" / "numpy-cpu" / "arrays"
+    (arrays / "equations" / "float32" / "lstm-L2.safetensors").unlink()
+    copy_records(tmp_path / "whole", tmp_path / "back", came_back)
+    found = judged_ladder(tmp_path / "back")["numpy-float32"]
+    assert found["outcome"] == "PASS" and found["rows"]["numpy:equations float32"]["pass"] == 2
+    copy_records(tmp_path / "back", tmp_path / "quick", is_quick)
+    found = judged_ladder(tmp_path / "quick")["numpy-float32"]
+    assert found["outcome"] == "PASS" and found["rows"]["numpy:equations float32"]["pass"] == 1
+    copy_records(tmp_path / "back", tmp_path / "none", lambda case, files: False)
+    assert not (tmp_path / "none").exists()
+
+
 def test_an_error_that_is_no_number_stays_none():
     result = {"implementation": "a:b", "dtype": "float64", "case": "c", "status": "fail"}
     result |= {"reason": "", "place": "", "why": ""}
@@ -169,10 +189,10 @@ def test_what_is_stored_of_a_gpu_is_judged_anew():
 @pytest.mark.skipif(not (STORED / LADDER).exists(), reason=NOTHING)
 def test_the_ladder_of_a_gpu_is_judged_anew(tmp_path):
     unpack_one(STORED / LADDER, tmp_path)
-    stored = read_json(STORED / EVIDENCE)["verdicts"]["ladder"]
-    for name, wanted in stored.items():
-        found = shortened(judge_all(tmp_path / "ladder" / name, Progress(True)).to_json())
-        assert counted(found) == counted(wanted), name
+    stored, found = read_json(STORED / EVIDENCE)["verdicts"], judged_ladder(tmp_path / "ladder")
+    assert set(found) == set(stored["quick"]) <= set(stored["ladder"])
+    for name, wanted in stored["quick"].items():
+        assert counted(found[name]) == counted(wanted), name
 
 
 def counted(verdict: dict) -> list:

@@ -1,14 +1,26 @@
 """A declared deviation excuses what it declares, no more, and only as long as it is true."""
 
+import argparse
+import copy
+import functools
+
 import numpy as np
 import pytest
 
 from common.errors import BadInput
+from common.recipe import Recipe
+from common.spec import ModelSpec
+from conformance.calibrate.ensemble import asked, curve
+from conformance.closeness.compare import UNIT_ROUNDOFF
+from conformance.judge.curves import WIDENING, load_ensembles
 from conformance.judge.ladder import judge
+from conformance.judge.training import _judge_curve
 from conformance.progress import Progress
+from conformance.records.training import TrainingRun
 from conformance.verdict.deviations import FIELDS, LADDER_FIELDS, Deviation, load_deviations
-from conformance.verdict.results import CaseResult, Verdict
+from conformance.verdict.results import CaseResult, TrainingResult, Verdict
 from conformance.verdict.terminal import summary
+from conformance.verdict.terminal_training import cell
 from tests.conformance.helpers import spoil
 
 pytestmark = pytest.mark.usefixtures("few_suspects")
@@ -64,6 +76,13 @@ def test_a_deviation_beyond_the_margin_fails(out):
     assert not verdict.passed
 
 
+def test_a_deviation_of_more_noise_floors_than_declared_fails(out):
+    deviate(out, 5e-4)
+    ratio = next(c.ratio for c in judged(out, declared())[1].comparisons if c.tensor == TENSOR)
+    assert judged(out, declared(floors=1.01 * ratio))[1].status == "declared deviation"
+    assert judged(out, declared(floors=0.99 * ratio))[1].status == "fail"
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_value_that_is_not_finite_is_never_excused(value, out):
     spoil(out / "numpy-cpu", CASE, lambda arrays: arrays[TENSOR].fill(value), "float32")
@@ -110,6 +129,7 @@ def test_a_second_failure_that_is_not_declared_fails_beside_the_first(out):
     [
         {"implementation": "numpy:layers"},
         {"dtype": "float64"},
+        {"device": "gpu"},
         {"cases": "gru-*"},
         {"tensors": "gradients/layer2*"},
         {"tensors": "layer1.W_xi"},
@@ -178,3 +198,80 @@ def test_a_file_that_is_no_toml_is_bad_input(content, tmp_path):
 def test_the_project_s_own_file_is_whole_and_its_entries_have_names_of_their_own():
     names = [deviation.id for deviation in load_deviations()]
     assert len(set(names)) == len(names)
+
+
+TRAINING = {
+    "implementation": "numpy:equations",
+    "device": "cpu",
+    "numerics": "float32",
+    "ensembles": "quick-*",
+    "strain": 3.0,
+}
+
+
+def trained(folder, change, **changes: object) -> TrainingResult:
+    """The result of an honest run of the quick vanilla RNN whose epochs were changed."""
+    data = copy.deepcopy(honest())
+    change(data["epochs"])
+    fields = dict.fromkeys(FIELDS, "…") | {"id": "test-2", "training": TRAINING | changes}
+    result = TrainingResult("numpy:equations", "cpu", "float32", "quick-rnn")
+    spec, recipe = ModelSpec.from_json(data["spec"]), Recipe.from_json(data["recipe"])
+    found = TrainingRun(folder, data, spec, recipe)
+    _judge_curve(found, result, load_ensembles(), [Deviation(fields)])
+    return result
+
+
+@functools.cache
+def honest() -> dict:
+    question = argparse.Namespace(recipe="quick", cell=["rnn"], reset=["after"], text=None)
+    (run,) = asked(question)
+    return curve(run)
+
+
+def early(by: float):
+    """The loss of the fifth step, moved by so many half widths of the early envelope."""
+
+    def change(epochs: list) -> None:
+        bands = next(e for e in load_ensembles() if e.name == "quick-rnn").early["loss"]
+        half = WIDENING * max(bands["spread"][4], UNIT_ROUNDOFF) * bands["centre"][4]
+        epochs[0]["losses"][4] = bands["centre"][4] + by * half
+
+    return change
+
+
+def late(epochs: list) -> None:
+    """A run that ends too high."""
+    for row in epochs[-3:]:
+        row["losses"] = [1.2 * loss for loss in row["losses"]]
+
+
+def test_a_run_beside_the_early_envelope_is_declared_and_not_passed(tmp_path):
+    result = trained(tmp_path, early(2.0))
+    assert (result.status, result.reason) == ("declared deviation", "test-2")
+    assert cell(result).plain.startswith("△")
+
+
+@pytest.mark.parametrize(
+    ("change", "changes"),
+    [
+        (early(4.0), {}),
+        (late, {}),
+        (lambda epochs: (early(2.0)(epochs), late(epochs)), {}),
+        (lambda epochs: epochs[0]["losses"].__setitem__(4, float("nan")), {}),
+        (early(2.0), {"implementation": "numpy:layers"}),
+        (early(2.0), {"device": "gpu"}),
+        (early(2.0), {"numerics": "float64"}),
+        (early(2.0), {"ensembles": "quick-lstm"}),
+    ],
+    ids=["farther", "the end", "both", "NaN", "other layers", "device", "numerics", "ensemble"],
+)
+def test_nothing_else_about_a_run_is_excused(change, changes, tmp_path):
+    assert trained(tmp_path, change, **changes).status == "fail"
+
+
+def test_an_unknown_field_of_a_deviation_is_refused(tmp_path):
+    fields = "\n".join(f'{name} = "x"' for name in FIELDS)
+    path = tmp_path / "deviations.toml"
+    path.write_text(f"[[deviation]]\n{fields}\n[deviation.training]\nsort = 1\n")
+    with pytest.raises(BadInput, match="sort"):
+        load_deviations(path)

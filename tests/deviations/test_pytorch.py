@@ -1,0 +1,52 @@
+"""What PyTorch computes otherwise. What needs a GPU is measured where one is at hand, and elsewhere
+read from what was measured on one."""
+
+from importlib.util import find_spec
+
+from common.files import read_json
+from tests.deviations.reproduction import ROOT, still
+
+MEASURED = ROOT / "docs" / "results" / "gpu" / "evidence.json"
+LAYERS = ("RNN", "GRU", "LSTM")
+EXACT = 2e-7
+"""A relative error below it is a few units in the last place of float32."""
+
+
+def rows() -> list[dict]:
+    """How far tanh and the sigmoid inside of the layers are off: on this GPU, or as measured."""
+    if has_gpu():
+        from backends.pytorch.gpu import activation_errors
+
+        return activation_errors("gpu", "float32")
+    return read_json(MEASURED)["activations"]["activations"]["float32"]
+
+
+def has_gpu() -> bool:
+    if find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def worst(layer: str, function: str, path: str, **sizes: int) -> float:
+    found = [
+        row["relative"]
+        for row in rows()
+        if (row["layer"], row["function"], row["path"]) == (layer, function, path)
+        and all(row[name] == size for name, size in sizes.items())
+    ]
+    assert found, (layer, function, path, sizes)
+    return max(found)
+
+
+def test_the_tanh_of_cudnn_is_coarse_in_float32():
+    coarse = [worst(layer, "tanh", "cuDNN", h=h) for layer in LAYERS for h in (1, 64)]
+    coarse.append(worst("RNN", "tanh", "cuDNN", h=256))
+    still(all(9e-6 < error < 1.1e-5 for error in coarse), "cudnn-tanh-of-float32")
+    for layer in LAYERS:
+        assert worst(layer, "tanh", "ATen") < EXACT
+    for layer in ("GRU", "LSTM"):
+        assert worst(layer, "tanh", "cuDNN", h=256) < EXACT
+        assert worst(layer, "sigmoid", "cuDNN") < 1e-6
+    assert worst("torch.tanh", "tanh", "op") < EXACT
