@@ -9,6 +9,7 @@ worker     where a framework runs: the child process, which answers and never ju
 run        the parent's side: it asks workers, and writes records and training runs
 models     somebody's own network: read from a file in a framework's layout, and computed
 files      files of such a network, read as frameworks write them
+convert    such a network in another framework, with a certificate
 faults     everything that such a network may do differently
 diagnose   where a fault begins, and which wrong convention it is
 verdict    what was found, what excuses it, and how a terminal shows it

@@ -9,6 +9,7 @@ from common import SUITE_VERSION
 from conformance import check_backend
 from conformance.calibrate import command as calibrate
 from conformance.cases import command as cases
+from conformance.convert import command as convert
 from conformance.diagnose import command as diagnose
 from conformance.gpu import command as gpu
 from conformance.judge import command as judge
@@ -18,7 +19,10 @@ from conformance.report import command as report
 from conformance.run import command as run
 from conformance.studies import command as studies
 
-ROOMS = (cases, run, judge, report, records, calibrate, diagnose, studies, gpu, check_backend)
+ROOMS = (
+    *(cases, run, judge, report, records, calibrate),
+    *(diagnose, convert, studies, gpu, check_backend),
+)
 COMMANDS = {command.name: command for room in ROOMS for command in room.COMMANDS}
 
 

@@ -30,6 +30,7 @@ PLACES = {
     "run": (80, 250),
     "worker": (240, 250),
     "diagnose": (540, 240),
+    "convert": (390, 365),
     "verdict": (690, 240),
     "mutants": (530, 325),
     "records": (160, 380),

@@ -30,7 +30,8 @@ REPORT = {"fastjsonschema", "jinja2", "markupsafe", "playwright", "vl_convert"}
 """What conformance/report/ alone imports."""
 
 FORMATS = {"h5py", "msgpack", "onnx", "google"}
-"""What conformance/files/ reads files of other formats with; the last is ONNX' protobuf."""
+"""What conformance/files/ reads files of other formats with, and conformance/convert/ writes them;
+the last is ONNX' protobuf."""
 
 ALL_FRAMEWORKS = {package for packages in FRAMEWORKS.values() for package in packages}
 TALLEST = 300
@@ -46,6 +47,7 @@ ALLOWED = {
     "models": set(),
     "files": {"models"},
     "faults": {"closeness", "models"},
+    "convert": {"closeness", "oracle", "models", "files"},
     "diagnose": {"cases", "closeness", "oracle", "mutants", "models", "faults", "files"},
     "verdict": {"cases", "closeness", "records"},
     "judge": {"cases", "closeness", "oracle", "records", "diagnose", "verdict"},
@@ -102,6 +104,12 @@ NAMED = {
     "conformance/files/canonical.py": "how a dense layer's matrix lies",
     "conformance/files/checkpoints.py": "files that their own framework alone can read",
     "conformance/files/keras.py": "which version wrote a file",
+    "conformance/convert/targets.py": "whose files a network can become",
+    "conformance/convert/pytorch.py": "the names and the modules of a state dict",
+    "conformance/convert/keras.py": "the names and the layers of its models",
+    "conformance/convert/mxnet.py": "the names and the blocks of Gluon",
+    "conformance/convert/flax.py": "the names and the modules of nnx",
+    "conformance/convert/command.py": "the examples in its help",
     "conformance/faults/orders.py": "whose order of gates a wrong one is",
     "conformance/faults/function.py": "whose hard sigmoid has which slope",
     "conformance/diagnose/notes.py": "what may be missing in a file",
@@ -238,7 +246,7 @@ def test_what_the_report_is_made_with_is_imported_by_it_alone():
 def test_what_reads_a_format_is_imported_in_its_reader_and_when_it_is_asked_for():
     for path in sources("conformance", "common"):
         tree = tree_of(path)
-        if path.parent.name != "files":
+        if path.parent.name not in ("files", "convert"):
             assert not roots(tree) & FORMATS, path
         assert not {name for node in tree.body for name in roots_of_line(node)} & FORMATS, path
 

@@ -25,6 +25,7 @@ SAYS = "an MXNet file of parameters"
 LIST = 0x112
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 DENSE = 0
+CPU = 1
 BFLOAT16 = 12
 TYPES = {
     0: "<f4",
@@ -59,6 +60,21 @@ def read(path: Path) -> Contents:
     if symbol.exists():
         contents.options = list(options(symbol, arrays))
     return contents
+
+
+def dumped(arrays: Arrays) -> bytes:
+    """A file's bytes, as ``save_parameters`` writes them: dense arrays of the second format."""
+    numbers = {dtype: flag for flag, dtype in TYPES.items()}
+    parts = [struct.pack("<QQQ", LIST, 0, len(arrays))]
+    for array in arrays.values():
+        flag = numbers[array.dtype.str]
+        shape = struct.pack(f"<i{array.ndim}q", array.ndim, *array.shape)
+        parts += [struct.pack("<Ii", V2, DENSE), shape, struct.pack("<iii", CPU, 0, flag)]
+        parts.append(np.ascontiguousarray(array).tobytes())
+    parts.append(struct.pack("<Q", len(arrays)))
+    for name in arrays:
+        parts.append(struct.pack("<Q", len(name.encode())) + name.encode())
+    return b"".join(parts)
 
 
 class _Bytes:

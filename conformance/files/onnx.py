@@ -97,8 +97,8 @@ class Graph:
             told.append((list(tensors.values()), self.options(node, name)))
         stacks = self.stacks(cells, layers)
         used = {name for names, _ in told for name in names}
-        # An initial state of zeros is what nothing would be as well.
-        left = {n: a for n, a in arrays.items() if n in used or (a.size > 1 and a.any())}
+        # An initial state of zeros is what nothing would be as well, and so is a scalar.
+        left = {n: a for n, a in arrays.items() if n in used or a.ndim == 2 or (a.ndim and a.any())}
         return Contents(SAYS, left, "onnx", stacks, told)
 
     def source(self, node: Any, k: int, name: str, needed: bool) -> str:

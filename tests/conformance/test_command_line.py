@@ -33,7 +33,7 @@ pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     *("cases", "record", "train", "judge", "witness", "ensemble", "certify", "diagnose"),
-    *("compare", "report", "bench", "gpu", "check-backend"),
+    *("convert", "verify", "compare", "report", "bench", "gpu", "check-backend"),
 )
 
 

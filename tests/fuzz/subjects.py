@@ -123,12 +123,17 @@ def diagnose(path: Path) -> None:
     load_io(folder / "io.safetensors", found.network)
 
 
+def verify(path: Path) -> int:
+    return main(["verify", str(path)])
+
+
 def report(path: Path) -> None:
     from conformance.report.verdict_file import read_verdict
 
     read_verdict(path)
 
 
+MOVED = "moved.safetensors"
 RECORD = "results/numpy-cpu"
 RUN = "training/training/numpy-cpu/equations-rnn-quick-lattice"
 
@@ -149,6 +154,7 @@ SUBJECTS = [
     Subject("text.txt", loads(load_corpus)),
     Subject("w.safetensors", loads(diagnose)),
     Subject("io.safetensors", loads(diagnose)),
+    Subject(f"{MOVED}.certificate.json", verify, json_value),
 ]
 """Of the kinds without an essence anything that is whole may be read, and means what it says."""
 
@@ -165,6 +171,8 @@ def make(folder: Path) -> None:
     (folder / "given.safetensors").write_bytes((folder / RUN / "given.safetensors").read_bytes())
     params = initialise(SPEC, "uniform", 1)
     save_weights(folder / "weights.safetensors", SPEC, params)
+    moved = ["--to", "pytorch", "--out", str(folder / MOVED)]
+    assert main(["convert", str(folder / "weights.safetensors"), *moved]) == EXIT_PASS
     rows = [{"losses": [1.5, 1.25], "norms": [0.5, 0.25], "seconds": 0.1, "tokens": 6}]
     metadata = {"settings": json.dumps(SETTINGS), "rows": json.dumps(rows)}
     write_arrays(folder / "checkpoint.safetensors", params, metadata)

@@ -1,0 +1,66 @@
+"""Gluon's rnn.RNN, rnn.GRU and rnn.LSTM with an nn.Dense on top: what save_parameters writes.
+
+Source: MXNet 1.9.1, ``gluon/rnn/rnn_layer.py``, ``_collect_params_with_prefix``, which knows layers
+of one digit.
+"""
+
+from pathlib import Path
+
+from common.parameters import Arrays
+from common.spec import ModelSpec
+from conformance.convert.target import Target, Values
+from conformance.files.mxnet import dumped
+
+CLASS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
+MOST_LAYERS = 10
+KINDS = {"W": "i2h_weight", "U": "h2h_weight", "b_x": "i2h_bias", "b_h": "h2h_bias"}
+
+
+def write(path: Path, values: Values) -> None:
+    arrays = {
+        f"0._unfused.{number}.{KINDS[kind]}": array
+        for number, layer in enumerate(values.layers)
+        for kind, array in layer.items()
+    }
+    W, b = values.output
+    path.write_bytes(dumped(arrays | {"1.weight": W.T, "1.bias": b}))
+
+
+def code(spec: ModelSpec, dtype: str) -> list[str]:
+    phi = f", {TARGET.activation(spec)!r}" if spec.cell == "rnn" else ""
+    kind = f", dtype={dtype!r}" if dtype != "float32" else ""
+    rnn = f"gluon.rnn.{CLASS[spec.cell]}({spec.h}, {spec.L}{phi}, input_size={spec.d}{kind})"
+    dense = f"gluon.nn.Dense({spec.q}, flatten=False, in_units={spec.h}{kind})"
+    return [
+        "from mxnet import gluon",
+        "net = gluon.nn.HybridSequential()",
+        f"net.add({rnn},",
+        f"        {dense})",
+        "net.load_parameters(FILE)",
+        "O = net(X)",
+    ]
+
+
+def options(spec: ModelSpec) -> dict[str, str]:
+    return {"activation": TARGET.activation(spec)} if spec.cell == "rnn" else {}
+
+
+def lacks(spec: ModelSpec, params: Arrays) -> tuple[str, str] | None:
+    if spec.L > MOST_LAYERS:
+        return f"at most {MOST_LAYERS} layers, whose names load_parameters understands", str(spec.L)
+    return None
+
+
+TARGET = Target(
+    name="mxnet",
+    layout="mxnet",
+    end=".params",
+    write=write,
+    code=code,
+    axes="(T, n, d)",
+    activations={"tanh": "tanh", "relu": "relu"},
+    resets=("after",),
+    two=lambda spec: True,
+    options=options,
+    lacks=lacks,
+)

@@ -1,0 +1,90 @@
+"""ONNX: a node RNN, GRU or LSTM for every layer, and a product and a sum on top.
+
+The operators are those of opset 14, which ONNX Runtime has computed since 1.9. Of these cells its
+kernels for CPUs know float32 alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.errors import BadInput
+from common.spec import ModelSpec
+from conformance.convert.target import Target, Values
+
+OPSET, IR = 14, 7
+LARGEST = 2**31 - 2**20
+"""Bytes of one message of protobuf, less what stands around the numbers."""
+
+OPERATOR = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
+KINDS = {"W": "W", "U": "R", "b": "B"}
+DIRECTIONS = np.array([1], "int64")
+"""Which axis of a node's output they are."""
+
+
+def write(path: Path, values: Values) -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    spec, output = values.spec, dict(zip(("W_hq", "b_q"), values.output, strict=True))
+    total = sum(a.nbytes for layer in [*values.layers, output] for a in layer.values())
+    if total > LARGEST:
+        raise BadInput("--to onnx", "", f"a network of at most {LARGEST:,} bytes", f"{total:,}")
+    nodes, stored, below = [], [], "X"
+    settled: dict[str, Any] = {"hidden_size": spec.h}
+    if spec.cell == "rnn":
+        settled["activations"] = [TARGET.activation(spec)]
+        if spec.activations[0] == "identity":  # Affine is α x + β, and runtimes differ in defaults
+            settled |= {"activation_alpha": [1.0], "activation_beta": [0.0]}
+    if spec.cell == "gru":
+        settled["linear_before_reset"] = int(spec.reset == "after")
+    axis = numpy_helper.from_array(DIRECTIONS, "axis of directions")
+    for number, layer in enumerate(values.layers, start=1):
+        names = [f"layer{number}.{name}" for name in KINDS.values()]
+        # The first axis is of directions, of which there is one.
+        stored += [
+            numpy_helper.from_array(layer[kind][None], name)
+            for kind, name in zip(KINDS, names, strict=True)
+        ]
+        made, above = f"layer{number}.Y", f"layer{number}.H"
+        operator = OPERATOR[spec.cell]
+        nodes.append(
+            helper.make_node(operator, [below, *names], [made], name=f"layer{number}", **settled)
+        )
+        nodes.append(helper.make_node("Squeeze", [made, axis.name], [above]))
+        below = above
+    stored += [numpy_helper.from_array(array, f"output.{name}") for name, array in output.items()]
+    nodes.append(helper.make_node("MatMul", [below, "output.W_hq"], ["output.HW"]))
+    nodes.append(helper.make_node("Add", ["output.HW", "output.b_q"], ["O"]))
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["T", "n", size])
+        for name, size in (("X", spec.d), ("O", spec.q))
+    ]
+    graph = helper.make_graph(nodes, "network", ends[:1], ends[1:], [axis, *stored])
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def code(spec: ModelSpec, dtype: str) -> list[str]:
+    return [
+        "import onnxruntime",
+        "net = onnxruntime.InferenceSession(FILE)",
+        'O = net.run(None, {"X": X})[0]',
+    ]
+
+
+TARGET = Target(
+    name="onnx",
+    layout="onnx",
+    end=".onnx",
+    write=write,
+    code=code,
+    axes="(T, n, d)",
+    activations={"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "identity": "Affine"},
+    resets=("after", "before"),
+    two=lambda spec: True,
+    dtypes=("float32",),
+)

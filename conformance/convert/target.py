@@ -1,0 +1,81 @@
+"""A framework as the goal of a conversion: what it can hold, and how its file comes and goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import BadInput
+from common.parameters import Arrays
+from common.spec import ModelSpec
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Values:
+    """A network's numbers as a file holds them, in its dtype.
+
+    params: canonical     layers: from the bottom up, tensors by kind (models/layouts.py)
+    output: W_hq (h, q) and b_q (q,)
+    """
+
+    spec: ModelSpec
+    params: Arrays
+    layers: list[Arrays]
+    output: tuple[np.ndarray, np.ndarray]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """layout:  as in models/layouts.py; "" for the suite's own
+    end:     of the file's name
+    write:   the file, at a path
+    code:    lines of Python that build the network, load FILE and compute O of X
+    axes:    of X and O in that code
+    activations: of a vanilla RNN, ours and what the framework calls them
+    resets:  of a GRU
+    two:     whether a gate has two biases, which are added up
+    options: what the file does not say of itself, for conformance/files to read it
+    lacks:   what else is in the way, as (expected, found), or None
+    """
+
+    name: str
+    layout: str
+    end: str
+    write: Callable[[Path, Values], None]
+    code: Callable[[ModelSpec, str], list[str]]
+    axes: str
+    activations: Mapping[str, str]
+    resets: tuple[str, ...]
+    two: Callable[[ModelSpec], bool]
+    options: Callable[[ModelSpec], dict[str, str]] = field(default=lambda spec: {})
+    lacks: Callable[[ModelSpec, Arrays], tuple[str, str] | None] = field(default=lambda s, p: None)
+    dtypes: tuple[str, ...] = DTYPES
+
+    def check(self, spec: ModelSpec, params: Arrays, dtype: str, where: object) -> None:
+        """BadInput for a network that the framework's own layers cannot compute."""
+
+        def refuse(expected: str, found: object) -> None:
+            raise BadInput(where, "", f"{expected}, for --to {self.name}", found)
+
+        if spec.cell == "rnn" and self.layout:
+            if len(set(spec.activations)) > 1:
+                refuse("one activation in all layers", ", ".join(spec.activations))
+            if spec.activations[0] not in self.activations:
+                refuse(f"an activation {' or '.join(self.activations)}", spec.activations[0])
+        if spec.cell == "gru" and spec.reset not in self.resets:
+            found = f"reset {spec.reset} it: another function of the same weights"
+            refuse(f"a GRU that resets {self.resets[0]} the matrix product", found)
+        if dtype not in self.dtypes:
+            refuse(f"numbers of {self.dtypes[0]} (--dtype {self.dtypes[0]} rounds them)", dtype)
+        if said := self.lacks(spec, params):
+            refuse(*said)
+
+    def activation(self, spec: ModelSpec) -> str:
+        """Of a vanilla RNN, as the framework calls it."""
+        return self.activations[spec.activations[0]]

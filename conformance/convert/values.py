@@ -1,0 +1,90 @@
+"""The numbers of a network as a file holds them: rounded to its dtype, with two biases or one.
+
+Where a framework adds two biases to a gate and the equations have one, b stands in the first, and
+in the second what the dtype could not hold of it: 0, unless b is itself a sum of two.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.errors import BadInput
+from common.parameters import GATES, Arrays, parameter_shapes
+from common.spec import ModelSpec
+from conformance.closeness.compare import identical
+from conformance.convert.target import Target, Values
+from conformance.models.network import Direction, Network
+from conformance.models.writing import tensors
+
+OWN = ("b_xh", "b_hh")
+"""The reset-after GRU's candidate has two biases that are not added up (GRU-3a)."""
+
+
+def dtype_of(params: Arrays) -> str:
+    """The smaller dtype, if it holds every matrix."""
+    whole = all(identical(rounded(W, "float32"), W) for W in params.values() if W.ndim == 2)
+    return "float32" if whole else "float64"
+
+
+def rounded(array: np.ndarray, dtype: str) -> np.ndarray:
+    """To the nearest number that the dtype has, in float64."""
+    with np.errstate(over="ignore"):
+        return array.astype(dtype).astype("float64")
+
+
+def split(b: np.ndarray, dtype: str, two: bool) -> tuple[np.ndarray, np.ndarray]:
+    """b as the sum of two that the dtype holds; the second is 0 if there may be only one."""
+    first = rounded(b, dtype)
+    return first, rounded(b - first, dtype) if two else np.zeros_like(b)
+
+
+def held(spec: ModelSpec, params: Arrays, target: Target, dtype: str) -> Arrays:
+    """The canonical parameters that the written file holds, in float64."""
+    two, found = target.two(spec), {}
+    for name in parameter_shapes(spec):
+        added = name.startswith("layer") and ".b_" in name and not name.endswith(OWN)
+        found[name] = np.add(*split(params[name], dtype, two and added))
+        if not np.isfinite(found[name]).all():
+            expected = f"numbers that {dtype} can hold"
+            raise BadInput(
+                f"--to {target.name}", name, expected, f"up to {np.abs(params[name]).max():g}"
+            )
+    return found
+
+
+def network_of(spec: ModelSpec, params: Arrays, two: bool, dtype: str) -> Network:
+    """The network with its gates side by side, as models/writing.py takes it."""
+    layers = []
+    for layer in range(1, spec.L + 1):
+
+        def joined(kind: str, layer: int = layer) -> np.ndarray:
+            return np.hstack([params[f"layer{layer}.{kind}{gate}"] for gate in GATES[spec.cell]])
+
+        biases = []
+        for gate in GATES[spec.cell]:
+            if spec.reset == "after" and gate == "h":
+                biases.append(tuple(rounded(params[f"layer{layer}.{b}"], dtype) for b in OWN))
+            else:
+                biases.append(split(params[f"layer{layer}.b_{gate}"], dtype, two))
+        b_x, b_h = (np.concatenate(parts) for parts in zip(*biases, strict=True))
+        layers.append((Direction(joined("W_x"), joined("W_h"), b_x, b_h),))
+    output = params["output.W_hq"], params["output.b_q"]
+    return Network(spec.cell, tuple(layers), output, 2 if spec.reset == "after" else 1)
+
+
+def values(spec: ModelSpec, params: Arrays, target: Target, dtype: str) -> Values:
+    """What ``target.write`` writes; BadInput if the dtype cannot hold a number."""
+    held(spec, params, target, dtype)
+    own = {name: array.astype(dtype) for name, array in params.items()}
+    output = own["output.W_hq"], own["output.b_q"]
+    if not target.layout:
+        return Values(spec, own, [], output, dtype)
+    network = network_of(spec, params, target.two(spec), dtype)
+    layers = [
+        {
+            kind: np.array(array, dtype, order="C")
+            for kind, array in tensors(half, network, target.layout).items()
+        }
+        for (half,) in network.layers
+    ]
+    return Values(spec, own, layers, output, dtype)
