@@ -13,6 +13,7 @@ from conformance.convert import command as convert
 from conformance.diagnose import command as diagnose
 from conformance.gpu import command as gpu
 from conformance.judge import command as judge
+from conformance.limits import command as limits
 from conformance.options import INSTALLED, Help, program
 from conformance.records import command as records
 from conformance.report import command as report
@@ -20,7 +21,7 @@ from conformance.run import command as run
 from conformance.studies import command as studies
 
 ROOMS = (
-    *(cases, run, judge, report, records, calibrate),
+    *(cases, run, judge, limits, report, records, calibrate),
     *(diagnose, convert, studies, gpu, check_backend),
 )
 COMMANDS = {command.name: command for room in ROOMS for command in room.COMMANDS}

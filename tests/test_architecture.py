@@ -51,6 +51,7 @@ ALLOWED = {
     "diagnose": {"cases", "closeness", "oracle", "mutants", "models", "faults", "files"},
     "verdict": {"cases", "closeness", "records"},
     "judge": {"cases", "closeness", "oracle", "records", "diagnose", "verdict"},
+    "limits": {"cases", "closeness", "oracle", "records", "run", "verdict", "judge"},
     "report": {"cases", "closeness", "judge", "verdict"},
     "calibrate": {
         "cases",
@@ -117,6 +118,7 @@ NAMED = {
     "conformance/one_gpu.py": "the two frameworks that are found on lent machines are its default",
     "conformance/diagnose/command.py": "an example in its help",
     "conformance/judge/command.py": "an example in its help",
+    "conformance/limits/command.py": "the examples in its help",
     "conformance/run/command.py": "the examples in its help",
     "conformance/studies/command.py": "the examples in its help",
 }

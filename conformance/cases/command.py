@@ -28,6 +28,8 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     )
     add("--quick", action="store_true", help="the fewest cases that tell every wrong convention")
     add("--random", type=few, default=0, metavar="N", help="so many generated cases as well")
+    about = "the generated cases are drawn in regimes: extreme magnitudes, odd sizes"
+    add("--regimes", action="store_true", help=about)
     add("--seed", type=count, default=0, metavar="S", help="of the generated cases")
     add(
         "--text",
@@ -47,7 +49,7 @@ def chosen(options: argparse.Namespace, weights: bool) -> list[str]:
         if globs:
             raise BadInput("--quick", "", "no --cases beside it", " ".join(globs))
         globs = [*quick_cases(), *(["weights"] if weights else [])]
-    return select(globs, options.random, options.seed, weights)
+    return select(globs, options.random, options.seed, weights, options.regimes)
 
 
 def gathered(options: argparse.Namespace) -> Given:

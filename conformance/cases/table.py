@@ -27,6 +27,7 @@ from conformance.cases.case import (
     make_spec,
 )
 from conformance.cases.given import Given
+from conformance.cases.points import case_named
 from conformance.cases.regimes import LARGE, LAYERS, REGIMES, in_its_regime
 from conformance.options import program
 
@@ -105,7 +106,9 @@ def random_case(seed: int, index: int) -> Case:
     spec = ModelSpec(cell, d, h, q, L, activations, reset)
     zero = draw.random() < 0.25
     recipe = draw.choice((CLIPPED, UNCLIPPED))
-    return Case(f"random-{seed}-{index}", spec, n, T, zero_state=zero, recipe=recipe)
+    off = "relu" in activations
+    name = f"random-{seed}-{index}"
+    return Case(name, spec, n, T, zero_state=zero, vanishing=off, recipe=recipe)
 
 
 def suite_cases() -> list[str]:
@@ -121,6 +124,8 @@ def find_case(name: str, given: Given) -> Case:
             return case
     if match := GENERATED.fullmatch(name):
         return random_case(int(match[1]), int(match[2]))
+    if point := case_named(name):
+        return point
     if name.startswith("text-") and name.removeprefix("text-") in TEXT_CASES:
         return text_case(name.removeprefix("text-"), given.corpus.q)
     if name == "weights" and given.weights is not None:
@@ -128,15 +133,20 @@ def find_case(name: str, given: Given) -> Case:
     raise BadInput("cases", "", f"the name of a case (see: {program()} cases)", name)
 
 
-def select(globs: list[str], randoms: int, seed: int, weights: bool = False) -> list[str]:
+def select(
+    globs: list[str], randoms: int, seed: int, weights: bool = False, regimes: bool = False
+) -> list[str]:
     """The names that the patterns choose (all but ``large-…``, if there are none), then N generated
-    ones; BadInput if a pattern chooses none. A pattern may be the whole name of a generated case.
-    Large cases are chosen by patterns that begin with ``large-`` only."""
+    ones; BadInput if a pattern chooses none. A pattern may be the whole name of a generated case or
+    of a point. Large cases are chosen by patterns that begin with ``large-`` only.
+
+    regimes: whether the generated ones are drawn in regimes"""
     names = suite_cases() + (["weights"] if weights else [])
     if any(glob.startswith("large-") for glob in globs):
         names += [case.name for case in LARGE]
-    names += [glob for glob in globs if GENERATED.fullmatch(glob)]
-    generated = [f"random-{seed}-{index}" for index in range(randoms)]
+    names += [glob for glob in globs if GENERATED.fullmatch(glob) or case_named(glob)]
+    kind = "regime" if regimes else "random"
+    generated = [f"{kind}-{seed}-{index}" for index in range(randoms)]
     for glob in globs:
         if not fnmatch.filter(names + generated, glob):
             raise BadInput("--cases", "", "patterns that choose at least one case each", repr(glob))

@@ -88,7 +88,7 @@ def judge(
         answer = right_answer(name, records[0].given) if held else None
         for record, implementation, dtype in _columns(records):
             try:
-                result = _judge_case(record, implementation, dtype, name, answer, standards)
+                result = judge_case(record, implementation, dtype, name, answer, standards)
             except BadInput as error:
                 unreadable.setdefault(record.folder, error)
                 row = f"{record.data['backend']}:{implementation}", record.data["device"], dtype
@@ -131,7 +131,7 @@ def _columns(records: list[Record]) -> Iterator[tuple[Record, str, str]]:
 
 
 @np.errstate(all="ignore")  # what a record holds may overflow; what is not finite fails
-def _judge_case(
+def judge_case(
     record: Record,
     name: str,
     dtype: str,
@@ -196,7 +196,7 @@ def compare_all(
         bound, noise = limits[rung_of(tensor)], answer.noise[tensor] * scale
         question = tensor, got.get(tensor), wanted
         if (allowed := answer.allowance(tensor, dtype)) is not None:
-            found.append(compare_elements(*question, allowed, bound, noise))
+            found.append(compare_elements(*question, allowed, bound, noise, zero))
         elif answer.case.undefined:
             found.append(compare_undefined(*question, bound, noise))
         else:

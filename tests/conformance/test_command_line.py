@@ -33,7 +33,7 @@ pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     *("cases", "record", "train", "judge", "witness", "ensemble", "certify", "diagnose"),
-    *("convert", "verify", "compare", "report", "bench", "gpu", "check-backend"),
+    *("convert", "verify", "shrink", "compare", "report", "bench", "gpu", "check-backend"),
 )
 
 
@@ -258,7 +258,7 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
     assert "PYTHON_ARGCOMPLETE_OK" in source.read_text(encoding="utf-8")[:1024]
     for line, wanted in (
         ("conformance rep", {"report"}),
-        ("conformance judge results --re", {"--readme"}),
+        ("conformance judge results --read", {"--readme"}),
         ("conformance train --cell l", {"lstm"}),
     ):
         told = tmp_path / "told"
