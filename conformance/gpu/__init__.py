@@ -7,5 +7,6 @@ measure.py    the child of a stage that neither records nor trains: passports, m
 members.py    many members of an ensemble at once, honest ones and such as make a mistake
 pack.py       few files, not large, there; unpacked and checked here
 evidence.py   what came back, trimmed to what is judged again on every run of the tests
+page.py       the same as tables, for the README and docs/gpu.md
 command.py    ``gpu``
 """

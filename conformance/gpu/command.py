@@ -11,6 +11,7 @@ from conformance.gpu.estimate import calls
 from conformance.gpu.estimate import seconds as estimated
 from conformance.gpu.evidence import write_evidence
 from conformance.gpu.pack import pack, unpack
+from conformance.gpu.page import update_page
 from conformance.gpu.plan import FULL, REHEARSAL, Plan, load_plan
 from conformance.options import Command, positive, seconds
 from conformance.progress import Progress, results_console
@@ -36,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "what run and unpack write, and evidence"
     add("--out", type=Path, default=Path("results/gpu"), metavar="FOLDER", help=about)
     add("--pack", type=Path, metavar="FOLDER", help="with run: pack there after every stage")
+    about = "with evidence: replace the tables in these Markdown files"
+    add("--page", nargs="+", type=Path, default=[], metavar="FILE", help=about)
     add("--call", type=int, default=1, metavar="N", help="with run: whose seconds the plan has")
     add(
         "--seconds",
@@ -68,6 +71,8 @@ def run_gpu(options: argparse.Namespace) -> int:
     if options.what == "evidence":
         for line in write_evidence(options.folder, options.out):
             progress.say(line)
+        for path in options.page:
+            update_page(path, options.out)
         return EXIT_PASS
     changes = {"text": options.text} if options.text else {}
     sizes = REHEARSAL if options.rehearse else FULL

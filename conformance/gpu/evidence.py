@@ -43,44 +43,57 @@ from conformance.judge.curves import (
     load_ensembles,
 )
 from conformance.judge.everything import judge_all
+from conformance.judge.training import excusing
 from conformance.progress import Progress
 from conformance.records.ladder import array_path
 from conformance.records.schema import RECORDED
 from conformance.records.witness import find_witness, load_witnesses
-from conformance.verdict.outcome import PASS, WRONG
+from conformance.verdict.deviations import load_deviations
+from conformance.verdict.outcome import WRONG
 
-EVIDENCE, LADDER = "evidence.json", "ladder.zip"
+EVIDENCE, LADDER, LADDERS = "evidence.json", "ladder.zip", "ladder"
 SMALL = 2**20
 
 
 def write_evidence(folder: Path, out: Path) -> list[str]:
-    """Trim what was unpacked to ``folder`` into ``out``; returns what was found, in lines."""
+    """Trim what was unpacked to ``folder`` into ``out``, beside what an earlier one left there of
+    stages that this one has not; returns what was found, in lines."""
     check_folder(folder, "a folder that gpu unpack made")
     if not (folder / STAGES).is_dir():
         raise BadInput(folder, STAGES, "the results of stages", "none")
     make_folder(out)
     for path in sorted(folder.glob(f"members/*/{CURVES}")):
         trim_members(path, out / f"members-{path.parent.name}.safetensors")
-    made: dict[str, Any] = {name: each_json(folder / name) for name in ("stages", "rates")}
-    made |= {name: each_json(folder / name) for name in ("modes", "speed")}
-    if activations := made["modes"].pop("activations", None):
-        made["activations"] = trim_activations(activations)
+    old = read_json(out / EVIDENCE) if (out / EVIDENCE).exists() else {}
+    made: dict[str, Any] = {
+        name: old.get(name, {}) | each_json(folder / name)
+        for name in ("stages", "rates", "modes", "speed")
+    }
+    activations = made["modes"].pop("activations", None)
+    made["activations"] = trim_activations(activations) if activations else old.get("activations")
+    made["verdicts"] = {key: {} for key in ("ladder", "quick", "large")} | old.get("verdicts", {})
     large = {name: shortened(v) for name, v in each_json(folder / "large").items()}
-    made["verdicts"] = {"ladder": {}, "large": large}
+    made["verdicts"]["large"] = made["verdicts"]["large"] | large
     if (folder / "ladder").is_dir():
-        with tempfile.TemporaryDirectory() as name:
-            whole, quick = Path(name, "whole"), Path(name, "quick")
-            copy_records(folder / "ladder", whole / "ladder", came_back)
-            made["verdicts"]["ladder"] = judged_ladder(whole / "ladder")
-            copy_records(whole / "ladder", quick / "ladder", is_quick)
-            zip_of(quick, ["ladder"], out / LADDER)
-            made["verdicts"]["quick"] = judged_ladder(quick / "ladder")
+        made["verdicts"] |= write_ladder(folder / "ladder", out / LADDER)
     runs = [read_json(path) for path in sorted(folder.glob("runs/training/*/[!.]*/run.json"))]
-    made["runs"] = [trim_run(run) for run in runs]
+    by_title = {title(run): run for run in old.get("runs", [])}
+    by_title |= {title(run): trim_run(run) for run in runs}
+    made["runs"] = list(by_title.values())
     write_json(out / EVIDENCE, made)
     found = judged(out)
     write_json(out / EVIDENCE, made | {"found": found})
     return [f"{name}: {json.dumps(value)}" for name, value in found.items()]
+
+
+def write_ladder(ladder: Path, out: Path) -> dict[str, Any]:
+    """Write the records of the quick cases; returns the verdicts on them and on all that came."""
+    with tempfile.TemporaryDirectory() as name:
+        whole, quick = Path(name, "whole"), Path(name, "quick")
+        copy_records(ladder, whole, came_back)
+        copy_records(whole, quick / LADDERS, is_quick)
+        zip_of(quick, [LADDERS], out)
+        return {"ladder": judged_ladder(whole), "quick": judged_ladder(quick / LADDERS)}
 
 
 def came_back(_: str, files: list[Path]) -> bool:
@@ -145,8 +158,8 @@ def shortened(verdict: dict[str, Any]) -> dict[str, Any]:
         row[result["status"]] = row.get(result["status"], 0) + 1
         for rung, worst in result["rungs"].items():
             for key in ("error", "ratio"):
-                if worst[key] is None and result["status"] == PASS:
-                    continue  # of a case in a regime, which is measured otherwise
+                if worst[key] is None and result["status"] not in WRONG:
+                    continue  # a case in a regime is measured otherwise
                 row[f"{rung}: {key}"] = larger(row.get(f"{rung}: {key}", 0.0), worst[key])
     wrong = [r for r in verdict["results"] if r["status"] in WRONG]
     kept = ("implementation", "dtype", "case", "status", "reason", "place", "why")
@@ -235,16 +248,18 @@ def digests(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def curve(run: dict[str, Any], ensembles: list[Ensemble]) -> dict[str, Any]:
-    """Whether the ensemble accepts the run, where the run first leaves the early envelope (coarse
-    numerics may), and the tokens per second."""
+    """Whether the ensemble accepts the run, or what is declared of it; where the run first leaves
+    the early envelope (coarse numerics may), and the tokens per second."""
     rate = statistics.median(row["tokens"] / row["seconds"] for row in run["epochs"])
     ensemble = find_ensemble(run, ensembles)
     if ensemble is None:
         return {"ensemble": None, "tokens/s": round(rate)}
     verdict, left = judge_curve(run, ensemble), leaves(run, ensemble)
+    row = f"{run['backend']}:{run['implementation']}", run["device"], run["numerics"]
     return {
         "ensemble": ensemble.name,
         "accepted": verdict.accepted,
+        "declared": excusing(verdict, row, load_deviations()),
         "reason": verdict.reason,
         "leaves": left.name if left else None,
         "tokens/s": round(rate),

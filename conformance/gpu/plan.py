@@ -99,8 +99,6 @@ def load_plan(out: Path, sizes: str = FULL, path: Path = PLAN, **changes: str) -
 
 def _processes(table: dict[str, Any], words: dict[str, str], path: Path) -> Iterator[Process]:
     """What a table of the file stands for: one process, several, or none."""
-    if "needs" in table and not _word(words, table["needs"], path):
-        return
     each = table.get("each", {})
     for chosen in itertools.product(*each.values()):
         here = dict(zip(each, chosen, strict=True))
@@ -108,6 +106,8 @@ def _processes(table: dict[str, Any], words: dict[str, str], path: Path) -> Iter
         def filled(text: str, here: dict[str, str] = here) -> str:
             return re.sub(r"<(\w+)>", lambda found: _word(here, found[1], path), text)
 
+        if "needs" in table and not _word(words, filled(table["needs"]), path):
+            continue
         commands = tuple(_command(filled(line), words, path) for line in table["do"])
         yield Process(filled(table["name"]), commands, table["work"], table.get("quick", False))
 

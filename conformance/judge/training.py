@@ -7,14 +7,21 @@ from conformance.cases.given import Given
 from conformance.cases.quick import CELL
 from conformance.closeness.compare import load_bounds
 from conformance.judge import claims
-from conformance.judge.curves import EARLY, Ensemble, find_ensemble, judge_curve, load_ensembles
+from conformance.judge.curves import (
+    EARLY,
+    CurveVerdict,
+    Ensemble,
+    find_ensemble,
+    judge_curve,
+    load_ensembles,
+)
 from conformance.judge.lattice import Sound, begin, judge_trajectories
 from conformance.judge.required import Matrix, load_matrix
 from conformance.judge.runs import contradiction
 from conformance.records.training import TrainingRun, load_runs
 from conformance.records.witness import Witness, find_witness, load_witnesses
 from conformance.verdict.deviations import Deviation, load_deviations
-from conformance.verdict.outcome import DECLARED, FAIL, NOT_COMPARED, NOT_RUN, PASS
+from conformance.verdict.outcome import DECLARED, FAIL, NOT_COMPARED, NOT_RUN, PASS, Row
 from conformance.verdict.results import TrainingResult, number
 
 LATTICE = "lattice"
@@ -93,11 +100,19 @@ def _judge_curve(
     ]
     result.status = PASS if verdict.accepted else FAIL
     result.reason = "" if verdict.accepted else verdict.reason
-    if verdict.rejected_by == [EARLY]:
-        strain = max(test.strain for test in verdict.failures)
-        excusing = [d.id for d in deviations if d.excuses_run(*result.row, ensemble.name, strain)]
-        if excusing:
-            result.status, result.reason = DECLARED, ", ".join(excusing)
+    if declared := excusing(verdict, result.row, deviations):
+        result.status, result.reason = DECLARED, ", ".join(declared)
+
+
+def excusing(verdict: CurveVerdict, row: Row, deviations: list[Deviation]) -> list[str]:
+    """The declared deviations that excuse a run which the early envelope alone rejects.
+
+    row: implementation, device and numerics
+    """
+    if verdict.rejected_by != [EARLY]:
+        return []
+    strain = max(test.strain for test in verdict.failures)
+    return [d.id for d in deviations if d.excuses_run(*row, verdict.ensemble, strain)]
 
 
 Answered = set[tuple[str, str, str]]

@@ -1,11 +1,16 @@
 """Training and prediction on The Time Machine, with every framework's own layers."""
 
 import sys
+from pathlib import Path
+from statistics import mean
+from typing import Any
 
 from common.corpus import load_corpus
+from common.files import read_json
 from common.recipe import Recipe
 from conformance.records.witness import WITNESSES, load_witness
 from conformance.studies.evaluate import perplexity_of
+from docs._ext.backends import TITLES
 from docs.experiments import run
 from docs.experiments.tools import Found, Run, begin, continued, rounded, stack, time_machine, train
 
@@ -14,6 +19,10 @@ STEPS_AN_EPOCH = 8
 """D2L's 10,000 characters in minibatches of 32 × 35."""
 
 PREFIX = "time traveller"
+
+EVIDENCE = Path(__file__).resolve().parents[1] / "results" / "gpu" / "evidence.json"
+
+Rows = list[dict[str, Any]]
 
 
 def measure(backend: str, short: bool) -> Found:
@@ -44,7 +53,29 @@ def measure(backend: str, short: bool) -> Found:
         ]
         values |= {"d2l": perplexity_of(witness.losses[-1]), "d2l_epochs": len(witness.losses)}
         values["d2l_confirmed"] = ", ".join(one["implementation"] for one in witness.confirmed)
+        values["gpu"], values["gpu_digests"], tables["devices"] = on_a_gpu(tables["d2l"])
     return rounded({"values": values, "tables": tables})
+
+
+def on_a_gpu(curve: Rows) -> tuple[str, str, Rows]:
+    """What was brought back from a GPU (docs/gpu.md): its name, of how many epochs the digests are
+    those of the CPU, and the curves in float32, TF32 and mixed precision beside the CPU's."""
+    made = read_json(EVIDENCE)
+    (device,) = {rates["passport"]["device"] for rates in made["rates"].values()}
+    pairs = [row for name, row in made["found"]["digests"].items() if " d2l-" in name]
+    (digests,) = {f"{row['equal']} of {row['epochs']}" for row in pairs}
+    rows: Rows = [
+        {"run": "CPU, float64 on the lattice", **row} for row in curve if row["epoch"] % 10 < 2
+    ]
+    for one in made["runs"]:
+        if one["recipe name"] == "d2l" and one["numerics"] != "lattice":
+            name = f"{TITLES[one['backend']]}, {one['numerics']}"
+            rows += [
+                {"run": name, "epoch": n, "perplexity": perplexity_of(mean(epoch["losses"]))}
+                for n, epoch in enumerate(one["epochs"], start=1)
+                if n == 1 or n % 10 == 0
+            ]
+    return device, digests, rows
 
 
 def main(words: list[str] | None = None) -> int:

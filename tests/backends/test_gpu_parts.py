@@ -13,15 +13,18 @@ import numpy as np
 import pytest
 
 from backends import registry
-from common.corpus import epochs
+from common.corpus import epochs, load_corpus
 from common.recipe import RECIPES
 from common.spec import ModelSpec
 from common.weights import read_arrays
 from conformance.calibrate.curve_mutants import MISTAKES, Mutant
 from conformance.calibrate.ensemble import asked
+from conformance.cases.given import gather
 from conformance.gpu import members
 from conformance.gpu.measure import seconds_of
+from conformance.oracle.truth import right_answer
 from conformance.run.asked import Run
+from conformance.worker.ladder import answer_invariances
 from conformance.worker.training import Trainee
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,3 +162,33 @@ def test_the_layers_hold_in_other_modes(part, backend_name, tmp_path):
             row = cases["lstm-one-step"]
             assert row.get("broken", row) is None, row
             assert row["rungs"]["outputs"]["ratio"] <= 8
+
+
+def test_the_functions_inside_of_the_layers_are_shown_bare(part, monkeypatch):
+    if not hasattr(part, "activation_errors"):
+        pytest.skip("asked of a framework whose layers are kernels of others")
+    monkeypatch.setattr(part, "POINTS", 64)
+    for dtype, exact in (("float32", 3e-7), ("float64", 1e-15)):
+        rows = part.activation_errors("cpu", dtype)
+        assert {row["function"] for row in rows} == {"tanh", "sigmoid"}
+        assert len(rows) == 2 + 2 * (4 + 2 * 3 + 2 * 4)
+        assert max(row["relative"] for row in rows) < exact, "gates are open or shut, nothing else"
+
+
+@pytest.mark.parametrize("name", ["lstm-L2", "gru-after-L2", "rnn-tanh-relu"])
+def test_layers_get_their_state_in_one_piece(name, part, backend, monkeypatch):
+    """cuDNN refuses a state that was cut out of another along the batch; a CPU takes it. The
+    invariances cut one."""
+    if backend.__name__ != "backends.pytorch":
+        pytest.skip("asked of the framework that hands states to cuDNN")
+    given: list[Any] = []
+
+    def call(module: Any, X: Any, *state: Any) -> Any:
+        given.extend(tensor for s in state for tensor in (s if isinstance(s, tuple) else (s,)))
+        return module(X, *state)
+
+    made = backend.implementation("layers", "cpu", "float32")
+    monkeypatch.setattr(made.net, "call", staticmethod(call))
+    right = right_answer(name, gather(load_corpus(None), None))
+    answer_invariances(made, right.case, right.numbers)
+    assert given and all(tensor.is_contiguous() for tensor in given)

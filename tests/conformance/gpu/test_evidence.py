@@ -3,11 +3,13 @@
 import argparse
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from common.errors import BadInput
 from common.files import read_json, write_json
 from common.weights import write_arrays
 from conformance.__main__ import main
@@ -30,6 +32,7 @@ from conformance.gpu.evidence import (
 )
 from conformance.gpu.members import CURVES, HONEST, Member, members, runs_of, start
 from conformance.gpu.pack import unpack_one
+from conformance.gpu.page import update_page
 from conformance.judge.curves import find_ensemble, judge_curve
 from conformance.records.witness import load_witnesses
 from tests.source import ROOT
@@ -129,6 +132,23 @@ def test_evidence_holds_what_the_judge_says_of_it(run, tmp_path):
     assert any(line.startswith("members-whole:") for line in lines)
 
 
+def test_what_an_earlier_machine_gave_stays_beside_what_a_later_one_gives(run, tmp_path):
+    folder, later, out = tmp_path / "first", tmp_path / "later", tmp_path / "evidence"
+    write_json(folder / "stages" / "curves.json", {"stage": "curves", "status": "done"})
+    write_json(folder / "rates" / "numpy.json", {"passport": {"device": "one"}, "rates": {}})
+    whole = folder / "runs" / "training" / "numpy-cpu" / "equations-rnn"
+    write_json(whole / "run.json", run | {"settings": "a", "prediction": {}})
+    write_evidence(folder, out)
+    file_of_members(run, later / "members" / "whole")
+    write_json(later / "stages" / "members.json", {"stage": "members", "status": "done"})
+    write_evidence(later, out)
+    made = read_json(out / EVIDENCE)
+    assert set(made["stages"]) == {"curves", "members"} and set(made["rates"]) == {"numpy"}
+    assert [title(run) for run in made["runs"]] == [title(run)]
+    assert made["found"]["members-whole"][HONEST]["runs"] == 2
+    assert made["found"] == judged(out)
+
+
 def test_of_a_record_the_cases_are_kept_that_are_asked_for_and_came_back(tmp_path):
     """And what is left is a record that is judged like any other."""
     asked_for = ["lstm-one-unit", "lstm-L1", "lstm-L2"]
@@ -193,6 +213,27 @@ def test_the_ladder_of_a_gpu_is_judged_anew(tmp_path):
     assert set(found) == set(stored["quick"]) <= set(stored["ladder"])
     for name, wanted in stored["quick"].items():
         assert counted(found[name]) == counted(wanted), name
+
+
+@pytest.mark.skipif(not (STORED / EVIDENCE).exists(), reason=NOTHING)
+def test_the_pages_have_the_tables_of_what_is_stored(tmp_path):
+    for page in (ROOT / "README.md", ROOT / "docs" / "gpu.md"):
+        copy = tmp_path / page.name
+        shutil.copyfile(page, copy)
+        update_page(copy, STORED)
+        assert copy.read_text(encoding="utf-8") == page.read_text(encoding="utf-8"), page
+    rows = read_json(STORED / EVIDENCE)["activations"]["activations"]["float32"]
+    error = max(row["error"] for row in rows if row["function"] == "tanh")  # between 0.5 and 1
+    said = f"{error / 2**-24:.0f} units in the last place"
+    for page in (ROOT / "docs" / "gpu.md", ROOT / "conformance" / "verdict" / "deviations.toml"):
+        assert said in page.read_text(encoding="utf-8"), page
+
+
+def test_a_page_without_markers_is_refused(tmp_path):
+    write_json(tmp_path / EVIDENCE, {})
+    (tmp_path / "page.md").write_text("Nothing.")
+    with pytest.raises(BadInput, match="<!-- gpu -->"):
+        update_page(tmp_path / "page.md", tmp_path)
 
 
 def counted(verdict: dict) -> list:

@@ -140,7 +140,7 @@ def test_operations_of_a_step_are_those_of_the_recipe(plan):
 
 def test_a_size_that_is_not_there_is_one_line(tmp_path):
     path = tmp_path / "plan.toml"
-    path.write_text(PLAN.read_text(encoding="utf-8").replace("{texts}", "{words}"))
+    path.write_text(PLAN.read_text(encoding="utf-8").replace("{coarse}", "{words}"))
     with pytest.raises(BadInput, match="words: expected one of"):
         load_plan(OUT, path=path)
 
