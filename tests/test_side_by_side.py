@@ -12,7 +12,7 @@ from tests.source import ROOT, definitions, sources, tree_of
 
 pytestmark = pytest.mark.once
 
-COMPARED = ("equations", "layers", "training", "workers")
+COMPARED = ("equations", "layers", "training", "workers", "capture")
 
 ON_LENT_GPUS = {"gpu.py"}
 """A file that only the frameworks have which are found on lent machines (conformance/gpu)."""
@@ -109,6 +109,47 @@ DIFFERENCES = {
         "Model.differentiate": "the function that tf.function compiles",
         "Trainer.update": "the function that tf.function compiles",
         "to_arrays": "a state goes out in one piece",
+    },
+    ("mxnet", "capture"): {
+        "blocks": "Gluon has no walk over blocks that says where they stand",
+        "watch_cell": "a layer's states show in its kernel alone, a cell's in a hook",
+        "parameters": "Gluon names parameters itself",
+        "given": "a kernel is given the states by their places",
+        "follow": "MXNet gives gradients of what goes in to leaves alone",
+        "sequences": "there are no packed sequences",
+        "steps": "a cell alone lacks an axis",
+        "states": "they have their axes",
+        "eager": "nothing is compiled while blocks run one by one",
+        "forget_compiled": "instead, blocks are not hybridised meanwhile",
+    },
+    ("tensorflow", "capture"): {
+        "told": "options that Keras alone has",
+        "directions": "a Bidirectional holds two layers",
+        "cells": "a Keras layer holds its cell or its cells",
+        "loop": "the states show in a layer's inner loop alone",
+        "lengths": "Keras has masks",
+        "parameters": "Keras names variables itself",
+        "given": "Keras calls a layer with names",
+        "follow": "the tape watches what it is told to",
+        "sequences": "there are no packed sequences",
+        "steps": "every call has all its axes",
+        "eager": "symbols are told from numbers in the call",
+        "forget_compiled": "a call of a model is not compiled",
+    },
+    ("jax", "capture"): {
+        "weights": "Flax's state is a tree",
+        "directions": "a Bidirectional holds two RNNs",
+        "concatenates": "a Bidirectional merges by a function",
+        "watch_both": "an RNN and a Bidirectional are called differently",
+        "note": "what the two share",
+        "parameters": "weights are a tree",
+        "given": "Flax calls an RNN with names",
+        "follow": "JAX differentiates functions of the weights",
+        "sequences": "there are no packed sequences",
+        "steps": "an axis is added where a call lacks it",
+        "states": "a carry is a tree",
+        "eager": "tracers are told from numbers in the call",
+        "forget_compiled": "what runs inside of jax.jit cannot be seen",
     },
 }
 """Where two folders cannot be read side by side, and why. An entry that is not needed fails."""

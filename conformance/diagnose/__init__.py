@@ -10,5 +10,6 @@ undecided.py  what the data cannot decide
 unknown.py    what there is to say when nothing reproduces the outputs
 words.py      the line that mends a wrong order of gates
 answer.py     the answer in sentences and as JSON, and the exit code
+captured.py   the questions of a capture: every layer, with what it was given and made
 notes.py      tensors that were not used, and how the file was understood
 """

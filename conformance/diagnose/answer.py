@@ -40,7 +40,8 @@ class Asked:
 @dataclass
 class Answer:
     """verdict: all right, all right in this precision (which was stated), undecided, another
-    option, wrong, precision, or unknown"""
+    option, wrong, precision, or unknown
+    wrong_ends: sentences on final states that do not belong to outputs that are all right"""
 
     asked: Asked
     found: Found
@@ -50,6 +51,7 @@ class Answer:
     unknown: Unknown | None = None
     notes: list[str] = field(default_factory=list)
     command: str = ""
+    wrong_ends: list[str] = field(default_factory=list)
 
     @property
     def first(self) -> Match | None:
@@ -63,7 +65,7 @@ class Answer:
     @property
     def code(self) -> int:
         right = self.verdict in ("all right", "all right in this precision")
-        return EXIT_PASS if right else EXIT_FAIL
+        return EXIT_PASS if right and not self.wrong_ends else EXIT_FAIL
 
     @property
     def own(self) -> str:
@@ -78,7 +80,7 @@ class Answer:
             body = self._precision(self.likely)
         else:
             body = self._option() if self.verdict == "another option" else self._wrong()
-        return [*body, *self.notes]
+        return [*self.wrong_ends, *body, *self.notes]
 
     def _about(self) -> str:
         network = self.asked.loaded.network
@@ -202,6 +204,7 @@ class Answer:
         found = {
             "layout": asked.layout, "cell": network.cell, "verdict": self.verdict,
             "matches": rows, "notes": self.notes,
+            "wrong ends": self.wrong_ends,
             "unused": {n: guess(n, a, network) for n, a in asked.loaded.left.items()},
         }  # fmt: skip
         if self.likely:

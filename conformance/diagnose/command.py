@@ -1,9 +1,10 @@
 """Which conventions does somebody's model follow? ``python -m conformance diagnose``.
 
-Given are a file with the weights of a network, an input, and the outputs that
-somebody's code made of them. First comes what the framework computes, with the options that were
-stated; then its other options; then everything that may be wrong, and pairs of that. If nothing
-reproduces the outputs, the answer says what was seen, what comes near, and what to send next.
+Given are a file with the weights of a network, an input, and the outputs that somebody's code made
+of them; or a capture, which holds all three of every layer. First comes what the framework
+computes, with the options that were stated; then its other options; then everything that may be
+wrong, and pairs of that. If nothing reproduces the outputs, the answer says what was seen, what
+comes near, and what to send next.
 """
 
 import argparse
@@ -17,13 +18,14 @@ from common.errors import BadInput
 from common.files import write_json
 from conformance.closeness.compare import Bound, load_bounds
 from conformance.diagnose.answer import Answer, Asked
+from conformance.diagnose.captured import Question, captured, wrong_ends
 from conformance.diagnose.notes import notes
 from conformance.diagnose.precision import precision
 from conformance.diagnose.search import pairs, search
 from conformance.diagnose.undecided import undecided
 from conformance.diagnose.unknown import unknown
 from conformance.faults.subject import subjects
-from conformance.files.loading import load, words_to_options
+from conformance.files.loading import Read, load, words_to_options
 from conformance.files.opening import KINDS
 from conformance.models.frameworks import Settings, options, settings
 from conformance.models.given import STATED, Given, load_given
@@ -56,7 +58,7 @@ def diagnose(
     found = search(read, asked.layout, asked.stated, bound, progress, loaded.left, normal)
     answer = Answer(asked, found, command=command)
     if not found.matches:
-        likely = precision(found)
+        likely = precision(found, asked.precise)
         if likely and likely.sure:
             answer.likely, answer.verdict = likely, "precision"
             if likely.name == asked.precise and not likely.group:
@@ -93,45 +95,71 @@ def expected_shape(given: Given, loaded: Loaded) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--weights", type=Path, required=True, metavar="FILE",
-        help=f"your network's file: {KINDS}")  # fmt: skip
+    add("capture", type=Path, nargs="?", metavar="FILE",
+        help="what backends/*/capture.py wrote of a live model; it needs no option")  # fmt: skip
+    add("--weights", type=Path, metavar="FILE", help=f"your network's file: {KINDS}")
     add_reading(parser)
-    add("--io", type=Path, required=True, metavar="FILE",
-        help="X, outputs, perhaps H0, C0 and lengths")  # fmt: skip
+    add("--io", type=Path, metavar="FILE", help="X, outputs, perhaps H0, C0 and lengths")
     add("--dtype", choices=("float32", "float64", *list(ROUNDINGS)[1:]),
         help="the precision in which the outputs were made; default: their own")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write what was found")
 
 
 def run_diagnose(options: argparse.Namespace) -> int:
+    if (options.capture is None) == (options.weights is None and options.io is None):
+        raise BadInput("diagnose", "", "a capture, or --weights and --io", "both or neither")
+    if options.capture is not None:
+        questions = list(captured(options))
+    elif options.weights is None or options.io is None:
+        raise BadInput("diagnose", "", "--weights and --io", "one of them")
+    else:
+        questions = [Question(*given(options))]
+    answers = [answered(question, options) for question in questions]
+    code = max(answer.code for answer in answers)
+    if options.json:
+        found = [answer.to_json() for answer in answers]
+        write_json(options.json, found[0] if options.capture is None else {"layers": found})
+    return code
+
+
+def given(options: argparse.Namespace) -> tuple[Read, Given, str]:
+    """A file of weights, X and outputs, and the precision of these, if it was stated."""
     said = words_to_options(options.option)
     through = said.pop("behind", None)
     if through is not None and through not in STATED:
         raise BadInput("--option", "behind", ", ".join(STATED), through)
     read = load(options.weights, options.layout, said, options.prefix)
+    found = load_given(options.io, read.loaded.network, read.loaded.left)
+    found = replace(found, behind=None if through is None else STATED[through])
+    return read, found, options.dtype or ""
+
+
+def answered(question: Question, options: argparse.Namespace) -> Answer:
+    """The answer to one question, which is printed."""
+    read, found, dtype = question.read, question.given, question.dtype
     layout, loaded = read.layout, read.loaded
-    given = load_given(options.io, loaded.network, loaded.left)
-    given = replace(given, behind=None if through is None else STATED[through])
-    usual = settings(layout, loaded.network, read.stated, options.weights)
-    dtype = options.dtype if options.dtype in ("float32", "float64") else None
-    dtype = dtype or ("float64" if given.dtype == "float64" and not options.dtype else "float32")
-    bound = Bound(load_bounds()["cpu"][dtype]["outputs"].error)
-    asked = Asked(layout, read.stated, loaded, bound.error, options.dtype or "", read.shown)
+    path = options.capture or options.weights
+    usual = settings(layout, loaded.network, read.stated, path)
+    width = dtype if dtype in ("float32", "float64") else None
+    width = width or ("float64" if found.dtype == "float64" and not dtype else "float32")
+    bound = Bound(load_bounds()["cpu"][width]["outputs"].error)
+    asked = Asked(layout, read.stated, loaded, bound.error, dtype, read.shown)
     # One thread: thousands of small products, on machines that are busy with others.
     with threadpool_limits(1):
         answer = diagnose(
-            asked, given, usual, bound, Progress(options.quiet), next_command(options)
+            asked, found, usual, bound, Progress(options.quiet), next_command(options)
         )
+        answer.wrong_ends = wrong_ends(answer, question, bound)
     answer.notes = [*read.notes, *answer.notes]
     console = results_console()
-    for line in answer.lines():
+    for line in [*question.heading, *answer.lines()]:
         console.print(escape(line), soft_wrap=True)
-    if options.json:
-        write_json(options.json, answer.to_json())
-    return answer.code
+    return answer
 
 
 def next_command(options: argparse.Namespace) -> str:
+    if options.capture is not None:
+        return ""
     layout = ["--layout", options.layout] if options.layout else []
     words = ["python -m conformance diagnose --weights", str(options.weights), *layout,
              "--io NEXT.safetensors"]  # fmt: skip
@@ -166,6 +194,7 @@ COMMANDS = (
         add_arguments,
         run_diagnose,
         (
+            "diagnose captured.safetensors",
             "diagnose --weights mine.keras --io io.safetensors",
             "diagnose --weights mine.safetensors --layout keras --io io.safetensors",
             "diagnose --weights mine.safetensors --layout pytorch --io io.safetensors "

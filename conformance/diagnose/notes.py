@@ -39,8 +39,8 @@ def notes(answer, given: Given) -> list[str]:
         found.append(f"The outputs look like a {data.behind}: they are compared behind one.")
     if subject.head:
         found.append(f"The output layer is {' and '.join(subject.head)}.")
-    if len(loaded.stems) > 1:
-        found.append(f"Read as a stack of {', '.join(loaded.stems)}.")
+    if len(stems := dict.fromkeys(loaded.stems)) > 1:
+        found.append(f"Read as a stack of {', '.join(stems)}.")
     used = {*subject.head, given.embedding}
     if match:
         says = " ".join(

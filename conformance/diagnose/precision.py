@@ -46,9 +46,18 @@ class Likely:
         )
 
 
-def precision(found: Found) -> Likely | None:
+def precision(found: Found, stated: str = "") -> Likely | None:
     """The precision that explains the outputs of the framework itself, of another option, or of one
-    fault, if one does."""
+    fault, if one does. stated: the precision that they are in, which comes first"""
+    if stated in ROUNDINGS:
+        likely = among(found, (stated,))
+        if likely and likely.sure:
+            return likely
+    return among(found, tuple(ROUNDINGS))
+
+
+def among(found: Found, names: tuple[str, ...]) -> Likely | None:
+    """The likeliest of some precisions."""
     near = []
     for item in found.near:
         if item.error <= LARGEST:
@@ -58,15 +67,15 @@ def precision(found: Found) -> Likely | None:
     near.sort(key=lambda item: (item[0], item[1]))
     plain = [item for item in near if item[0] == 0][:3]
     others = sorted((item for item in near if item[0]), key=lambda item: item[1])[:3]
-    best = [likely for _, _, s, g in plain if (likely := explained(s, g))]
+    best = [likely for _, _, s, g in plain if (likely := explained(s, g, names))]
     if not best and (not plain or (others and others[0][1] < plain[0][1] / 4)):
-        best = [likely for _, _, s, g in others if (likely := explained(s, g))]
+        best = [likely for _, _, s, g in others if (likely := explained(s, g, names))]
         best = [likely for likely in best if likely.sure]
     # Where only the size of the error speaks, the smallest error does.
     return min(best, key=lambda it: (not it.sure, it.score if it.sure else it.error), default=None)
 
 
-def explained(subject: Subject, group: Group) -> Likely | None:
+def explained(subject: Subject, group: Group, names: tuple[str, ...]) -> Likely | None:
     run = subject.run(group)
     if run is None or run[0].shape != run[1].outputs.shape or not np.any(run[0]):
         return None
@@ -77,7 +86,8 @@ def explained(subject: Subject, group: Group) -> Likely | None:
         return None
     wide = subject.given.dtype == "float64"
     found = []
-    for name, rounding in ROUNDINGS.items():
+    for name in names:
+        rounding = ROUNDINGS[name]
         if name.startswith("float32") and not wide:
             continue
         fault = choosing(name, "", rounding=name)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from common.errors import BadInput
 from common.parameters import Arrays
@@ -96,8 +97,14 @@ def load(
     Raises BadInput for what cannot be read, what is not said, and what contradicts the file."""
     if layout and layout not in LAYOUTS:
         raise BadInput("--layout", "", f"one of {', '.join(LAYOUTS)}", layout)
-    contents = open_file(path)
-    stated = dict(stated or {})
+    return understood(open_file(path), path, layout, dict(stated or {}), prefixes)
+
+
+def understood(
+    contents: Contents, path: Path, layout: str = "",
+    stated: Mapping[str, str] = MappingProxyType({}), prefixes: Sequence[str] = (),
+) -> Read:  # fmt: skip
+    """The same of what was read already."""
     check_finite(contents.arrays, path)
     found, notes = decided(contents, layout, path, prefixes)
     if contents.stacks:
@@ -110,7 +117,7 @@ def load(
         if told.get(name, value) != value:
             expected = f"{name}={told[name]}, as the file says"
             raise BadInput(path, f"--option {name}", expected, f"{name}={value}")
-    read = Read(contents.says, found, loaded, told | stated, told, notes)
+    read = Read(contents.says, found, loaded, told | dict(stated), told, notes)
     if missing := read.silent:
         usual = {o.name: next(iter(o.values)) for o in options(found, loaded.network.cell)}
         said = ", ".join(f"{name}={usual[name]}" for name in missing)
@@ -164,10 +171,9 @@ def chosen(contents: Contents, prefixes: Sequence[str], path: Path) -> list[Grou
             names = ", ".join(layer.name for layer in layers)
             raise BadInput(path, f"--prefix {' '.join(prefixes)}", f"one of {names}", "none")
     elif len(contents.stacks) > 1:
-        shown = [", ".join(layer.name for layer in stack) for stack in contents.stacks]
-        which = " or ".join(
-            "--prefix " + " ".join(layer.name for layer in stack) for stack in contents.stacks
-        )
+        names = [dict.fromkeys(layer.name for layer in stack) for stack in contents.stacks]
+        shown = [", ".join(each) for each in names]
+        which = " or ".join("--prefix " + " ".join(each) for each in names)
         raise BadInput(path, "", f"one network, or a choice: {which}", f"{len(shown)} networks: "
                        + "; ".join(shown))  # fmt: skip
     else:

@@ -170,7 +170,11 @@ def load_given(path: Path, network: Network, left: Arrays | None = None) -> Give
     """The file with X and the outputs; H0, C0 and lengths if they are there.
 
     left: the tensors of the file of weights that are of no layer; an embedding may be among them"""
-    arrays, _ = read_arrays(path, follow=True)
+    return understood(read_arrays(path, follow=True)[0], path, network, left)
+
+
+def understood(arrays: Arrays, path: Path, network: Network, left: Arrays | None = None) -> Given:
+    """The same of what was read already."""
     for name in ("X", "outputs"):
         if name not in arrays:
             held = ", ".join(sorted(arrays)) or "nothing"

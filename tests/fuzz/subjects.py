@@ -5,6 +5,7 @@ between JSON values and the order of names. A file whose essence has changed mus
 PASS, and what has a checksum or a seal is not read at all.
 """
 
+import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from common.weights import load_weights, read_arrays, save_weights, write_arrays
 from conformance.__main__ import main
 from conformance.cases.given import Given, load_given
 from conformance.closeness.compare import BOUNDS, load_bounds
+from conformance.diagnose.captured import captured
 from conformance.judge.curves import ENSEMBLES, load_ensemble
+from conformance.models.frameworks import settings
 from conformance.models.given import load_given as load_io
 from conformance.models.reading import read_network
 from conformance.records.checkpoint import check_checkpoint
@@ -31,6 +34,7 @@ from conformance.records.witness import WITNESSES, load_witness
 from conformance.run.journal import Journal
 from conformance.verdict.deviations import PATH as DEVIATIONS
 from conformance.verdict.deviations import load_deviations
+from tests import captures
 
 SPEC = ModelSpec("gru", 4, 3, 4, 2, reset="after")
 CASE = "rnn-tanh-one-unit"
@@ -127,6 +131,13 @@ def verify(path: Path) -> int:
     return main(["verify", str(path)])
 
 
+def capture(path: Path) -> None:
+    asked = argparse.Namespace(capture=path, prefix=[], layout="", option=[], dtype=None)
+    for question in captured(asked):
+        read = question.read
+        settings(read.layout, read.loaded.network, read.stated, path)
+
+
 def report(path: Path) -> None:
     from conformance.report.verdict_file import read_verdict
 
@@ -155,6 +166,7 @@ SUBJECTS = [
     Subject("w.safetensors", loads(diagnose)),
     Subject("io.safetensors", loads(diagnose)),
     Subject(f"{MOVED}.certificate.json", verify, json_value),
+    Subject("captured.safetensors", loads(capture)),
 ]
 """Of the kinds without an essence anything that is whole may be read, and means what it says."""
 
@@ -194,4 +206,5 @@ def make(folder: Path) -> None:
     write_arrays(folder / "w.safetensors", stack, {})
     io = {"X": (5, 2, 4), "outputs": (5, 2, 3), "H0": (1, 2, 3)}
     write_arrays(folder / "io.safetensors", {k: rng.random_sample(s) for k, s in io.items()}, {})
+    captures.captured(folder / "captured.safetensors", captures.layer_of(captures.plain()))
     assert Given(load_corpus()).corpus.q == load_given(folder / "given.safetensors").corpus.q
