@@ -46,14 +46,14 @@ def code(spec: ModelSpec, dtype: str) -> list[str]:
     kind = f", dtype={dtype!r}, param_dtype={dtype!r}" if dtype != "float32" else ""
     cell = f"nnx.{CLASS[spec.cell]}(d, {spec.h}{more}{kind}, rngs=r)"
     wide = ['jax.config.update("jax_enable_x64", True)'] if dtype == "float64" else []
-    sizes = ", ".join(map(str, [spec.d, *[spec.h] * (spec.L - 1)]))
+    sizes = (spec.d, *[spec.h] * (spec.L - 1))
     return [
         "from pathlib import Path",
         "import jax",
         "from flax import nnx, serialization",
         *wide,
         "r = nnx.Rngs(0)",
-        f"rnns = [nnx.RNN({cell}) for d in ({sizes},)]",
+        f"rnns = [nnx.RNN({cell}) for d in {sizes}]",
         f"net = nnx.Sequential(*rnns, nnx.Linear({spec.h}, {spec.q}{kind}, rngs=r))",
         "state = serialization.msgpack_restore(Path(FILE).read_bytes())",
         "nnx.update(net, nnx.restore_int_paths(state))",
