@@ -172,11 +172,7 @@ def draw_point(seed: int, index: int) -> Point:
     draw = random.Random(f"regime {seed} {index}")
     family = draw.choice(list(FAMILIES))
     if draw.random() < 0.3:
-        odd = {"T": 130, "n": 130, "d": 300, "h": 300, "q": 300}
-        large = draw.sample(list(odd), 2)
-        sizes = {size: draw.randint(1, 9) for size in odd} | {"q": draw.randint(2, 9)}
-        sizes |= {size: draw.randint(odd[size] // 2, odd[size]) for size in large}
-        return Point(family, **sizes, L=draw.randint(1, 3))
+        return Point(family, **draw_sizes(draw))
     sizes = {size: draw.randint(1, 7) for size in "Tndh"} | {"q": draw.randint(2, 7)}
     magnitudes = {
         "b": draw.choice((0, 10, 30, 100)),
@@ -188,6 +184,26 @@ def draw_point(seed: int, index: int) -> Point:
     if Point(family, **magnitudes) == Point(family):
         magnitudes["b"] = 100
     return Point(family, **sizes, L=draw.randint(1, 2), K=draw.randint(1, 2), **magnitudes)
+
+
+ODD = {"T": 130, "n": 130, "d": 300, "h": 300, "q": 300}
+"""How large a size is drawn, two of them at most."""
+
+
+def draw_sizes(draw: random.Random) -> dict[str, int]:
+    """Two sizes beyond a power of two, and small ones. T·n stays below 400, and h is no less than
+    4. A gradient by a weight is a sum of T·n terms, which the noise floor's evaluations add up step
+    by step; who adds up thousands of rows in one product errs by up to 44 floors where few units
+    leave few elements, and a single element may cancel to anything."""
+    large = draw.choice([two for two in itertools.combinations(ODD, 2) if two != ("T", "n")])
+    least = {"T": 1, "n": 1, "d": 1, "h": 4, "q": 2}
+    sizes = {size: draw.randint(few, 9) for size, few in least.items()}
+    sizes |= {size: draw.randint(ODD[size] // 2, ODD[size]) for size in large}
+    if "T" in large:
+        sizes["n"] = draw.randint(1, 3)
+    if "n" in large:
+        sizes["T"] = draw.randint(1, 3)
+    return sizes | {"L": draw.randint(1, 3)}
 
 
 def nearest_point(case: Case) -> Point | None:
