@@ -186,6 +186,12 @@ class Backend(Protocol):
     """Further training loops of the LSTM to measure ``equations`` against, by what they are; may be
     left out."""
 
+    def scalars(self, device: str, dtype: str) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """tanh, sigmoid, exp and log_softmax (of (x, 0), its first part) as the framework computes
+        them, over an array in this dtype, for conformance/limits/atlas.py; under ``net_tanh``, say,
+        what the nets here have instead. May be left out."""
+        ...
+
     def product_rate(self, device: str, dtype: str, n: int, times: int) -> float:
         """Operations per second of the framework's own product of two (n, n) matrices; may be left
         out. What a GPU could do at most, in ``conformance.one_gpu``."""

@@ -14,7 +14,7 @@ faults     everything that such a network may do differently
 diagnose   where a fault begins, and which wrong convention it is
 verdict    what was found, what excuses it, and how a terminal shows it
 judge      records and training runs against the oracle, witnesses and ensembles
-limits     from where on an implementation is wrong: the smallest case that it fails
+limits     from where on an implementation is wrong: the smallest case, scalar functions
 report     the page, and what else is made of a verdict
 calibrate  what the suite can tell, and how often it errs: certificates, scores, ensembles
 studies    comparisons and measurements of speed

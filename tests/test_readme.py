@@ -68,7 +68,7 @@ def test_the_commands_for_one_backend_run_as_they_stand(
                 words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
             )
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    assert ran == 12
+    assert ran == 13
     assert (tmp_path / "docs" / "verdict.svg").read_text(encoding="utf-8").startswith("<svg")
     assert "results agree" in (tmp_path / "docs" / "badge.svg").read_text(encoding="utf-8")
     assert "\n| numpy | ✓ " in (tmp_path / "README.md").read_text(encoding="utf-8")

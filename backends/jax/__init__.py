@@ -21,6 +21,7 @@ from backends.jax.runtime import (
     read_as_factor,
     tf32,
 )
+from backends.jax.scalars import scalars
 from backends.jax.training import Model, Programs, Trainer
 from backends.jax.workers import Workers, join, launched
 from common.parameters import Arrays
@@ -38,6 +39,7 @@ __all__ = [
     "launched",
     "passport",
     "product_rate",
+    "scalars",
 ]
 
 IMPLEMENTATIONS = ("equations", "layers") if nnx else ("equations",)

@@ -20,6 +20,7 @@ from backends.mxnet.bare import bare, bare_loop, d2l_loop
 from backends.mxnet.equations import Equations
 from backends.mxnet.layers import Layers
 from backends.mxnet.runtime import TIERS, find_device, passport
+from backends.mxnet.scalars import scalars
 from backends.mxnet.training import Model
 from backends.mxnet.workers import join, launched
 from common.parameters import Arrays
@@ -34,6 +35,7 @@ __all__ = [
     "join",
     "launched",
     "passport",
+    "scalars",
 ]
 
 IMPLEMENTATIONS = ("equations", "layers")

@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_info
 
 from backends.numpy.backward import loss_and_gradients
 from backends.numpy.equations import forward
+from backends.numpy.scalars import scalars as scalars
 from backends.numpy.training import Trainer, last_state
 from backends.protocol import Forward, Gradients
 from common.errors import BadInput

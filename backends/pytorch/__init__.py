@@ -19,6 +19,7 @@ from backends.pytorch.runtime import (
     read_file,
     tf32,
 )
+from backends.pytorch.scalars import scalars
 from backends.pytorch.training import Model, Trainer
 from backends.pytorch.workers import Workers, join, launched
 from common.parameters import Arrays
@@ -36,6 +37,7 @@ __all__ = [
     "passport",
     "product_rate",
     "read_file",
+    "scalars",
 ]
 
 IMPLEMENTATIONS = ("equations", "layers")

@@ -30,6 +30,7 @@ from backends.tensorflow.runtime import (
     read_file,
     tf32,
 )
+from backends.tensorflow.scalars import scalars
 from backends.tensorflow.training import Model, Trainer
 from backends.tensorflow.workers import Workers, join, launched
 from common.parameters import Arrays
@@ -47,6 +48,7 @@ __all__ = [
     "launched",
     "passport",
     "read_file",
+    "scalars",
 ]
 
 IMPLEMENTATIONS = ("equations", "layers")

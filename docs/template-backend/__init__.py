@@ -8,12 +8,21 @@ from backends.template.bare import bare, bare_loop, d2l_loop
 from backends.template.equations import Equations
 from backends.template.layers import Layers
 from backends.template.runtime import find_device, passport
+from backends.template.scalars import scalars
 from backends.template.training import Model
 
 from common.parameters import Arrays
 from common.spec import ModelSpec
 
-__all__ = ["IMPLEMENTATIONS", "bare", "bare_loop", "d2l_loop", "implementation", "passport"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "bare",
+    "bare_loop",
+    "d2l_loop",
+    "implementation",
+    "passport",
+    "scalars",
+]
 
 IMPLEMENTATIONS = ("equations", "layers")
 

@@ -1,0 +1,112 @@
+"""What tanh costs: how far every framework's scalar functions are off, over all numbers there are,
+and what a bias of less than one unit in the last place does to training."""
+
+import dataclasses
+import sys
+
+import numpy as np
+
+from backends.registry import load
+from common.corpus import Corpus, load_corpus
+from common.recipe import RECIPES
+from common.spec import ModelSpec
+from conformance.cases.table import Case, Material, material
+from conformance.limits.atlas import FINE, survey
+from conformance.oracle.conventions import TRUTH, Conventions
+from conformance.oracle.equations import Value, sigmoid
+from conformance.oracle.evaluation import evaluate
+from docs.experiments import run
+from docs.experiments.tools import Found, rounded
+
+DEVICE = "cpu"
+TOO_SMALL = 0.86
+"""Units in the last place: about XLA's bias."""
+
+
+def measure(backend: str, short: bool) -> Found:
+    atlas, curves = [], []
+    for dtype in FINE:
+        functions = load(backend).scalars(DEVICE, dtype)
+        for name, function in functions.items():
+            found, curve = survey(name, function, dtype, 12 if short else FINE[dtype])
+            atlas.append({"backend": backend, "device": DEVICE, **found.to_json()})
+            if name == "tanh" and dtype == "float32":
+                curves += [seen(backend, row) for row in curve if row["x"] > 0]
+    tables = {"atlas": atlas, "curves": curves}
+    values = {
+        f"{row['function']}_{row['dtype']}_{field}": row[field]
+        for row in atlas
+        for field in ("largest", "bias")
+    }
+    if backend == "numpy":
+        tables["drift"], drifted = drift(*(4, 2) if short else (100, 24))
+        values |= drifted
+    return rounded({"values": values, "tables": tables})
+
+
+def seen(backend: str, row: Found) -> Found:
+    """A point of a curve."""
+    largest = max(row["least"], row["most"], key=abs)
+    return {"backend": backend, "x": row["x"], "mean": row["mean"], "largest": largest}
+
+
+def tanh_too_small(by: float) -> Conventions:
+    """The equations with a tanh that is rounded from float64, and in float32 is too small by so
+    many units in the last place first."""
+
+    def tanh(a: Value) -> Value:
+        exact = np.tanh(a.data.astype("float64"))
+        if a.data.dtype == np.float32:
+            exact -= by * np.sign(exact) * np.spacing(np.abs(exact).astype("float32"))
+        y = exact.astype(a.data.dtype)
+        return Value(y, ((a, lambda g: g * (1 - y * y)),))
+
+    def activate(spec: ModelSpec, layer: int, gate: str, a: Value) -> Value:
+        return tanh(a) if gate == "c" else sigmoid(a)
+
+    return dataclasses.replace(TRUTH, activate=activate, cell_output=tanh)
+
+
+def drift(T: int, K: int) -> tuple[list[Found], Found]:
+    """What a tanh that is too small changes in float32, against float64: step by step in the states
+    of an LSTM that reads the text, on average over all units, and in its weights after K steps of
+    training."""
+    corpus = load_corpus()
+    table, values = [], {"drift_T": T, "drift_K": K, "drift_units": TOO_SMALL}
+    for kind, by in (("rounded", 0.0), ("too small", TOO_SMALL)):
+        conventions, name = tanh_too_small(by), kind.replace(" ", "_")
+        reading = case_of(corpus, T, 1)
+        exact, found = (evaluate(conventions, *reading, dtype, K=0)["trace/H"] for dtype in KINDS)
+        shift = (np.abs(found) - np.abs(exact)).mean(axis=(1, 2, 3)) / np.abs(exact).mean()
+        table += [{"tanh": kind, "step": t, "shift": s} for t, s in enumerate(shift, start=1)]
+        values[f"drift_{name}_shift"] = float(shift.mean())
+        values[f"drift_{name}_error"] = distance(found, exact) / float(np.linalg.norm(exact))
+        exact, found = (evaluate(conventions, *case_of(corpus, 16, K), dtype) for dtype in KINDS)
+        last = [tensor for tensor in exact if tensor.startswith("step-K/layer")]
+        moved = [exact[t] - exact[f"weights/{t.removeprefix('step-K/')}"] for t in last]
+        apart = sum(distance(found[t], exact[t]) ** 2 for t in last)
+        total = sum(float((array**2).sum()) for array in moved)
+        values[f"drift_{name}_weights"] = (apart / total) ** 0.5
+    return table, values
+
+
+KINDS = "float64", "float32"
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.linalg.norm(one - other))
+
+
+def case_of(corpus: Corpus, T: int, K: int) -> tuple[Case, Material]:
+    """An LSTM of two layers that reads the text, in minibatches of 8 × T."""
+    spec, recipe = ModelSpec("lstm", corpus.q, 16, corpus.q, 2), RECIPES["quick"].recipes["lstm"]
+    case = Case("drift", spec, n=8, T=T, K=K, zero_state=True, text=True, recipe=recipe)
+    return case, material(case, corpus)
+
+
+def main(words: list[str] | None = None) -> int:
+    return run("what-tanh-costs", (), measure, words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
