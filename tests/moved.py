@@ -4,6 +4,7 @@ The file is loaded, and X computed, by the very lines of code that ``convert`` p
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,14 +44,21 @@ def computed(spec: ModelSpec, numbers: Material, dtype: str) -> np.ndarray:
     return forward(TRUTH, spec, params, numbers.X.astype(dtype), state)["forward/O"]
 
 
+def built(target: str, spec: ModelSpec, dtype: str, path: Path, X=None) -> dict[str, Any]:
+    """The names that the printed lines leave behind: ``net``, and O if there is an X."""
+    names: dict[str, Any] = {"X": X, "FILE": str(path)}
+    lines = TARGETS[target].code(spec, dtype)
+    exec("\n".join(lines if X is not None else lines[:-1]), names)
+    return names
+
+
 def agrees(target: str, spec: ModelSpec, dtype: str, path: Path, X: np.ndarray, numbers: Material,
            to=lambda X: X) -> None:  # fmt: skip
     """Within the ladder's bounds of outputs. to: makes the framework's array of NumPy's"""
     goal = TARGETS[target]
     turned = goal.axes.startswith("(n")
-    names = {"X": to(np.ascontiguousarray(X.swapaxes(0, 1)) if turned else X), "FILE": str(path)}
-    exec("\n".join(goal.code(spec, dtype)), names)
-    O = names["O"]
+    X = to(np.ascontiguousarray(X.swapaxes(0, 1)) if turned else X)
+    O = built(target, spec, dtype, path, X)["O"]
     for read in ("detach", "asnumpy"):
         O = getattr(O, read)() if hasattr(O, read) else O
     got = np.asarray(O)

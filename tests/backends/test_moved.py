@@ -2,13 +2,19 @@
 
 import contextlib
 import importlib
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from common.weights import load_weights
 from conformance.convert.targets import TARGETS
 from conformance.verdict.deviations import load_deviations
-from tests.conformance.convert.helpers import SPECS, can
-from tests.moved import agrees, given_to
+from tests.conformance.convert.helpers import SPECS, can, options
+from tests.moved import agrees, built, given_to
+from tests.source import ROOT
 
 TARGET = {"tensorflow": "keras", "jax": "flax"}
 """By backend, the target where it has another name."""
@@ -51,3 +57,40 @@ def test_the_framework_computes_what_the_oracle_does(name, dtype, backend_name, 
         fails = pytest.raises(AssertionError, match="above the bound")
     with as_it_begins(backend_name, dtype), fails:
         agrees(target, spec, dtype, path, X, numbers, lambda X: to_array(backend_name, X))
+
+
+def saved(target: str, net, folder: Path) -> Path:
+    """A file that the framework's own function makes of its network."""
+    if target == "pytorch":
+        importlib.import_module("torch").save(net.state_dict(), folder / "own.pt")
+    elif target == "keras":
+        net.save(folder / "own.keras")
+    elif target == "mxnet":
+        net.save_parameters(str(folder / "own.params"))
+    else:
+        nnx, serialization = (
+            importlib.import_module(f"flax.{n}") for n in ("nnx", "serialization")
+        )
+        state = nnx.to_pure_dict(nnx.state(net, nnx.Param))
+        (folder / "own.msgpack").write_bytes(serialization.to_bytes(state))
+    return next(folder.glob("own.*"))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15
+def test_what_the_framework_saves_of_it_comes_back_number_for_number(backend_name, tmp_path):
+    """Its own function loads the file, and its own function saves another; both are one network."""
+    target = TARGET.get(backend_name, backend_name)
+    if target not in TARGETS:
+        pytest.skip(f"nothing is moved to {target}")
+    spec, out = SPECS["lstm"], tmp_path / "back.safetensors"
+    path, _, numbers = given_to(target, spec, "float32", tmp_path)
+    with as_it_begins(backend_name, "float32"):
+        source = saved(target, built(target, spec, "float32", path)["net"], tmp_path)
+    words = options(target, spec) if target != "keras" else []
+    command = [sys.executable, "-m", "conformance", "convert", str(source), *words]
+    command += ["--to", "canonical", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    again, params = load_weights(out)
+    assert again == spec
+    assert all(np.array_equal(params[name], array) for name, array in numbers.params.items())
