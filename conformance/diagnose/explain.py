@@ -118,9 +118,12 @@ class Explanation:
     def names(self) -> tuple[str, ...]:
         return tuple(suspect.name for suspect in self.suspects)
 
+    @property
+    def says(self) -> str:
+        return " and ".join(suspect.says for suspect in self.suspects)
+
     def sentence(self, implementation: str) -> str:
-        reasons = " and ".join(suspect.says for suspect in self.suspects)
-        return f"{implementation} agrees with the oracle to {self.error:.0e} if {reasons}"
+        return f"{implementation} agrees with the oracle to {self.error:.0e} if {self.says}"
 
 
 def explain(

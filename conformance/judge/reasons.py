@@ -64,6 +64,8 @@ def give_reasons(failures: list[Failure], results: list[CaseResult], progress: P
             result.why = "not searched: see the smaller cases of this implementation"
             continue
         searched[result.row] = done + 1
+        result.searched = True
+        result.suspects = [explanation.says for explanation in found]
         result.why = sentence(result.implementation, found, result.place)
         mine += [e.suspects for e in found if e.suspects not in mine]
     for failure in failures:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from common.errors import printable
 from conformance.closeness.compare import RUNGS
 from conformance.report import charts
+from conformance.report.causes import entries
 from conformance.report.changes import Change
 from conformance.report.rows import SYMBOLS, matrix, training_rows
 from conformance.verdict.deviations import load_deviations
@@ -36,7 +37,10 @@ KINDS = {PASSED: "pass", FAILED: "fail", INCOMPLETE: "declared"}
 """Of a verdict, for page.css."""
 
 MOST_SHOWN = 60
-"""So many failing and deviating cases are told in full; all of them are in the table of cases."""
+"""So many causes of failures and deviations are told; all cases are in the table."""
+
+MOST_NAMED = 100
+"""Of the cases with one cause."""
 
 MOST_CHANGES = 500
 MOST_COLUMNS = 40
@@ -62,8 +66,7 @@ def render(
         lstrip_blocks=True,
         finalize=_harmless,
     )
-    told = [r for r in verdict["results"] if r["status"] in (*WRONG, DECLARED)]
-    told.sort(key=lambda r: r["status"] == DECLARED)
+    told = entries(verdict)
     return environment.get_template("page.html").render(
         verdict=verdict,
         sign=SIGNS[verdict["outcome"]],
@@ -75,7 +78,7 @@ def render(
         told=told[:MOST_SHOWN],
         untold=max(0, len(told) - MOST_SHOWN),
         wrong=WRONG,
-        failing=sum(r["status"] in WRONG for r in told),
+        most_named=MOST_NAMED,
         training=training_table(verdict),
         titles=sorted({result["title"] for result in verdict["training"]}),
         troubles=[r for r in verdict["training"] if r["status"] not in (PASS, UNSUPPORTED)],

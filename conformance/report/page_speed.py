@@ -31,7 +31,8 @@ def large_verdict(results: int = RESULTS) -> dict[str, Any]:
         "columns": [str(step) for step in range(1, 36)],
         "errors": [[1e-7] * 35] * 2,
     }
-    empty = {"reason": "", "place": "", "why": "", "vote": "", "heat": [], "failed": []}
+    empty = {"reason": "", "place": "", "why": "", "suspects": [], "searched": False}
+    empty |= {"vote": "", "heat": [], "failed": []}
     made = []
     for number in range(results):
         row, case = number % ROWS, number // ROWS

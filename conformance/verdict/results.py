@@ -25,7 +25,7 @@ from conformance.verdict.outcome import (
     many,
 )
 
-FORMAT = "deep-rnn-verdict-2"
+FORMAT = "deep-rnn-verdict-3"
 """Of verdict.json. What has another one is judged again."""
 
 SUITE_CASES = set(suite_cases())
@@ -33,7 +33,10 @@ SUITE_CASES = set(suite_cases())
 
 @dataclass
 class CaseResult:
-    """How one implementation did on one case, on one device, in one dtype."""
+    """How one implementation did on one case, on one device, in one dtype.
+
+    suspects: conventions that explain a failure, each alone     searched: whether any was sought
+    """
 
     implementation: str
     device: str
@@ -44,6 +47,8 @@ class CaseResult:
     comparisons: list[Comparison] = field(default_factory=list)
     place: str = ""
     why: str = ""
+    suspects: list[str] = field(default_factory=list)
+    searched: bool = False
     vote: str = ""
     heat: list[Heat] = field(default_factory=list)
 
@@ -277,7 +282,9 @@ def _result_to_json(result: CaseResult) -> dict[str, Any]:
         for rung, found in result.rungs().items()
         if found
     }
-    failed = [asdict(c) for c in result.comparisons if not c.passed]
+    failed = [c for c in result.comparisons if not c.passed]
+    failed.sort(key=lambda c: c is not result.first_failure())  # which is named wherever one is
+    failed = [asdict(c) for c in failed]
     failed = [
         {k: number(v) if isinstance(v, float) else v for k, v in fields.items()}
         for fields in failed
@@ -287,6 +294,8 @@ def _result_to_json(result: CaseResult) -> dict[str, Any]:
         "reason": result.reason,
         "place": result.place,
         "why": result.why,
+        "suspects": result.suspects,
+        "searched": result.searched,
         "vote": result.vote,
         "heat": [heat.to_json() for heat in result.heat],
         "rungs": rungs,

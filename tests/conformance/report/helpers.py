@@ -32,6 +32,8 @@ def result(implementation: str, case: str, **changed: Any) -> dict[str, Any]:
         "reason": "",
         "place": "",
         "why": "",
+        "suspects": [],
+        "searched": False,
         "vote": "",
         "heat": [],
         "rungs": {name: rung() for name in RUNGS},
@@ -111,7 +113,7 @@ def verdict(results: list[dict], training: list[dict] = (), **changed: Any) -> d
     word = changed.pop("outcome", "PASS" if passed else "FAIL")
     said = {"PASS": "all agree", "FAIL": "some do not", "INCOMPLETE": "something is left"}
     made = {
-        "format": "deep-rnn-verdict-2",
+        "format": "deep-rnn-verdict-3",
         "suite": "0.1.0",
         "outcome": word,
         "passed": word == "PASS",

@@ -120,10 +120,13 @@ def test_no_verdict_at_all_is_one_line(
 
 
 def test_every_failure_is_told_in_full_up_to_a_limit() -> None:
-    many = [failing("numpy:equations", f"case-{i}") for i in range(page.MOST_SHOWN + 7)]
+    many = [
+        failing("numpy:equations", f"case-{i}") | {"suspects": [f"fault {i}"]}
+        for i in range(page.MOST_SHOWN + 7)
+    ]
     text = page.render(verdict(many), "today")
     assert text.count('class="told"') == page.MOST_SHOWN
-    assert "7 more are in the table" in text
+    assert "7 more causes; their cases are in the table" in text
     assert "forward, step 2, layer 2, H" in text
     assert "--cases case-0 --out replay" in text
 

@@ -132,7 +132,7 @@ def test_what_was_asked_is_asked_again(results):
         lambda text: text[: len(text) // 2],
         lambda text: "",
         lambda text: text.replace('"passed": false', '"passed": true'),
-        lambda text: text.replace("deep-rnn-verdict-2", "deep-rnn-verdict-1"),
+        lambda text: text.replace("deep-rnn-verdict-3", "deep-rnn-verdict-1"),
         lambda text: text.replace('"mxnet"', '"numpy"'),
     ],
 )
