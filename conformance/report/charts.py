@@ -5,9 +5,10 @@ implementation alone, with shift several. No data is fetched: it stands in the s
 """
 
 import math
+import statistics
 from typing import Any
 
-from conformance.closeness.compare import RUNGS, load_bounds
+from conformance.closeness.compare import RUNGS, UNIT_ROUNDOFF, load_bounds
 
 Spec = dict[str, Any]
 
@@ -119,15 +120,21 @@ def _error_chart(rung: str, bins: dict[tuple[str, int], dict[str, Any]]) -> Spec
 
 
 def curves(verdict: dict[str, Any]) -> dict[str, Spec]:
-    """By title: perplexity over the epochs, every implementation's curve over the others'."""
-    titles = dict.fromkeys(r["title"] for r in verdict["training"] if r["curve"])
-    return {
-        title: _curve_chart([r for r in verdict["training"] if r["title"] == title and r["curve"]])
-        for title in sorted(titles)
-    }
+    """By title: perplexity over the epochs, every implementation's curve over the others'; where
+    there are several, also how far each lies from their median."""
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for result in verdict["training"]:
+        if result["curve"]:
+            runs.setdefault(result["title"], []).append(result)
+    found: dict[str, Spec] = {}
+    for title, results in sorted(runs.items()):
+        found[title] = _curve_chart(results)
+        if len(results) > 1:
+            found[f"{title} / median"] = _curve_chart(results, relative=True)
+    return found
 
 
-def _curve_chart(results: list[dict[str, Any]]) -> Spec:
+def _curve_chart(results: list[dict[str, Any]], relative: bool = False) -> Spec:
     values = [
         {
             "run": row_name(result, "numerics"),
@@ -140,16 +147,20 @@ def _curve_chart(results: list[dict[str, Any]]) -> Spec:
         if perplexity is not None and _drawn(epoch, len(result["curve"]))
     ]
     names = list(dict.fromkeys(value["run"] for value in values))
+    by_epoch: dict[int, list[float]] = {}
     for value in values:
+        by_epoch.setdefault(value["epoch"], []).append(value["perplexity"])
+    for value in values:
+        value["apart"] = value["perplexity"] / statistics.median(by_epoch[value["epoch"]]) - 1
         value["width"] = NARROWEST + (len(names) - 1 - names.index(value["run"]))
+    y: Spec = {"field": "perplexity", "scale": {"type": "log", "nice": False}}
+    if relative:  # symmetric, linear below what float32 rounds
+        scale = {"type": "symlog", "constant": UNIT_ROUNDOFF}
+        y = {"field": "apart", "title": "perplexity / median − 1", "scale": scale}
+    axis = {"format": "~g", "labelOverlap": True}
     encoding = {
         "x": {"field": "epoch", "type": "quantitative", "axis": {"tickMinStep": 1}},
-        "y": {
-            "field": "perplexity",
-            "type": "quantitative",
-            "scale": {"type": "log", "nice": False},
-            "axis": {"format": "~g", "labelOverlap": True},
-        },
+        "y": {"type": "quantitative", "axis": axis, **y},
         "color": {
             "field": "run",
             "type": "nominal",
@@ -164,6 +175,7 @@ def _curve_chart(results: list[dict[str, Any]]) -> Spec:
             {"field": "run"},
             {"field": "epoch"},
             {"field": "perplexity", "format": ".6g"},
+            {"field": "apart", "format": ".2e", "title": "from the median"},
         ],
     }
     return {

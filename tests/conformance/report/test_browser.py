@@ -167,3 +167,49 @@ def test_on_paper_everything_is_open(opened: Open) -> None:
     assert page.locator("details:not([open])").count() == 0
     assert not page.locator("nav").is_visible()
     assert len(page.pdf()) > 10_000
+
+
+CUT_OFF = """[...document.querySelectorAll("th, td, caption, summary, dd")].filter(e =>
+  e.checkVisibility() && e.scrollWidth > e.clientWidth + 1)
+  .map(e => `${e.tagName} ${e.className} ${e.innerText.slice(0, 40)}`)"""
+
+
+def several_statuses() -> dict:
+    """As in the main job: a row has all that there is beside what passed."""
+    statuses = ("unsupported", "declared deviation", "crashed", "not run")
+    results = [result("tensorflow:equations", "case", device=d) for d in ("cpu", "gpu")]
+    results += [
+        result("tensorflow:equations", f"{status}-{k}", status=status, reason="a reason")
+        for status in statuses
+        for k in range(12)
+    ]
+    return verdict(results, [run("numpy:equations"), run("torch:layers")])
+
+
+@pytest.mark.parametrize("width", [1440, 768, 360])
+def test_what_is_beside_the_rungs_is_not_cut_off(opened: Open, width: int) -> None:
+    page = opened(several_statuses(), width)
+    assert page.evaluate(CUT_OFF) == []
+    if width == 1440:
+        box = page.locator("#matrix .scroll")
+        assert box.evaluate("e => e.scrollWidth <= e.clientWidth"), "nothing is to be scrolled for"
+
+
+def test_nothing_is_cut_off_in_print(opened: Open) -> None:
+    page = opened(several_statuses(), 794)  # A4 at 96 pixels an inch
+    page.emulate_media(media="print")
+    assert page.evaluate(CUT_OFF) == []
+    wide = "e => e.getBoundingClientRect().right <= document.documentElement.clientWidth"
+    assert all(
+        page.locator("table").nth(k).evaluate(wide) for k in range(page.locator("table").count())
+    )
+
+
+def test_what_parts_the_curves_can_be_drawn_alone(opened: Open) -> None:
+    page = opened(several_statuses())
+    names = page.locator("#pick-curves option").all_text_contents()
+    assert [n for n in names if n.endswith(" / median")]
+    page.select_option("#pick-curves", label=next(n for n in names if "median" in n))
+    page.wait_for_function(
+        "document.querySelector('#chart-curves').textContent.includes('perplexity / median')"
+    )
