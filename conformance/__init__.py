@@ -12,6 +12,7 @@ files      files of such a network, read as frameworks write them
 convert    such a network in another framework, with a certificate
 faults     everything that such a network may do differently
 diagnose   where a fault begins, and which wrong convention it is
+captures   live models captured, and two captures compared
 verdict    what was found, what excuses it, and how a terminal shows it
 judge      records and training runs against the oracle, witnesses and ensembles
 limits     from where on an implementation is wrong: the smallest case, scalar functions

@@ -8,6 +8,7 @@ import numpy as np
 from common import SUITE_VERSION
 from conformance import check_backend
 from conformance.calibrate import command as calibrate
+from conformance.captures import command as captures
 from conformance.cases import command as cases
 from conformance.convert import command as convert
 from conformance.diagnose import command as diagnose
@@ -22,7 +23,7 @@ from conformance.studies import command as studies
 
 ROOMS = (
     *(cases, run, judge, limits, report, records, calibrate),
-    *(diagnose, convert, studies, gpu, check_backend),
+    *(diagnose, captures, convert, studies, gpu, check_backend),
 )
 COMMANDS = {command.name: command for room in ROOMS for command in room.COMMANDS}
 

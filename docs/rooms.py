@@ -32,6 +32,7 @@ PLACES = {
     "worker": (240, 250),
     "diagnose": (540, 240),
     "convert": (390, 365),
+    "captures": (400, 180),
     "verdict": (690, 240),
     "mutants": (530, 325),
     "records": (160, 380),

@@ -48,6 +48,7 @@ ALLOWED = {
     "files": {"models"},
     "faults": {"closeness", "models"},
     "convert": {"closeness", "oracle", "models", "files"},
+    "captures": {"closeness", "models", "faults", "diagnose"},
     "diagnose": {"cases", "closeness", "oracle", "mutants", "models", "faults", "files"},
     "verdict": {"cases", "closeness", "records"},
     "judge": {"cases", "closeness", "oracle", "records", "diagnose", "verdict"},
