@@ -65,3 +65,21 @@ def load(name: str) -> Backend:
         found = f"no module {error.name!r} in this environment"
         extra = f" (extra {name!r})" if name in MODULES else ""
         raise BadInput(f"backend {name}", "", f"its framework installed{extra}", found) from None
+
+
+def find(name: str) -> Any:
+    """What ``package.module:name`` is, of somebody's own; BadInput if it is not there."""
+    module, sign, rest = name.partition(":")
+    if not (sign and rest and all(part.isidentifier() for part in [*module.split("."), rest])):
+        raise BadInput("--model", "", "package.module:function", repr(name))
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise BadInput(
+            "--model", module, "a module that can be imported from here", error
+        ) from None
+    if not callable(found := getattr(loaded, rest, None)):
+        raise BadInput("--model", name, "a function that makes a model", "none")
+    return found

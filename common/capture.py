@@ -269,9 +269,15 @@ def parse_layer(told: dict[str, Any], arrays: Arrays, path: Path) -> Layer:
             raise BadInput(path, f"{name}/{key}", "what went in and came out", found)
     if told["time"] not in (0, 1):
         raise BadInput(path, f"{name}, time", "axis 0 or 1", told["time"])
-    call = Call(groups[""])
-    weights, gradients = groups["weights"], groups["gradients"]
-    return Layer(**told, weights=weights, calls=[call], gradients=gradients)
+    weights, slopes = groups["weights"], groups["gradients"]
+    for key, slope in slopes.items():
+        of = weights.get(key, groups[""].get(key) if key in ("X", "H0", "C0") else None)
+        if of is None or of.shape != slope.shape:
+            expected = "the gradient of a weight, X, H0 or C0, in its shape"
+            raise BadInput(path, f"{name}/gradients/{key}"[:300], expected, f"shape {slope.shape}")
+    call = Call(groups[""], {key: slope for key, slope in slopes.items() if key not in weights})
+    own = {key: slope for key, slope in slopes.items() if key in weights}
+    return Layer(**told, weights=weights, calls=[call], gradients=own)
 
 
 def unique(name: str, taken: list[str]) -> str:

@@ -257,3 +257,8 @@ def to_array(tensor: Any) -> np.ndarray:
     """Its numbers; float32 for bfloat16, which NumPy lacks."""
     found = np.array(tensor)
     return found if found.dtype.kind in "iufb" else found.astype("float32")
+
+
+def from_array(array: np.ndarray) -> jax.Array:
+    """An input, as the framework has it."""
+    return jax.numpy.asarray(array)

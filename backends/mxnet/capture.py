@@ -194,3 +194,8 @@ def differentiate(found: Found, value: Any) -> None:
 def to_array(tensor: Any) -> np.ndarray:
     """Its numbers at this moment."""
     return tensor.asnumpy()
+
+
+def from_array(array: np.ndarray) -> Any:
+    """An input, as the framework has it."""
+    return mx.nd.array(array, dtype=array.dtype)

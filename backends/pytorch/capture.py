@@ -253,6 +253,11 @@ def to_array(tensor: Tensor) -> np.ndarray:
     return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy().copy()
 
 
+def from_array(array: np.ndarray) -> Tensor:
+    """An input, as the framework has it."""
+    return torch.from_numpy(array)
+
+
 def eager(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same, which torch.compile leaves alone, if it is there at all."""
     return torch.compiler.disable(function) if COMPILER in sys.modules else function

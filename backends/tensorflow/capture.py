@@ -276,3 +276,8 @@ def to_array(tensor: Any) -> np.ndarray:
     """Its numbers at this moment; float32 for bfloat16, which NumPy lacks."""
     found = tf.convert_to_tensor(tensor).numpy()
     return found.copy() if found.dtype.kind in "iufb" else found.astype("float32")
+
+
+def from_array(array: np.ndarray) -> Any:
+    """An input, as the framework has it."""
+    return tf.constant(array)

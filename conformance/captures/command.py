@@ -6,13 +6,35 @@ from typing import Any
 
 from rich.markup import escape
 
+from backends.registry import check_name
+from common.capture import read_capture
 from common.errors import EXIT_FAIL, EXIT_PASS
 from common.files import write_json
+from conformance.captures.live import ask
 from conformance.captures.parting import begins, why
 from conformance.captures.rungs import RUNGS, Rung, climb
 from conformance.captures.side import Side, read_side
 from conformance.options import Command
 from conformance.progress import results_console
+
+
+def add_capture(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--backend", required=True, metavar="NAME", help="whose environment this is")
+    add("--model", required=True, metavar="MODULE:FUNCTION",
+        help="what makes your model: package.module:make_model")  # fmt: skip
+    add("--input", type=Path, nargs="+", required=True, metavar="FILE",
+        help="what it is called with, .npy")  # fmt: skip
+    add("--out", type=Path, required=True, metavar="FILE", help="the capture, .safetensors")
+
+
+def run_capture(options: argparse.Namespace) -> int:
+    check_name(options.backend)
+    ask(options.backend, options.model, options.input, options.out)
+    layers = read_capture(options.out).layers
+    names = ", ".join(f"{layer.name} ({layer.kind})" for layer in layers)
+    results_console().print(escape(f"{options.out}: {names}"), soft_wrap=True)
+    return EXIT_PASS
 
 
 def add_diff(parser: argparse.ArgumentParser) -> None:
@@ -97,6 +119,18 @@ def finite(number: float) -> float | None:
 
 COMMANDS = (
     Command(
+        "capture",
+        "write down what a live model of yours does",
+        "Makes your model in its framework's environment, calls it once with your input, and "
+        "writes its recurrent layers with their weights, options, inputs, outputs and states. In "
+        "a script of yours, backends/*/capture.py does the same.",
+        add_capture,
+        run_capture,
+        ("capture --backend pytorch --model package.module:make_model --input x.npy "
+         "--out captured.safetensors",),
+        quiet=False,
+    ),
+    Command(
         "diff",
         "where do two captures of one network part?",
         "Compares two captures of the same network, of two frameworks, versions, devices or "
@@ -105,7 +139,7 @@ COMMANDS = (
         add_diff,
         run_diff,
         ("diff before.safetensors after.safetensors",
-         "diff torch.safetensors keras.safetensors --layers encoder.rnn --with lstm lstm_1"),
+         "diff one.safetensors other.safetensors --layers encoder.rnn --with lstm lstm_1"),
         quiet=False,
     ),
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """A live model is captured, and ``diagnose`` answers from the file alone."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 from common.capture import read_capture
 from common.errors import BadInput
 from conformance.__main__ import main
+from conformance.captures.side import read_side
+from tests.captures import captured, layer_of
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -88,6 +93,64 @@ def test_a_layer_that_computes_something_else_is_not_all_right(live, path, capsy
     live.capture(made, path, *inputs)
     code, said = diagnosed(path, capsys)
     assert code == 1 and said.count("all right") < len(read_capture(path).layers)
+
+
+def test_the_command_makes_the_model_in_a_process_of_its_own(
+    live, backend_name, tmp_path, path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "mine.py").write_text(
+        f"import numpy as np\nfrom tests.backends.live_{backend_name} import MODELS, array\n"
+        "def make():\n    print('a model')\n    model, (X,) = next(iter(MODELS.values()))()\n"
+        "    np.save('x.npy', array(X))\n    return model\ndef fails(): return make() + 1\n"
+    )
+    _, (X,) = next(iter(live.MODELS.values()))()
+    np.save("x.npy", live.array(X))
+    command = ["capture", "--backend", backend_name, "--input", "x.npy", "--out", str(path)]
+    code = main([*command, "--model", "mine:fails"])
+    said = capsys.readouterr().err
+    assert code == 2 and said.count("\n") == 1 and "TypeError" in said and "mine.py, line 8" in said
+    assert not path.exists()
+    assert main([*command, "--model", "mine:make"]) == 0
+    assert "a model" not in capsys.readouterr().out
+    assert diagnosed(path, capsys)[0] == 0
+
+
+def test_a_model_agrees_with_itself_and_with_another_frameworks_layout(live, path, capsys):
+    """The other layout's capture is computed by the evaluator, out of the same weights."""
+    made, inputs = next(iter(live.MODELS.values()))()
+    live.capture(made, path, *inputs, loss=live.loss)
+    again, other = path.with_name("again.safetensors"), path.with_name("other.safetensors")
+    live.capture(made, again, *inputs, loss=live.loss)
+    assert main(["diff", str(path), str(again)]) == 0
+    said = capsys.readouterr().out
+    assert "gradients: " in said and "loss: " in said and "Not compared" not in said
+    side = read_side(path, [])
+    network = side.levels[0].network
+    network = replace(network, layers=tuple(level.network.layers[0] for level in side.levels))
+    layout = "keras" if side.levels[0].layer.layout == "pytorch" else "pytorch"
+    captured(other, layer_of(network, layout, X=side.levels[0].given["X"]))
+    assert main(["diff", str(path), str(other)]) == 0
+    said = capsys.readouterr().out
+    assert "weights: " in said and "outputs: " in said and "it: gradients" in said
+    wrong = replace(network, layers=(*network.layers[:-1], exchanged(network.layers[-1])))
+    captured(other, layer_of(wrong, layout, X=side.levels[0].given["X"]))
+    assert main(["diff", str(path), str(other)]) == 1
+    assert f"begins: weights, layer {len(network.layers)}, gates i, f" in capsys.readouterr().out
+
+
+def exchanged(halves):
+    """The first two gates of every direction, each in the other's place."""
+
+    def change(a):
+        first, second, *others = np.split(a, 4, axis=-1)
+        return np.concatenate([second, first, *others], axis=-1)
+
+    return tuple(
+        replace(h, W=change(h.W), U=change(h.U), b_x=change(h.b_x), b_h=change(h.b_h))
+        for h in halves
+    )
 
 
 def test_capturing_leaves_the_model_as_it_was(live, path):

@@ -89,6 +89,8 @@ def test_a_name_is_taken_once():
         (lambda a, said: a.pop("a/X"), "what went in and came out"),
         (lambda a, said: a.update({"b/X": np.ones(2)}), "a tensor of a"),
         (lambda a, said: a.update({"a/Y": np.ones(2)}), "weights/…, gradients/…"),
+        (lambda a, said: a.update({"a/gradients/w": np.ones(3)}), "in its shape"),
+        (lambda a, said: a.update({"a/gradients/v": np.ones(3)}), "the gradient of a weight"),
         (lambda a, said: a.update({"loss": np.array(np.nan)}), "a finite number"),
         (lambda a, said: said["layers"][0].update(cell="tree"), "one of rnn, gru, lstm"),
         (lambda a, said: said["layers"][0].update(time=7), "axis 0 or 1"),

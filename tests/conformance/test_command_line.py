@@ -33,7 +33,18 @@ pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     *("cases", "record", "train", "judge", "witness", "ensemble", "certify", "diagnose"),
-    *("convert", "verify", "shrink", "compare", "report", "bench", "gpu", "check-backend"),
+    *(
+        "capture",
+        "diff",
+        "convert",
+        "verify",
+        "shrink",
+        "compare",
+        "report",
+        "bench",
+        "gpu",
+        "check-backend",
+    ),
 )
 
 
