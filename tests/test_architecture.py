@@ -117,6 +117,7 @@ NAMED = {
     "conformance/diagnose/notes.py": "what may be missing in a file",
     "conformance/mutants/function.py": "whose hard sigmoid has which slope",
     "conformance/one_gpu.py": "the two frameworks that are found on lent machines are its default",
+    "conformance/captures/command.py": "an example in its help",
     "conformance/diagnose/command.py": "an example in its help",
     "conformance/judge/command.py": "an example in its help",
     "conformance/limits/command.py": "the examples in its help",

@@ -284,19 +284,12 @@ def _result_to_json(result: CaseResult) -> dict[str, Any]:
     }
     failed = [c for c in result.comparisons if not c.passed]
     failed.sort(key=lambda c: c is not result.first_failure())  # which is named wherever one is
-    failed = [asdict(c) for c in failed]
     failed = [
-        {k: number(v) if isinstance(v, float) else v for k, v in fields.items()}
-        for fields in failed
+        {k: number(v) if isinstance(v, float) else v for k, v in asdict(c).items()} for c in failed
     ]
-    about = {k: getattr(result, k) for k in ("implementation", "device", "dtype", "case", "status")}
-    return about | {
-        "reason": result.reason,
-        "place": result.place,
-        "why": result.why,
-        "suspects": result.suspects,
-        "searched": result.searched,
-        "vote": result.vote,
+    names = ("implementation", "device", "dtype", "case", "status")
+    names += ("reason", "place", "why", "suspects", "searched", "vote")
+    return {name: getattr(result, name) for name in names} | {
         "heat": [heat.to_json() for heat in result.heat],
         "rungs": rungs,
         "failed": failed,
