@@ -43,7 +43,11 @@ THEME: Spec = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
     "axis": {**LINES, **TEXTS, "titleFontWeight": "normal"},
-    "legend": {**TEXTS, "orient": "bottom", "title": None, "columns": 3, "symbolType": "stroke"},
+    "legend": {
+        **{**TEXTS, "orient": "bottom", "title": None, "columns": 3, "symbolType": "stroke"},
+        # Two legends stand below one another: side by side they would overlap.
+        "layout": {"bottom": {"anchor": "start", "direction": "vertical", "margin": 4}},
+    },
     "header": TEXTS,
     "title": {"color": INK, "fontSize": 13},
     "text": {"color": INK, "fontSize": 12},

@@ -28,6 +28,21 @@ OVERFLOWING = """[...document.querySelectorAll("article :not(pre *, svg *)")].fi
 }).map(e => `${e.tagName} ${e.className} ${Math.round(e.getBoundingClientRect().right)}`)"""
 
 
+OVERLAPPING = """[...document.querySelectorAll("figure.chart svg")].flatMap(svg => {
+  const texts = [...svg.querySelectorAll("text")]
+    .filter(e => e.textContent.trim() && e.checkVisibility({opacityProperty: true}))
+    .map(e => [e.textContent, e.getBoundingClientRect()]);
+  const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+  const box = svg.getBoundingClientRect();
+  const cut = texts.filter(([, b]) => b.left < box.left - 1 || b.right > box.right + 1
+    || b.top < box.top - 1 || b.bottom > box.bottom + 1).map(([t]) => `${t} is cut off`);
+  return cut.concat(texts.flatMap(([t, a], k) => texts.slice(k + 1)
+    .filter(([, b]) => over(a, b)).map(([u]) => `${t} lies on ${u}`)));
+})"""
+"""Texts of the charts that lie on one another, legends among them, or outside of the chart."""
+
+
 @pytest.fixture(scope="module")
 def pages(site: Path, browser: "Browser") -> Iterator[dict[str, "Page"]]:
     """A page for each colour scheme, the dark one as narrow as a phone; afterwards there must have
@@ -73,6 +88,7 @@ def test_a_page_is_accessible_and_fits_a_phone(pages, site: Path, name: str, edi
     assert width == 360
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(OVERFLOWING) == []
+    assert page.evaluate(OVERLAPPING) == []
 
 
 def test_tabs_stay_in_step_within_a_page_and_across_pages(pages, site: Path) -> None:
