@@ -105,7 +105,7 @@ def show(certificate: dict[str, Any], out: Path, command: str) -> None:
         f"{out}: read again, {weights['numbers'] - rounded:,} of {weights['numbers']:,} numbers "
         f"are those of {certificate['asked']['source']}, and the equations' outputs {outcome}",
         *found["said"],
-        *(f"Assumed: {line}" for line in found["assumed"]),
+        *found["assumed"],
         "To load it:",
         *(f"    {line.replace('FILE', repr(str(out)))}" for line in found["code"]),
         f"To check it later: {command}",

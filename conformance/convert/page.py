@@ -41,7 +41,7 @@ def page(certificate: dict[str, Any], verify: str) -> str:
         rows[f"{side}, SHA-256"] = about["sha256"]
         rows[f"{side}, parameters"] = about["parameters"]
     rows["seal"] = certificate["seal"]
-    told = [*found["said"], *(f"Assumed: {line}" for line in found["assumed"])]
+    told = [*found["said"], *found["assumed"]]
     title = f"Certificate of {asked['target']}"
     code = "\n".join(found["code"]).replace("FILE", repr(asked["target"]))
     return "\n".join(

@@ -123,6 +123,15 @@ def check(network: Network, usual: Settings, path: Path) -> None:
 
 def output_layer(read: Read, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The one dense layer that reads the topmost H: by its shape, and as the framework lays it."""
+    left = read.loaded.left
+    name, bias, rows = output_names(read, path)
+    W = left[name].T if rows else left[name]
+    b = np.zeros(W.shape[1]) if bias is None else left[bias]
+    return W.astype("float64"), b.astype("float64")
+
+
+def output_names(read: Read, path: Path) -> tuple[str, str | None, bool]:
+    """Its matrix, its bias if it has one, and whether the matrix is (q, h)."""
     left, h = read.loaded.left, read.loaded.network.layers[-1][0].p
     rows = read.layout in ("pytorch", "mxnet", "paddle", "ncnn", "coreml")
     found = [n for n, W in left.items() if W.ndim == 2 and W.shape[1 if rows else 0] == h]
@@ -134,10 +143,7 @@ def output_layer(read: Read, path: Path) -> tuple[np.ndarray, np.ndarray]:
         expected = f"one output layer, a matrix {'(q, h)' if rows else '(h, q)'} with h = {h}"
         raise BadInput(path, "", expected, held)
     name = found[0]
-    W = left[name].T if rows else left[name]
-    bias = beside(left, name, W.shape[1])
-    b = np.zeros(W.shape[1]) if bias is None else left[bias]
-    return W.astype("float64"), b.astype("float64")
+    return name, beside(left, name, left[name].shape[0 if rows else 1]), rows
 
 
 def beside(left: Arrays, name: str, q: int) -> str | None:

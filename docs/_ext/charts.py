@@ -44,7 +44,11 @@ THEME: Spec = {
     "font": "system-ui, sans-serif",
     "axis": {**LINES, **TEXTS, "titleFontWeight": "normal"},
     "legend": {
-        **{**TEXTS, "orient": "bottom", "title": None, "columns": 3, "symbolType": "stroke"},
+        **TEXTS,
+        "orient": "bottom",
+        "title": None,
+        "columns": 3,
+        "symbolType": "stroke",
         # Two legends stand below one another: side by side they would overlap.
         "layout": {"bottom": {"anchor": "start", "direction": "vertical", "margin": 4}},
     },

@@ -176,6 +176,21 @@ def test_what_float32_cannot_hold_at_all_is_refused(number, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == [tmp_path / "own"]
 
 
+def test_what_is_not_moved_is_named(tmp_path, capsys):
+    samples.safetensors(tmp_path / "w.safetensors", network("lstm", 2))
+    arrays, _ = read_arrays(tmp_path / "w.safetensors")
+    more = {"embed.weight": np.ones((9, 2), "float32"), "ln.gamma": np.ones(7, "float32")}
+    write_arrays(tmp_path / "more.safetensors", arrays | more, {})
+    out = convert(tmp_path / "more.safetensors", "onnx", tmp_path)
+    line = "Not moved: embed.weight (9, 2), an embedding; ln.gamma (7,), a layer normalisation."
+    shown = capsys.readouterr().out
+    assert line in shown and "The output layer is fc.weight and fc.bias." in shown
+    certificate = json.loads((tmp_path / f"{out.name}.certificate.json").read_text())
+    assert line in certificate["found"]["assumed"]
+    convert(tmp_path / "w.safetensors", "onnx", tmp_path)
+    assert "Not moved" not in capsys.readouterr().out
+
+
 def test_the_names_of_files_are_checked(tmp_path, capsys):
     spec = SPECS["lstm"]
     source = saved(tmp_path / "own" / "own.safetensors", spec, parameters(spec, "onnx"))
