@@ -76,6 +76,14 @@ class Target:
         if said := self.lacks(spec, params):
             refuse(*said)
 
+    def written(self, path: Path, values: Values) -> None:
+        """Write the file; BadInput where a package that knows the format is not installed."""
+        try:
+            self.write(path, values)
+        except ModuleNotFoundError as error:
+            expected = f"the package {error.name} in this environment (the suite's extra 'files')"
+            raise BadInput(f"--to {self.name}", "", expected, "none") from None
+
     def activation(self, spec: ModelSpec) -> str:
         """Of a vanilla RNN, as the framework calls it."""
         return self.activations[spec.activations[0]]

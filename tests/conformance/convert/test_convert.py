@@ -1,6 +1,7 @@
 """A network that was moved is the same network, number for number, there and back."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -173,6 +174,19 @@ def test_what_float32_cannot_hold_at_all_is_refused(number, tmp_path, capsys):
     convert(source, "onnx", tmp_path, "--dtype", "float32", code=2)
     err = capsys.readouterr().err
     assert "numbers that float32 can hold" in err or "outputs rounding moves by" in err
+    assert list(tmp_path.iterdir()) == [tmp_path / "own"]
+
+
+@pytest.mark.parametrize(
+    ("target", "package"), [("keras", "h5py"), ("onnx", "onnx"), ("flax", "msgpack")]
+)
+def test_a_package_that_is_not_installed_is_named(target, package, tmp_path, monkeypatch, capsys):
+    spec = SPECS["lstm"]
+    source = saved(tmp_path / "own" / "own.safetensors", spec, parameters(spec, target))
+    monkeypatch.setitem(sys.modules, package, None)
+    convert(source, target, tmp_path, code=2)
+    err = capsys.readouterr().err
+    assert f"expected the package {package} in this environment" in err and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == [tmp_path / "own"]
 
 
