@@ -6,7 +6,8 @@ name is canonical (common/parameters.py):
 
     X  (T, n, d) floats      Y  (T, n) class numbers      O  (T, n, q)
        or (T, n) class numbers, which stand for their one-hot vectors
-    state, by part: H (and C for the LSTM), each (L, n, h)
+    state, by part: H (and C for the LSTM), each (L, n, h), or (2L, n, h) with two directions:
+    layer 1 forward, layer 1 backward, layer 2 forward, …
 
 What is returned belongs to the caller: a later step does not change it.
 """
@@ -25,7 +26,8 @@ from common.spec import ModelSpec
 @dataclass(frozen=True)
 class Forward:
     """O (T, n, q) of all steps at once, the state after the last step, and the trace: the state of
-    every layer after every step, (T, L, n, h) for each part.
+    every layer after every step, (T, L, n, h) for each part, by step also where a layer reads the
+    steps backward; its last state is then that of step 1.
 
     A framework's stacked layers do not show their inner layers, so ``layers`` computes the trace by
     feeding one step at a time; it is there to locate a difference.

@@ -1,7 +1,8 @@
 """Canonical parameters: their names, order and shapes, and how they are initialised.
 
 Gates are never stacked: every gate of every layer has tensors of its own, named as in EQUATIONS.md.
-Layers count from 1, like the superscripts. A parameter set is a plain dict from name to NumPy array
+Layers count from 1, like the superscripts; what belongs to the backward direction of one is named
+``layer1.backward.W_xh``. A parameter set is a plain dict from name to NumPy array
 in the order of ``parameter_shapes``.
 """
 
@@ -25,8 +26,8 @@ GATES = {"rnn": "h", "gru": "zrh", "lstm": "ifoc"}
 
 
 def layer_shapes(spec: ModelSpec, layer: int) -> dict[str, tuple[int, ...]]:
-    """Names (without the layer) and shapes of one layer: per gate g, W_xg (d or h, h), W_hg (h, h)
-    and b_g (h,); the reset-after GRU's candidate has two biases, b_xh and b_hh (GRU-3a)."""
+    """Names (without the layer) and shapes of a layer, in each of its directions: per gate g, W_xg
+    (in, h), W_hg (h, h), b_g (h,); the reset-after GRU's candidate has b_xh and b_hh (GRU-3a)."""
     shapes: dict[str, tuple[int, ...]] = {}
     for gate in GATES[spec.cell]:
         shapes[f"W_x{gate}"] = (spec.inputs_of(layer), spec.h)
@@ -37,14 +38,20 @@ def layer_shapes(spec: ModelSpec, layer: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def prefix(layer: int, backward: bool = False) -> str:
+    """What the names of a layer's parameters begin with, in one of its directions."""
+    return f"layer{layer}.backward." if backward else f"layer{layer}."
+
+
 def parameter_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
-    """Every parameter's shape, in canonical order: layer1.…, layer2.…, output.W_hq, output.b_q."""
+    """Every parameter's shape, in canonical order: layer1.…, layer1.backward.… if there are two
+    directions, layer2.…, output.W_hq, output.b_q."""
     shapes = {
-        f"layer{layer}.{name}": shape
-        for layer in range(1, spec.L + 1)
+        f"{prefix(layer, backward)}{name}": shape
+        for layer, backward in spec.passes
         for name, shape in layer_shapes(spec, layer).items()
     }
-    return shapes | {"output.W_hq": (spec.h, spec.q), "output.b_q": (spec.q,)}
+    return shapes | {"output.W_hq": (spec.width, spec.q), "output.b_q": (spec.q,)}
 
 
 MOST_PARAMETERS = 2**28
@@ -60,19 +67,23 @@ def check_size(spec: ModelSpec, where: object = "spec") -> None:
         raise BadInput(where, "d, h, q, L", expected, f"{total:,}")
 
 
-def layer_parameters(params: dict[str, Entry], layer: int) -> dict[str, Entry]:
-    """The parameters of layer 1 … L under their short names: ``layer2.W_xh`` becomes ``W_xh``."""
-    prefix = f"layer{layer}."
-    return {n.removeprefix(prefix): value for n, value in params.items() if n.startswith(prefix)}
+def layer_parameters(
+    params: dict[str, Entry], layer: int, backward: bool = False
+) -> dict[str, Entry]:
+    """The parameters of one direction of layer 1 … L under their short names: ``layer2.W_xh``, or
+    ``layer2.backward.W_xh``, becomes ``W_xh``."""
+    start = prefix(layer, backward)
+    short = {n.removeprefix(start): value for n, value in params.items() if n.startswith(start)}
+    return {name: value for name, value in short.items() if "." not in name}
 
 
 def state_shapes(spec: ModelSpec, n: int) -> dict[str, tuple[int, ...]]:
-    """The shape of each part of the state: (L, n, h)."""
-    return {name: (spec.L, n, spec.h) for name in spec.states}
+    """The shape of each part of the state: (L, n, h), or (2L, n, h) with two directions."""
+    return {name: (spec.rows, n, spec.h) for name in spec.states}
 
 
 def zero_state(spec: ModelSpec, n: int, dtype: str) -> Arrays:
-    """The state that D2L starts an epoch with: zeros of shape (L, n, h) for each part."""
+    """The state that D2L starts an epoch with: zeros in the shape of each part."""
     return {name: np.zeros(shape, dtype) for name, shape in state_shapes(spec, n).items()}
 
 
@@ -183,8 +194,8 @@ def _make_recurrent_kernels_orthogonal(
     Q of a QR decomposition of a normal (G·h, h) matrix, its signs fixed by R's diagonal,
     transposed. Source: Keras 3.15, ``initializers.Orthogonal``."""
     gates = GATES[spec.cell]
-    for layer in range(1, spec.L + 1):
+    for layer, backward in spec.passes:
         q, r = np.linalg.qr(rng.standard_normal((len(gates) * spec.h, spec.h)))
         kernel = (q * np.sign(np.diagonal(r))).T
         for gate, block in zip(gates, np.split(kernel, len(gates), axis=1), strict=True):
-            params[f"layer{layer}.W_h{gate}"] = block
+            params[f"{prefix(layer, backward)}W_h{gate}"] = block

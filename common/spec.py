@@ -16,6 +16,7 @@ Reset = Literal["before", "after"]
 CELLS = ("rnn", "gru", "lstm")
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 RESETS = ("before", "after")
+DIRECTIONS = (1, 2)
 
 
 MOST_LAYERS = 1024
@@ -34,6 +35,8 @@ class ModelSpec:
                   cells, whose activations are part of their equations
     reset:        where the GRU's reset gate acts: "before" the matrix product (GRU-3b) or "after"
                   it (GRU-3a). They are different functions, so there is no default. None elsewhere.
+    directions:   1: every layer reads its inputs forward in time. 2: it reads them backward, too,
+                  with parameters of its own, and hands up both H side by side (BI-1 to BI-3)
 
     Raises BadInput if a field is out of range or does not belong to the cell.
     """
@@ -45,6 +48,7 @@ class ModelSpec:
     L: int
     activations: tuple[str, ...] = ()
     reset: Reset | None = None
+    directions: int = 1
 
     def __post_init__(self) -> None:
         # A JSON file brings lists; the spec is hashable.
@@ -58,6 +62,8 @@ class ModelSpec:
                 raise BadInput("spec", field, "a whole number of at least 1", repr(size))
         if self.L > MOST_LAYERS:
             raise BadInput("spec", "L", f"at most {MOST_LAYERS} layers", self.L)
+        if type(self.directions) is not int or self.directions not in DIRECTIONS:
+            raise BadInput("spec", "directions", "1 or 2", repr(self.directions))
         self._check_activations()
         self._check_reset()
 
@@ -86,13 +92,48 @@ class ModelSpec:
         """The parts of a layer's state: H, and for the LSTM the memory cell C."""
         return ("H", "C") if self.cell == "lstm" else ("H",)
 
+    @property
+    def ways(self) -> tuple[bool, ...]:
+        """Whether it goes backward in time, of every pass that a layer makes over a sequence."""
+        return (False, True)[: self.directions]
+
+    @property
+    def width(self) -> int:
+        """How many numbers a layer hands up: h from each of its directions."""
+        return self.directions * self.h
+
+    @property
+    def rows(self) -> int:
+        """How many rows a state has: one for every direction of every layer."""
+        return self.L * self.directions
+
+    @property
+    def passes(self) -> list[tuple[int, bool]]:
+        """The layer of every row of a state, and whether it is its pass backward in time."""
+        return [(layer, backward) for layer in range(1, self.L + 1) for backward in self.ways]
+
+    def row(self, layer: int, backward: bool = False) -> int:
+        """Where the state of layer 1 … L lies: l1 forward, l1 backward, l2 forward, …"""
+        return (layer - 1) * self.directions + backward
+
     def inputs_of(self, layer: int) -> int:
-        """How many inputs layer 1 … L has: d for the first, h above it."""
-        return self.d if layer == 1 else self.h
+        """How many inputs layer 1 … L has: d for the first, the width of a layer above it."""
+        return self.d if layer == 1 else self.width
+
+    def alone(self, layer: int) -> "ModelSpec":
+        """Layer 1 … L as a stack of one."""
+        activations = self.activations[layer - 1 : layer]
+        return dataclasses.replace(self, d=self.inputs_of(layer), L=1, activations=activations)
 
     def to_json(self) -> dict[str, Any]:
-        """The spec as JSON values; ``from_json`` reads it back."""
-        return dataclasses.asdict(self) | {"activations": list(self.activations)}
+        """The spec as JSON values; ``from_json`` reads it back.
+
+        One direction is left out, so that files and digests from before there were two stay valid.
+        """
+        values = dataclasses.asdict(self) | {"activations": list(self.activations)}
+        if self.directions == 1:
+            del values["directions"]
+        return values
 
     @classmethod
     def from_json(cls, value: Any, where: object = "spec") -> "ModelSpec":

@@ -115,6 +115,7 @@ NAMED = {
     "conformance/faults/orders.py": "whose order of gates a wrong one is",
     "conformance/faults/function.py": "whose hard sigmoid has which slope",
     "conformance/diagnose/notes.py": "what may be missing in a file",
+    "conformance/mutants/directions.py": "whose gates lie in which order",
     "conformance/mutants/function.py": "whose hard sigmoid has which slope",
     "conformance/one_gpu.py": "the two frameworks that are found on lent machines are its default",
     "conformance/captures/command.py": "an example in its help",

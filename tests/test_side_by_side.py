@@ -59,6 +59,7 @@ DIFFERENCES = {
     ("jax", "equations"): {
         "by_step": "lax.scan goes through the steps",
         "stacked": "lax.scan stacks",
+        "Equations.last": "lax.scan gives the last state beside those of the steps",
         "Equations.trace": "compiled with the outputs, so that the steps run once",
         "Equations.output": "shared by the call and by forward",
         "Equations.forward": "outputs, state and trace of one run",
@@ -69,6 +70,10 @@ DIFFERENCES = {
     ("jax", "layers"): {
         "make_blocks": "an nnx.RNN is one layer of the stack",
         "make_layer": "instead",
+        "make_half": "one direction of it",
+        "Layers.half": "the weights of one",
+        "Layers.trace_both": "of two directions, too",
+        "Layers.alone": "every layer is",
         "Layers.native_layers": "every nnx.RNN is a native layer, and its weights are a dict",
         "Layers.native": "a net is compiled for all weights of its spec, and given them",
         "Layers.modules": "Flax's modules are put together from their weights at each call",
@@ -98,6 +103,9 @@ DIFFERENCES = {
     ("tensorflow", "layers"): {
         "make_blocks": "a Keras layer is one layer of the stack",
         "make_layer": "instead",
+        "halves": "one or both directions of it",
+        "Layers.trace_both": "of two directions, too",
+        "Layers.alone": "every layer is",
         "Layers.native_layers": "every Keras layer is a native layer",
         "Layers.freeze": "Keras has no hook on a weight: gradients are masked after the tape",
         "Layers.trace": "a Keras layer shows its H at every step, and only C needs single steps",

@@ -93,6 +93,32 @@ def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) ->
     return {"H": H, "C": C}
 
 
+def direction(
+    spec: ModelSpec, layer: int, backward: bool, p: State, X: Array, state: State
+) -> tuple[State, State]:
+    """The last state, (n, h) for each part, and those after every step, (T, n, h), of one direction
+    of layer 1 … L.
+
+    →H_t = step of X_t and →H_{t−1},  t = 1 … T      (BI-1)
+    ←H_t = step of X_t and ←H_{t+1},  t = T … 1      (BI-2, backward)
+
+    X: (T, n, d or D·h)   state: (D·L, n, h) for each part
+    """
+
+    def step(now: State, A: State) -> tuple[State, State]:
+        now = layer_step(spec, layer, p, A, now)
+        return now, now
+
+    start = {part: array[spec.row(layer, backward)] for part, array in state.items()}
+    return lax.scan(step, start, input_products(spec, p, X), reverse=backward)
+
+
+def joined(halves: list[State]) -> Array:
+    """H_t = [→H_t, ←H_t], (T, n, D·h), of the directions that there are   (BI-3)"""
+    H = [steps["H"] for steps in halves]
+    return H[0] if len(H) == 1 else jnp.concatenate(H, axis=-1)
+
+
 def cross_entropy(O: Array, Y: Array) -> Array:
     """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
     shifted = O - lax.stop_gradient(O.max(axis=-1, keepdims=True))
@@ -105,6 +131,8 @@ class Equations:
     """The stack of layers; its parameters are given to every call, under their canonical names.
 
     H^(0) = X;  H_t^(l) = step of layer l;  O_t = H_t^(L) W_hq + b_q   (STACK-1, OUT-1)
+
+    Of D = 2 directions, the states of both are rows of their own: l1 forward, l1 backward, …
     """
 
     read = staticmethod(lambda value: value)
@@ -119,38 +147,34 @@ class Equations:
 
     def __call__(self, params: State, X: Array, state: State) -> tuple[Array, State]:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        last, trace = self.steps(params, X, state)
-        return self.output(params, trace), last
+        H, last, _ = self.steps(params, X, state)
+        return self.output(params, H), last
 
-    def steps(self, params: State, X: Array, state: State) -> tuple[State, dict[str, list[Array]]]:
-        """The last state, and the state of every layer, (T, n, h) for each part, after every step.
+    def steps(self, params: State, X: Array, state: State) -> tuple[Array, State, list[State]]:
+        """H of the top layer, (T, n, D·h), the last state, and the state after every step,
+        (T, n, h) for each part, by layer and direction.
 
         What is not used of it, XLA does not compute.
         """
-        last, trace, H = [], {part: [] for part in state}, X
-        for layer in range(1, self.spec.L + 1):
-            p = {name: self.read(w) for name, w in layer_parameters(params, layer).items()}
+        spec, H, last, trace = self.spec, X, [], []
+        for layer in range(1, spec.L + 1):
+            for backward in spec.ways:
+                own = layer_parameters(params, layer, backward)
+                p = {name: self.read(w) for name, w in own.items()}
+                after, steps = direction(spec, layer, backward, p, H, state)
+                last.append(after)
+                trace.append(steps)
+            H = joined(trace[-spec.directions :])
+        return H, {part: jnp.stack([after[part] for after in last]) for part in state}, trace
 
-            def step(now: State, A: State, layer: int = layer, p: State = p) -> tuple[State, State]:
-                now = layer_step(self.spec, layer, p, A, now)
-                return now, now
-
-            start = {part: array[layer - 1] for part, array in state.items()}
-            after, steps = lax.scan(step, start, input_products(self.spec, p, H))
-            last.append(after)
-            for part, array in steps.items():
-                trace[part].append(array)
-            H = steps["H"]
-        return {part: jnp.stack([after[part] for after in last]) for part in state}, trace
-
-    def output(self, params: State, trace: dict[str, list[Array]]) -> Array:
-        return trace["H"][-1] @ self.read(params["output.W_hq"]) + params["output.b_q"]
+    def output(self, params: State, H: Array) -> Array:
+        return H @ self.read(params["output.W_hq"]) + params["output.b_q"]
 
     def forward(self, params: State, X: Array, state: State) -> tuple[Array, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part."""
-        last, trace = self.steps(params, X, state)
-        stacked = {part: jnp.stack(layers, axis=1) for part, layers in trace.items()}
-        return self.output(params, trace), last, stacked
+        H, last, trace = self.steps(params, X, state)
+        stacked = {part: jnp.stack([steps[part] for steps in trace], axis=1) for part in state}
+        return self.output(params, H), last, stacked
 
     def freeze(self, grads: State) -> State:
         """Every parameter is trained."""

@@ -18,11 +18,14 @@ from jax import Array, lax
 
 from backends.jax.equations import ACTIVATIONS, State
 from backends.jax.runtime import nnx, tanh, to_array
-from common.parameters import layer_parameters, parameter_shapes
+from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
 
 GATE_ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
 """Flax's order of the gates, in canonical letters: r, z, n and i, f, g, o."""
+
+HALVES = ("forward_rnn", "backward_rnn")
+"""The two directions of an nnx.Bidirectional."""
 
 Native = dict[str, dict[str, np.ndarray]]
 """Of a cell's two nnx.Linear, ``dense_i`` and ``dense_h``, the ``kernel`` and the ``bias``."""
@@ -69,8 +72,20 @@ def to_canonical(spec: ModelSpec, native: Native) -> dict[str, np.ndarray]:
     return p
 
 
-def make_layer(spec: ModelSpec, layer: int, dtype: jnp.dtype, computed: jnp.dtype) -> nnx.RNN:
-    """Layer 1 … L as an nnx.RNN over its cell, time-major, which returns the last carry too."""
+def make_layer(
+    spec: ModelSpec, layer: int, dtype: jnp.dtype, computed: jnp.dtype
+) -> nnx.RNN | nnx.Bidirectional:
+    """Layer 1 … L as an nnx.RNN over its cell, or an nnx.Bidirectional of two, time-major, which
+    returns the last carry too."""
+    halves = [make_half(spec, layer, dtype, computed) for _ in spec.ways]
+    if len(halves) == 1:
+        return halves[0]
+    # Its own time_major overrules theirs.
+    return nnx.Bidirectional(*halves, time_major=True, return_carry=True, rngs=False)
+
+
+def make_half(spec: ModelSpec, layer: int, dtype: jnp.dtype, computed: jnp.dtype) -> nnx.RNN:
+    """One direction of it."""
     options = {"param_dtype": dtype, "dtype": computed, "rngs": nnx.Rngs(0)}
     sizes = (spec.inputs_of(layer), spec.h)
     if spec.cell == "rnn":
@@ -98,7 +113,7 @@ class Layers:
                 [
                     *(make_layer(spec, layer + 1, dtype, self.dtype) for layer in range(spec.L)),
                     nnx.Linear(
-                        spec.h, spec.q, param_dtype=dtype, dtype=self.dtype, rngs=nnx.Rngs(0)
+                        spec.width, spec.q, param_dtype=dtype, dtype=self.dtype, rngs=nnx.Rngs(0)
                     ),
                 ]
             )
@@ -108,10 +123,14 @@ class Layers:
     def native(self, params: State) -> dict:
         """Canonical parameters as Flax's modules hold them, by layer; the last is the output's."""
         arrays = {name: to_array(array) for name, array in params.items()}
-        native = [
-            {"cell": to_native(self.spec, layer_parameters(arrays, layer + 1))}
-            for layer in range(self.spec.L)
-        ]
+        native = []
+        for layer in range(1, self.spec.L + 1):
+            halves = [
+                {"cell": to_native(self.spec, layer_parameters(arrays, layer, backward))}
+                for backward in self.spec.ways
+            ]
+            both = dict(zip(HALVES, halves, strict=False))
+            native.append(both if self.spec.directions == 2 else halves[0])
         native.append({"kernel": arrays["output.W_hq"], "bias": arrays["output.b_q"]})
         device = params["output.b_q"].device
         return jax.tree.map(lambda a: jax.device_put(a, device), dict(enumerate(native)))
@@ -126,34 +145,43 @@ class Layers:
         return O, last
 
     def run(self, modules: nnx.List, X: Array, state: State) -> tuple[Array, State, list[Array]]:
-        """As a call, and the outputs of every layer, (T, n, h) each."""
+        """As a call, and the outputs of every layer, (T, n, D·h) each."""
         *layers, output = modules
         H, last, outputs = X.astype(self.dtype), {part: [] for part in state}, []
-        for number, layer in enumerate(layers):
-            carry, H = layer(H, initial_carry=self.carry(state, number))
+        for number, layer in enumerate(layers, start=1):
+            carry = [self.carry(state, self.spec.row(number, back)) for back in self.spec.ways]
+            carry, H = layer(H, initial_carry=carry[0] if len(carry) == 1 else tuple(carry))
             outputs.append(H)
-            for part, array in zip(sorted(state), carry if "C" in state else [carry], strict=True):
-                last[part].append(array.astype(X.dtype))
+            for half in carry if self.spec.directions == 2 else [carry]:
+                for part, array in zip(
+                    sorted(state), half if "C" in state else [half], strict=True
+                ):
+                    last[part].append(array.astype(X.dtype))
         O = output(H).astype(X.dtype)
         return O, {part: jnp.stack(a) for part, a in last.items()}, outputs
 
-    def carry(self, state: State, number: int) -> Array | tuple[Array, Array]:
-        """A layer's state as Flax carries it: (C, H) of the LSTM, H of its other cells."""
-        carry = [state[part][number].astype(self.dtype) for part in sorted(state)]
+    def carry(self, state: State, row: int) -> Array | tuple[Array, Array]:
+        """A state as Flax carries it: (C, H) of the LSTM, H of its other cells."""
+        carry = [state[part][row].astype(self.dtype) for part in sorted(state)]
         return (carry[0], carry[1]) if "C" in state else carry[0]
 
     def forward(self, params: dict, X: Array, state: State) -> tuple[Array, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part. A layer's outputs are its H, but
         its C shows only at the end of a call: there the layer's cell goes step by step."""
         O, last, outputs = self.run(self.modules(params), X, state)
-        trace = {"H": outputs}
+        D = self.spec.directions
+        trace = {"H": [half for H in outputs for half in jnp.split(H, D, axis=-1)]}
         if "C" in state:
             # Nobody asks for this one's gradients.
             params, state, H = lax.stop_gradient((params, state, [X, *outputs[:-1]]))
-            trace["C"] = [
-                memory(layer.cell, H[number].astype(self.dtype), self.carry(state, number))
-                for number, layer in enumerate(self.modules(params)[:-1])
-            ]
+            modules = self.modules(params)
+            trace["C"] = []
+            for row, (layer, backward) in enumerate(self.spec.passes):
+                half = (
+                    getattr(modules[layer - 1], HALVES[backward]) if D == 2 else modules[layer - 1]
+                )
+                below = H[layer - 1].astype(self.dtype)
+                trace["C"].append(memory(half.cell, below, self.carry(state, row), backward))
         return O, last, {part: jnp.stack(a, axis=1).astype(X.dtype) for part, a in trace.items()}
 
     def freeze(self, grads: dict) -> dict:
@@ -161,8 +189,8 @@ class Layers:
         move twice as fast as the equations' one, and count twice in the norm."""
         if self.spec.reset == "after":
             h = self.spec.h
-            for layer in range(self.spec.L):
-                dense = grads[layer]["cell"]["dense_h"]
+            for row in self.spec.passes:
+                dense = self.half(grads, *row)["cell"]["dense_h"]
                 dense["bias"] = dense["bias"].at[: 2 * h].set(0)
         return grads
 
@@ -171,17 +199,22 @@ class Layers:
         native = jax.tree.map(to_array, arrays)
         output = native[self.spec.L]
         found = {"output.W_hq": output["kernel"], "output.b_q": output["bias"]}
-        for layer in range(self.spec.L):
-            for name, array in to_canonical(self.spec, native[layer]["cell"]).items():
-                found[f"layer{layer + 1}.{name}"] = array
+        for row in self.spec.passes:
+            for name, array in to_canonical(self.spec, self.half(native, *row)["cell"]).items():
+                found[f"{prefix(*row)}{name}"] = array
         return {name: found[name] for name in parameter_shapes(self.spec)}
 
+    def half(self, native: dict, layer: int, backward: bool) -> dict:
+        """What belongs to one direction of layer 1 … L, out of ``native``."""
+        found = native[layer - 1]
+        return found[HALVES[backward]] if self.spec.directions == 2 else found
 
-def memory(cell: nnx.Module, X: Array, carry: tuple[Array, Array]) -> Array:
-    """C after every step   X: (T, n, d or h)   carry: C, H at the start   returns (T, n, h)"""
+
+def memory(cell: nnx.Module, X: Array, carry: tuple[Array, Array], backward: bool) -> Array:
+    """C after every step   X: (T, n, d or D·h)   carry: C, H at the start   returns (T, n, h)"""
 
     def step(carry: tuple[Array, Array], x: Array) -> tuple[tuple[Array, Array], Array]:
         carry, _ = cell(carry, x)
         return carry, carry[0]
 
-    return lax.scan(step, carry, X)[1]
+    return lax.scan(step, carry, X, reverse=backward)[1]

@@ -85,6 +85,31 @@ def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) ->
     return {"H": H, "C": C}
 
 
+def direction(
+    spec: ModelSpec, layer: int, backward: bool, params: State, X: NDArray, state: State
+) -> list[State]:
+    """The state after every step of one direction of layer 1 … L, (n, h) for each part, by step.
+
+    →H_t = step of X_t and →H_{t−1},  t = 1 … T      (BI-1)
+    ←H_t = step of X_t and ←H_{t+1},  t = T … 1      (BI-2, backward)
+
+    X: (T, n, d or D·h)   state: (D·L, n, h) for each part
+    """
+    p, after = layer_parameters(params, layer, backward), []
+    now = {part: tensor[spec.row(layer, backward)] for part, tensor in state.items()}
+    steps = list(by_step(input_products(spec, p, X)))
+    for A in reversed(steps) if backward else steps:
+        now = layer_step(spec, layer, p, A, now)
+        after.append(now)
+    return after[::-1] if backward else after
+
+
+def joined(halves: Sequence[list[State]]) -> NDArray:
+    """H_t = [→H_t, ←H_t], (T, n, D·h), of the directions that there are   (BI-3)"""
+    H = [stack(*[state["H"] for state in after]) for after in halves]
+    return H[0] if len(H) == 1 else nd.concat(*H, dim=-1)
+
+
 def cross_entropy(O: NDArray, Y: NDArray) -> NDArray:
     """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
     shifted = O - O.max(axis=-1, keepdims=True).detach()
@@ -96,6 +121,8 @@ class Equations:
     """The stack of layers and its parameters, under their canonical names.
 
     H^(0) = X;  H_t^(l) = step of layer l;  O_t = H_t^(L) W_hq + b_q   (STACK-1, OUT-1)
+
+    Of D = 2 directions, the states of both are rows of their own: l1 forward, l1 backward, …
     """
 
     def __init__(self, spec: ModelSpec, params: State) -> None:
@@ -110,20 +137,22 @@ class Equations:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
         H, trace = self.steps(X, state)
         O = dot(H, self.params["output.W_hq"]) + self.params["output.b_q"]
-        return O, stacked([after[-1] for after in trace])
+        return O, self.last(trace)
 
     def steps(self, X: NDArray, state: State) -> tuple[NDArray, list[list[State]]]:
-        """H of the top layer, (T, n, h), and the state after every step, by layer: (n, h) each."""
-        H, trace = X, []
-        for layer in range(1, self.spec.L + 1):
-            p, after = layer_parameters(self.params, layer), []
-            now = {part: tensor[layer - 1] for part, tensor in state.items()}
-            for A in by_step(input_products(self.spec, p, H)):
-                now = layer_step(self.spec, layer, p, A, now)
-                after.append(now)
-            H = stack(*[state["H"] for state in after])
-            trace.append(after)
+        """H of the top layer, (T, n, D·h), and the state after every step, (n, h) for each part, by
+        layer and direction."""
+        spec, H, trace = self.spec, X, []
+        for layer in range(1, spec.L + 1):
+            halves = [direction(spec, layer, back, self.params, H, state) for back in spec.ways]
+            H = joined(halves)
+            trace += halves
         return H, trace
+
+    def last(self, trace: list[list[State]]) -> State:
+        """The last state of each direction of each layer: the backward one ends at step 1."""
+        ends = [0 if backward else -1 for _, backward in self.spec.passes]
+        return stacked([after[t] for after, t in zip(trace, ends, strict=True)])
 
     def trace(self, X: NDArray, state: State) -> list[State]:
         """The state of all layers, (L, n, h) for each part, after every step."""

@@ -15,7 +15,7 @@ from mxnet.ndarray import NDArray
 
 from backends.mxnet.equations import State
 from backends.mxnet.runtime import to_array
-from common.parameters import layer_parameters, parameter_shapes
+from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
 
 GATE_ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
@@ -71,17 +71,18 @@ def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np
 def make_blocks(spec: ModelSpec, dtype: str) -> list[_RNNLayer]:
     """One rnn.GRU or rnn.LSTM for all layers. An rnn.RNN has one activation for all its layers, so
     each run of layers with the same activation is an rnn.RNN, or several of ``LARGEST_RNN``."""
+    options = {"bidirectional": spec.directions == 2, "dtype": dtype}
     if spec.cell != "rnn":
         kind = {"gru": gluon.rnn.GRU, "lstm": gluon.rnn.LSTM}[spec.cell]
-        return [kind(spec.h, spec.L, input_size=spec.d, dtype=dtype)]
+        return [kind(spec.h, spec.L, input_size=spec.d, **options)]
     blocks, d = [], spec.d
     for activation, run in groupby(spec.activations):
         layers = len(list(run))
         while layers:
             size = min(layers, LARGEST_RNN)
             # Without an activation it would be relu.
-            blocks.append(gluon.rnn.RNN(spec.h, size, activation, input_size=d, dtype=dtype))
-            layers, d = layers - size, spec.h
+            blocks.append(gluon.rnn.RNN(spec.h, size, activation, input_size=d, **options))
+            layers, d = layers - size, spec.width
     return blocks
 
 
@@ -97,7 +98,7 @@ class Layers:
         like = params["output.b_q"]
         dtype = np.dtype(like.dtype).name
         self.blocks = make_blocks(spec, dtype)
-        options = {"flatten": False, "use_bias": False, "in_units": spec.h, "dtype": dtype}
+        options = {"flatten": False, "use_bias": False, "in_units": spec.width, "dtype": dtype}
         self.output = nn.Dense(spec.q, **options)
         self.bias = gluon.Parameter("bias", shape=like.shape, dtype=dtype)
         for module in (*self.blocks, self.output, self.bias):
@@ -107,8 +108,8 @@ class Layers:
         self.bias.set_data(params["output.b_q"])
         arrays = {name: to_array(tensor) for name, tensor in params.items()}
         self.frozen: list[NDArray] = []
-        for layer, native in enumerate(self.native_parameters()):
-            values = to_native(spec, layer_parameters(arrays, layer + 1))
+        for row, native in zip(spec.passes, self.native_parameters(), strict=True):
+            values = to_native(spec, layer_parameters(arrays, *row))
             for name, parameter in native.items():
                 parameter.set_data(nd.array(values[name], dtype=dtype))
             self.freeze(native["h2h_bias"])
@@ -117,12 +118,14 @@ class Layers:
         self.trainable = [w.data() for w in (*found, self.bias) if w.grad_req != "null"]
 
     def native_parameters(self) -> list[dict[str, gluon.Parameter]]:
-        """Gluon's four parameters of each layer, from the bottom up."""
+        """Gluon's four parameters of each direction of each layer, from the bottom up."""
         kinds = ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
+        letters = "lr"[: self.spec.directions]
         return [
-            {kind: getattr(block, f"l{layer}_{kind}") for kind in kinds}
+            {kind: getattr(block, f"{letter}{layer}_{kind}") for kind in kinds}
             for block in self.blocks
             for layer in range(block._num_layers)
+            for letter in letters
         ]
 
     def freeze(self, h2h_bias: gluon.Parameter) -> None:
@@ -137,7 +140,7 @@ class Layers:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
         H, first, after = X, 0, []
         for block in self.blocks:
-            last = first + block._num_layers
+            last = first + block._num_layers * self.spec.directions
             H, parts = block(H, [part[first:last] for part in state.values()])
             after.append(parts)
             first = last
@@ -147,20 +150,50 @@ class Layers:
     def trace(self, X: NDArray, state: State) -> list[State]:
         """The state after every step. The layers show the inner layers only at the end of a call,
         so each step is a call."""
+        if self.spec.directions == 2:
+            return self.trace_both(X, state)
         steps = []
         for t in range(len(X)):
             _, state = self(X[t : t + 1], state)
             steps.append(state)
         return steps
 
+    def trace_both(self, X: NDArray, state: State) -> list[State]:
+        """The same of two directions: a step of a layer needs all steps of the one below, so every
+        layer is taken alone. A call with one step moves both directions; each goes its own way."""
+        steps = [{part: [] for part in state} for _ in X]
+        for layer in range(1, self.spec.L + 1):
+            block = self.alone(layer)
+            rows = slice(self.spec.row(layer), self.spec.row(layer) + 2)
+            start = [part[rows] for part in state.values()]
+            for backward in self.spec.ways:
+                now = start
+                for t in reversed(range(len(X))) if backward else range(len(X)):
+                    _, now = block(X[t : t + 1], now)
+                    for part, tensor in zip(state, now, strict=True):
+                        steps[t][part].append(tensor[int(backward)])
+            X = block(X, start)[0]
+        return [{part: nd.stack(*rows) for part, rows in step.items()} for step in steps]
+
+    def alone(self, layer: int) -> _RNNLayer:
+        """Layer 1 … L as a block of its own, with the same weights."""
+        like = self.bias.data()
+        (block,) = make_blocks(self.spec.alone(layer), np.dtype(like.dtype).name)
+        block.initialize(init.Zero(), ctx=like.context)
+        for backward, letter in zip(self.spec.ways, "lr", strict=False):
+            native = self.native_parameters()[self.spec.row(layer, backward)]
+            for kind, parameter in native.items():
+                getattr(block, f"{letter}0_{kind}").set_data(parameter.data())
+        return block
+
     def canonical(self, read: Callable[[NDArray], NDArray]) -> dict[str, np.ndarray]:
         """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""
         found = {"output.W_hq": to_array(read(self.output.weight.data())).T}
         found["output.b_q"] = to_array(read(self.bias.data()))
-        for layer, native in enumerate(self.native_parameters()):
+        for row, native in zip(self.spec.passes, self.native_parameters(), strict=True):
             # A frozen bias has no gradient; nothing canonical is read from it either.
             present = {kind: (w.data(), read(w.data())) for kind, w in native.items()}
             arrays = {k: to_array(w if v is None else v) for k, (w, v) in present.items()}
             for name, array in to_canonical(self.spec, arrays).items():
-                found[f"layer{layer + 1}.{name}"] = array
+                found[f"{prefix(*row)}{name}"] = array
         return {name: found[name] for name in parameter_shapes(self.spec)}

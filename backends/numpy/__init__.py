@@ -45,7 +45,7 @@ class Model:
     def forward(self, X: np.ndarray, state: Arrays) -> Forward:
         state = self._cast(state)
         O, layers = forward(self.spec, self.params, self.inputs(X), state)
-        trace = {p: np.stack([getattr(layer, p)[1:] for layer in layers], 1) for p in state}
+        trace = {p: np.stack([layer.states(p) for layer in layers], 1) for p in state}
         return Forward(O, last_state(layers, state), trace)
 
     def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:

@@ -1,4 +1,4 @@
-"""Backpropagation through time, by hand (EQUATIONS.md, BPTT-1 to BPTT-7).
+"""Backpropagation through time, by hand (EQUATIONS.md, BPTT-1 to BPTT-8).
 
 Every function goes back through one layer of equations.py: from dH (T, n, h), the gradient by the
 layer's outputs, to the gradients by its parameters, its inputs and its initial state. The loop
@@ -7,10 +7,12 @@ steps. The names are the document's: B is what step t+1 sends back, D = dH_t + B
 for its δg, the gradient by the pre-activation of gate g; dA holds those of all gates side by side.
 """
 
+import functools
+
 import numpy as np
 
-from backends.numpy.equations import Layer, cross_entropy, forward
-from common.parameters import GATES, Arrays, parameter_shapes
+from backends.numpy.equations import Layer, cross_entropy, forward, in_time, joined
+from common.parameters import GATES, Arrays, parameter_shapes, prefix
 from common.spec import ModelSpec
 
 DERIVATIVES = {
@@ -129,31 +131,44 @@ def lstm_layer(layer: Layer, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays
     return grads | recurrent_side(layer.H[:-1], "ifoc", dA), dX, {"H": B, "C": K_f}
 
 
+def direction(
+    spec: ModelSpec, layer: Layer, number: int, dH: np.ndarray
+) -> tuple[Arrays, np.ndarray, Arrays]:
+    """Back through layer 1 … L, whichever cell it is; dH and dX are in the order of time."""
+    dH = in_time(dH, layer.backward)
+    if spec.cell == "rnn":
+        grads, dX, start = rnn_layer(layer, spec.activations[number - 1], dH)
+    elif spec.cell == "gru":
+        grads, dX, start = gru_layer(layer, spec.reset, dH)
+    else:
+        grads, dX, start = lstm_layer(layer, dH)
+    return grads, in_time(dX, layer.backward), start
+
+
 def loss_and_gradients(
     spec: ModelSpec, params: Arrays, X: np.ndarray, Y: np.ndarray, state: Arrays
 ) -> tuple[float, Arrays, list[Layer]]:
     """The mean loss; its gradient by every parameter, by X and by the initial state (H0, C0);
     and the forward pass. BPTT-1 starts at the output layer, BPTT-2 hands dX of a layer down as dH
-    of the one below."""
+    of the one below. Of two directions each gets its half of dH, and their dX add up (BPTT-8)."""
     O, layers = forward(spec, params, X, state)
     loss, dO = cross_entropy(O, Y)
     grads = {
-        "output.W_hq": flat(layers[-1].H[1:]).T @ flat(dO),
+        "output.W_hq": flat(joined(layers[-spec.directions :])).T @ flat(dO),
         "output.b_q": sum_over_rows(dO),
     }
-    dH = (flat(dO) @ params["output.W_hq"].T).reshape(layers[-1].H[1:].shape)
+    dH = (flat(dO) @ params["output.W_hq"].T).reshape(*Y.shape, spec.width)
     starts = {part: np.empty_like(array) for part, array in state.items()}
     for number in range(spec.L, 0, -1):
-        layer = layers[number - 1]
-        if spec.cell == "rnn":
-            p_grads, dH, start = rnn_layer(layer, spec.activations[number - 1], dH)
-        elif spec.cell == "gru":
-            p_grads, dH, start = gru_layer(layer, spec.reset, dH)
-        else:
-            p_grads, dH, start = lstm_layer(layer, dH)
-        grads |= {f"layer{number}.{name}": array for name, array in p_grads.items()}
-        for part, array in start.items():
-            starts[part][number - 1] = array
+        parts: list[np.ndarray] = []
+        for backward, half in zip(spec.ways, np.split(dH, spec.directions, axis=-1), strict=True):
+            row = spec.row(number, backward)
+            p_grads, dX, start = direction(spec, layers[row], number, half)
+            parts.append(dX)
+            grads |= {f"{prefix(number, backward)}{n}": array for n, array in p_grads.items()}
+            for part, array in start.items():
+                starts[part][row] = array
+        dH = functools.reduce(np.add, parts)
     ordered = {name: grads[name] for name in parameter_shapes(spec)}
     ordered |= {"X": dH} | {f"{part}0": array for part, array in starts.items()}
     return loss, ordered, layers

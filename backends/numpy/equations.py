@@ -30,11 +30,12 @@ ACTIVATIONS = {
 
 @dataclass
 class Layer:
-    """One layer's forward pass, kept for the way back.
+    """One direction of a layer, its pass over a sequence, kept for the way back.
 
     X: (T, n, in)   H: (T+1, n, h), H[0] the initial state   C: likewise, LSTM only
     W_x: (in, G·h)   W_h: (h, G·h)   the gates side by side in canonical order
     gates: their values at every step, each (T, n, h), by name
+    backward: whether X and all that follows from it are in the order from step T to step 1 (BI-2)
     """
 
     X: np.ndarray
@@ -43,6 +44,11 @@ class Layer:
     H: np.ndarray
     C: np.ndarray | None = None
     gates: Arrays = field(default_factory=dict)
+    backward: bool = False
+
+    def states(self, part: str) -> np.ndarray:
+        """H or C after every step, in the order of time."""
+        return in_time(getattr(self, part)[1:], self.backward)
 
     @property
     def memory(self) -> np.ndarray:
@@ -126,27 +132,51 @@ def lstm_layer(p: Arrays, X: np.ndarray, state: Arrays) -> Layer:
     return layer
 
 
+def in_time(sequence: np.ndarray, backward: bool) -> np.ndarray:
+    """A sequence that was read backward, put into the order of time; or the reverse."""
+    return sequence[::-1] if backward else sequence
+
+
+def joined(halves: list[Layer]) -> np.ndarray:
+    """H_t = [H_t forward, H_t backward], what a layer hands up, (T, n, h or 2h)   (BI-3)"""
+    if len(halves) == 1:
+        return halves[0].states("H")
+    return np.concatenate([half.states("H") for half in halves], axis=-1)
+
+
+def direction(
+    spec: ModelSpec, params: Arrays, number: int, backward: bool, X: np.ndarray, state: Arrays
+) -> Layer:
+    """Layer 1 … L, whichever cell it is, forward (BI-1) or backward in time (BI-2)."""
+    p, X = layer_parameters(params, number, backward), in_time(X, backward)
+    start = {part: array[spec.row(number, backward)] for part, array in state.items()}
+    if spec.cell == "rnn":
+        layer = rnn_layer(p, spec.activations[number - 1], X, start)
+    elif spec.cell == "gru":
+        layer = gru_layer(p, spec.reset, X, start)
+    else:
+        layer = lstm_layer(p, X, start)
+    layer.backward = backward
+    return layer
+
+
 def forward(
     spec: ModelSpec, params: Arrays, X: np.ndarray, state: Arrays
 ) -> tuple[np.ndarray, list[Layer]]:
     """H^(0) = X;  H^(l) = layer l of H^(l−1);  O_t = H_t^(L) W_hq + b_q   (STACK-1, OUT-1)
 
-    X: (T, n, d)   state: (L, n, h) each   returns O: (T, n, q) and the layers
+    With two directions H^(l) holds those of both side by side (BI-3).
+
+    X: (T, n, d)   state: (L, n, h) each   returns O: (T, n, q) and the layers, or the two
+    directions of each
     """
-    layers, H = [], X
+    layers: list[Layer] = []
+    H = X
     for number in range(1, spec.L + 1):
-        p = layer_parameters(params, number)
-        start = {part: array[number - 1] for part, array in state.items()}
-        if spec.cell == "rnn":
-            layer = rnn_layer(p, spec.activations[number - 1], H, start)
-        elif spec.cell == "gru":
-            layer = gru_layer(p, spec.reset, H, start)
-        else:
-            layer = lstm_layer(p, H, start)
-        layers.append(layer)
-        H = layer.H[1:]
-    T, n, h = H.shape
-    O = H.reshape(T * n, h) @ params["output.W_hq"] + params["output.b_q"]
+        layers += [direction(spec, params, number, backward, H, state) for backward in spec.ways]
+        H = joined(layers[-spec.directions :])
+    T, n, width = H.shape
+    O = H.reshape(T * n, width) @ params["output.W_hq"] + params["output.b_q"]
     return O.reshape(T, n, spec.q), layers
 
 

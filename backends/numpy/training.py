@@ -59,5 +59,5 @@ class Trainer:
 
 
 def last_state(layers: list, state: Arrays) -> Arrays:
-    """The state after the last step, (L, n, h) for each part."""
+    """The state after the last step that each layer reads, (L, n, h) for each part."""
     return {part: np.stack([getattr(layer, part)[-1] for layer in layers]) for part in state}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from backends.pytorch.equations import State
 from backends.pytorch.runtime import to_array
-from common.parameters import layer_parameters, parameter_shapes
+from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
 
 GATE_ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
@@ -64,12 +64,13 @@ def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np
 def make_blocks(spec: ModelSpec, **options) -> list[nn.RNNBase]:
     """One nn.GRU or nn.LSTM for all layers. An nn.RNN has one activation for all its layers, so
     each run of layers with the same activation is an nn.RNN."""
+    options["bidirectional"] = spec.directions == 2
     if spec.cell != "rnn":
         return [{"gru": nn.GRU, "lstm": nn.LSTM}[spec.cell](spec.d, spec.h, spec.L, **options)]
     blocks, d = [], spec.d
     for activation, run in groupby(spec.activations):
         blocks.append(nn.RNN(d, spec.h, len(list(run)), nonlinearity=activation, **options))
-        d = spec.h
+        d = spec.width
     return blocks
 
 
@@ -84,13 +85,13 @@ class Layers:
         like = params["output.b_q"]
         options = {"device": like.device, "dtype": like.dtype}
         self.blocks = make_blocks(spec, **options)
-        self.output = nn.Linear(spec.h, spec.q, **options)
+        self.output = nn.Linear(spec.width, spec.q, **options)
         with torch.no_grad():
             self.output.weight.copy_(params["output.W_hq"].T)
             self.output.bias.copy_(params["output.b_q"])
             arrays = {name: to_array(tensor) for name, tensor in params.items()}
-            for layer, native in enumerate(self.native_layers()):
-                values = to_native(spec, layer_parameters(arrays, layer + 1))
+            for row, native in zip(spec.passes, self.native_layers(), strict=True):
+                values = to_native(spec, layer_parameters(arrays, *row))
                 for name, parameter in native.items():
                     parameter.copy_(torch.from_numpy(values[name]))
                 self.freeze(native["bias_hh"])
@@ -98,12 +99,14 @@ class Layers:
         self.trainable = [w for module in modules for w in module.parameters() if w.requires_grad]
 
     def native_layers(self) -> list[dict[str, Tensor]]:
-        """torch's four tensors of each layer, from the bottom up."""
+        """torch's four tensors of each direction of each layer, from the bottom up."""
         kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        ends = ("", "_reverse")[: self.spec.directions]
         return [
-            {kind: getattr(block, f"{kind}_l{layer}") for kind in kinds}
+            {kind: getattr(block, f"{kind}_l{layer}{end}") for kind in kinds}
             for block in self.blocks
             for layer in range(block.num_layers)
+            for end in ends
         ]
 
     def freeze(self, bias_hh: Tensor) -> None:
@@ -121,12 +124,12 @@ class Layers:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
         H, first, after = X, 0, []
         for block in self.blocks:
-            own = slice(first, first + block.num_layers)
+            rows = block.num_layers * self.spec.directions
             # cuDNN takes no state that was cut out of another along n.
-            start = tuple(part[own].contiguous() for part in state.values())
+            start = tuple(part[first : first + rows].contiguous() for part in state.values())
             H, last = self.call(block, H, start if self.spec.cell == "lstm" else start[0])
             after.append(last if self.spec.cell == "lstm" else (last,))
-            first += block.num_layers
+            first += rows
         last_state = (
             parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*after, strict=True)
         )
@@ -135,20 +138,49 @@ class Layers:
     def trace(self, X: Tensor, state: State) -> list[State]:
         """The state after every step. The modules show the inner layers only at the end of a call,
         so each step is a call."""
+        if self.spec.directions == 2:
+            return self.trace_both(X, state)
         steps = []
         for t in range(len(X)):
             _, state = self(X[t : t + 1], state)
             steps.append(state)
         return steps
 
+    def trace_both(self, X: Tensor, state: State) -> list[State]:
+        """The same of two directions: a step of a layer needs all steps of the one below, so every
+        layer is taken alone. A call with one step moves both directions; each goes its own way."""
+        steps = [{part: [] for part in state} for _ in X]
+        for layer in range(1, self.spec.L + 1):
+            block = self.alone(layer)
+            rows = slice(self.spec.row(layer), self.spec.row(layer) + 2)
+            start = tuple(part[rows].contiguous() for part in state.values())
+            for backward in self.spec.ways:
+                now = start
+                for t in reversed(range(len(X))) if backward else range(len(X)):
+                    _, now = self.call(block, X[t : t + 1], now if len(now) == 2 else now[0])
+                    now = now if self.spec.cell == "lstm" else (now,)
+                    for part, tensor in zip(state, now, strict=True):
+                        steps[t][part].append(tensor[int(backward)])
+            X = self.call(block, X, start if self.spec.cell == "lstm" else start[0])[0]
+        return [{part: torch.stack(rows) for part, rows in step.items()} for step in steps]
+
+    def alone(self, layer: int) -> nn.RNNBase:
+        """Layer 1 … L as a module of its own, with the same weights."""
+        like = self.output.weight
+        (block,) = make_blocks(self.spec.alone(layer), device=like.device, dtype=like.dtype)
+        for backward, end in zip(self.spec.ways, ("", "_reverse"), strict=False):
+            for kind, weight in self.native_layers()[self.spec.row(layer, backward)].items():
+                setattr(block, f"{kind}_l0{end}", weight)
+        return block
+
     def canonical(self, read: Callable[[Tensor], Tensor]) -> dict[str, np.ndarray]:
         """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""
         found = {"output.W_hq": to_array(read(self.output.weight)).T}
         found["output.b_q"] = to_array(read(self.output.bias))
-        for layer, native in enumerate(self.native_layers()):
+        for row, native in zip(self.spec.passes, self.native_layers(), strict=True):
             # A frozen bias has no gradient; nothing canonical is read from it either.
             present = {k: read(w) for k, w in native.items()}
             arrays = {k: to_array(native[k] if v is None else v) for k, v in present.items()}
             for name, array in to_canonical(self.spec, arrays).items():
-                found[f"layer{layer + 1}.{name}"] = array
+                found[f"{prefix(*row)}{name}"] = array
         return {name: found[name] for name in parameter_shapes(self.spec)}

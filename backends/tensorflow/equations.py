@@ -85,6 +85,31 @@ def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) ->
     return {"H": H, "C": C}
 
 
+def direction(
+    spec: ModelSpec, layer: int, backward: bool, params: State, X: Tensor, state: State
+) -> list[State]:
+    """The state after every step of one direction of layer 1 … L, (n, h) for each part, by step.
+
+    →H_t = step of X_t and →H_{t−1},  t = 1 … T      (BI-1)
+    ←H_t = step of X_t and ←H_{t+1},  t = T … 1      (BI-2, backward)
+
+    X: (T, n, d or D·h)   state: (D·L, n, h) for each part
+    """
+    p, after = layer_parameters(params, layer, backward), []
+    now = {part: tensor[spec.row(layer, backward)] for part, tensor in state.items()}
+    steps = list(by_step(input_products(spec, p, X)))
+    for A in reversed(steps) if backward else steps:
+        now = layer_step(spec, layer, p, A, now)
+        after.append(now)
+    return after[::-1] if backward else after
+
+
+def joined(halves: Sequence[list[State]]) -> Tensor:
+    """H_t = [→H_t, ←H_t], (T, n, D·h), of the directions that there are   (BI-3)"""
+    H = [tf.stack([state["H"] for state in after]) for after in halves]
+    return H[0] if len(H) == 1 else tf.concat(H, axis=-1)
+
+
 def cross_entropy(O: Tensor, Y: Tensor) -> Tensor:
     """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
     shifted = O - tf.stop_gradient(tf.reduce_max(O, axis=-1, keepdims=True))
@@ -96,6 +121,8 @@ class Equations:
     """The stack of layers and its parameters, under their canonical names.
 
     H^(0) = X;  H_t^(l) = step of layer l;  O_t = H_t^(L) W_hq + b_q   (STACK-1, OUT-1)
+
+    Of D = 2 directions, the states of both are rows of their own: l1 forward, l1 backward, …
     """
 
     read = staticmethod(tf.convert_to_tensor)
@@ -109,22 +136,24 @@ class Equations:
     def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
         H, trace = self.steps(X, state)
-        return self.output(H), stacked([after[-1] for after in trace])
+        return self.output(H), self.last(trace)
 
     def steps(self, X: Tensor, state: State) -> tuple[Tensor, list[list[State]]]:
-        """H of the top layer, (T, n, h), and the state after every step, by layer: (n, h) each."""
+        """H of the top layer, (T, n, D·h), and the state after every step, (n, h) for each part, by
+        layer and direction."""
         # Read once: a tf.Variable is copied out anew by every op that uses it.
         params = {name: self.read(value) for name, value in self.params.items()}
-        H, trace = X, []
-        for layer in range(1, self.spec.L + 1):
-            p, after = layer_parameters(params, layer), []
-            now = {part: tensor[layer - 1] for part, tensor in state.items()}
-            for A in by_step(input_products(self.spec, p, H)):
-                now = layer_step(self.spec, layer, p, A, now)
-                after.append(now)
-            H = tf.stack([state["H"] for state in after])
-            trace.append(after)
+        spec, H, trace = self.spec, X, []
+        for layer in range(1, spec.L + 1):
+            halves = [direction(spec, layer, back, params, H, state) for back in spec.ways]
+            H = joined(halves)
+            trace += halves
         return H, trace
+
+    def last(self, trace: list[list[State]]) -> State:
+        """The last state of each direction of each layer: the backward one ends at step 1."""
+        ends = [0 if backward else -1 for _, backward in self.spec.passes]
+        return stacked([after[t] for after, t in zip(trace, ends, strict=True)])
 
     def output(self, H: Tensor) -> Tensor:
         return H @ self.read(self.params["output.W_hq"]) + self.params["output.b_q"]
@@ -135,7 +164,7 @@ class Equations:
         steps = [stacked(layers) for layers in zip(*trace, strict=True)]
         return (
             self.output(H),
-            steps[-1],
+            self.last(trace),
             {part: tf.stack([s[part] for s in steps]) for part in state},
         )
 

@@ -13,7 +13,7 @@ from tensorflow import Tensor
 
 from backends.tensorflow.equations import State, stacked
 from backends.tensorflow.runtime import cudnn, to_array
-from common.parameters import layer_parameters, parameter_shapes
+from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
 
 GATE_ORDER = {"rnn": "h", "gru": "zrh", "lstm": "ifco"}
@@ -61,8 +61,9 @@ def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np
     return p
 
 
-def make_layer(spec: ModelSpec, layer: int, dtype: str | keras.DTypePolicy) -> keras.layers.RNN:
-    """Layer 1 … L as a Keras layer that returns all its outputs and its last state."""
+def make_layer(spec: ModelSpec, layer: int, dtype: str | keras.DTypePolicy) -> keras.Layer:
+    """Layer 1 … L as a Keras layer that returns all its outputs and its last state; of two
+    directions, a Bidirectional, which joins them side by side."""
     options = {"return_sequences": True, "return_state": True, "dtype": dtype}
     # The weights are overwritten; Keras' own draw would take longer than a small case.
     options |= {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
@@ -73,10 +74,19 @@ def make_layer(spec: ModelSpec, layer: int, dtype: str | keras.DTypePolicy) -> k
         made = keras.layers.GRU(spec.h, reset_after=spec.reset == "after", **options)
     else:
         made = keras.layers.LSTM(spec.h, **options)
+    if spec.directions == 2:
+        made = keras.layers.Bidirectional(made, merge_mode="concat", dtype=dtype)
     made.build((None, None, spec.inputs_of(layer)))
-    if spec.cell != "rnn":
-        made.use_cudnn = cudnn(made.cell.kernel.value.device, made.compute_dtype)
+    for half in halves(made):
+        if spec.cell != "rnn":
+            half.use_cudnn = cudnn(half.cell.kernel.value.device, half.compute_dtype)
     return made
+
+
+def halves(layer: keras.Layer) -> list[keras.layers.RNN]:
+    """The directions of a layer, each a Keras layer of its own."""
+    both = isinstance(layer, keras.layers.Bidirectional)
+    return [layer.forward_layer, layer.backward_layer] if both else [layer]
 
 
 class Layers:
@@ -92,14 +102,15 @@ class Layers:
         # Dense would add its bias by BiasAdd, whose gradient sums the T·n rows one after another:
         # its float32 error at D2L's 1,120 rows was three times that of the + below.
         self.output = keras.layers.Dense(spec.q, use_bias=False, dtype=dtype)
-        self.output.build((None, None, spec.h))
+        self.output.build((None, None, spec.width))
         self.output.kernel.assign(params["output.W_hq"])
         self.b_q = tf.Variable(params["output.b_q"])
+        self.cells = [half.cell for layer in self.layers for half in halves(layer)]
         weights = []
-        for number, layer in enumerate(self.layers):
-            native = to_native(spec, layer_parameters(params, number + 1))
+        for row, cell in zip(spec.passes, self.cells, strict=True):
+            native = to_native(spec, layer_parameters(params, *row))
             for kind in KINDS:
-                weights.append(getattr(layer.cell, kind))
+                weights.append(getattr(cell, kind))
                 weights[-1].assign(native[kind])
         weights.append(self.output.kernel)
         # Keras wraps TensorFlow's variables; these are what the tape and the update know.
@@ -111,13 +122,20 @@ class Layers:
         return O, last
 
     def run(self, X: Tensor, state: State) -> tuple[Tensor, State, list[Tensor]]:
-        """As a call, and the outputs of every layer, (n, T, h) each."""
+        """As a call, and the outputs of every layer, (n, T, D·h) each."""
         H, outputs = tf.transpose(X, (1, 0, 2)), []
-        parts, last = self.spec.states, []
-        for number, layer in enumerate(self.layers):
-            H, *after = layer(H, initial_state=[state[part][number] for part in parts])
+        parts, rows, last = self.spec.states, iter(range(self.spec.rows)), []
+        for layer in self.layers:
+            start = [
+                state[part][row]
+                for _, row in zip(halves(layer), rows, strict=False)
+                for part in parts
+            ]
+            H, *after = layer(H, initial_state=start)
             outputs.append(H)
-            last.append({p: tf.cast(a, X.dtype) for p, a in zip(parts, after, strict=True)})
+            for first in range(0, len(after), len(parts)):
+                half = zip(parts, after[first : first + len(parts)], strict=True)
+                last.append({part: tf.cast(tensor, X.dtype) for part, tensor in half})
         O = tf.cast(self.output(H), X.dtype) + self.b_q
         return tf.transpose(O, (1, 0, 2)), stacked(last), outputs
 
@@ -125,12 +143,15 @@ class Layers:
         """As a call, and the trace, (T, L, n, h) for each part. A Keras layer's outputs are its H,
         but its C shows only at the end of a call: there the layer's cell goes step by step."""
         O, last, outputs = self.run(X, state)
-        trace = {"H": outputs}
+        D = self.spec.directions
+        trace = {"H": [half for H in outputs for half in tf.split(H, D, axis=-1)]}
         if "C" in state:
             below = [tf.transpose(X, (1, 0, 2)), *outputs[:-1]]
             trace["C"] = [
-                memory(layer.cell, below[number], state["H"][number], state["C"][number])
-                for number, layer in enumerate(self.layers)
+                memory(cell, below[layer - 1], state["H"][row], state["C"][row], backward)
+                for row, (cell, (layer, backward)) in enumerate(
+                    zip(self.cells, self.spec.passes, strict=True)
+                )
             ]
         trace = {part: tf.cast(tf.stack(layers), X.dtype) for part, layers in trace.items()}
         return O, last, {part: tf.transpose(a, (2, 0, 1, 3)) for part, a in trace.items()}
@@ -142,25 +163,25 @@ class Layers:
             return grads
         free = np.ones((2, 3 * self.spec.h))
         free[1, : 2 * self.spec.h] = 0
-        biases = range(KINDS.index("bias"), len(KINDS) * self.spec.L, len(KINDS))
+        biases = range(KINDS.index("bias"), len(KINDS) * self.spec.rows, len(KINDS))
         return [grad * free if i in biases else grad for i, grad in enumerate(grads)]
 
     def canonical(self, tensors: list[Tensor]) -> dict[str, np.ndarray]:
         """One tensor for each of ``trainable``, values or gradients, by canonical name."""
         arrays = iter(map(to_array, tensors))
         found = {}
-        for layer in range(1, self.spec.L + 1):
+        for row in self.spec.passes:
             native = {kind: next(arrays) for kind in KINDS}
             for name, array in to_canonical(self.spec, native).items():
-                found[f"layer{layer}.{name}"] = array
+                found[f"{prefix(*row)}{name}"] = array
         found |= {"output.W_hq": next(arrays), "output.b_q": next(arrays)}
         return {name: found[name] for name in parameter_shapes(self.spec)}
 
 
-def memory(cell: keras.layers.LSTMCell, X: Tensor, H: Tensor, C: Tensor) -> Tensor:
-    """C after every step   X: (n, T, d or h)   H, C: (n, h), at the start   returns (n, T, h)"""
-    steps = []
-    for x in tf.unstack(X, axis=1):
+def memory(cell: keras.layers.LSTMCell, X: Tensor, H: Tensor, C: Tensor, backward: bool) -> Tensor:
+    """C after every step   X: (n, T, d or D·h)   H, C: (n, h), at the start   returns (n, T, h)"""
+    steps, inputs = [], tf.unstack(X, axis=1)
+    for x in reversed(inputs) if backward else inputs:
         H, (_, C) = cell(x, [H, C])
         steps.append(C)
-    return tf.stack(steps, axis=1)
+    return tf.stack(steps[::-1] if backward else steps, axis=1)

@@ -107,7 +107,7 @@ class Case:
 class Material:
     """The numbers of a case, each exactly a float32, so that both dtypes get the same.
 
-    X: (K, T, n, d)   Y: (K, T, n)   state: (L, n, h) each
+    X: (K, T, n, d)   Y: (K, T, n)   state: (L, n, h) each, or (2L, n, h) of two directions
     """
 
     params: Arrays
@@ -125,8 +125,7 @@ class Material:
         return digest.hexdigest()
 
 
-def make_spec(family: str, d: int, h: int, q: int, L: int) -> ModelSpec:
+def make_spec(family: str, d: int, h: int, q: int, L: int, directions: int = 1) -> ModelSpec:
     options = FAMILIES[family]
-    if options["cell"] == "rnn":
-        return ModelSpec("rnn", d, h, q, L, activations=(options["activation"],) * L)
-    return ModelSpec(options["cell"], d, h, q, L, reset=options.get("reset"))
+    activations = (options["activation"],) * L if options["cell"] == "rnn" else ()
+    return ModelSpec(options["cell"], d, h, q, L, activations, options.get("reset"), directions)

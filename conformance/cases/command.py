@@ -66,6 +66,7 @@ def run_cases(options: argparse.Namespace) -> int:
         case = find_case(name, given)
         spec = case.spec
         about = [*spec.activations, *([f"reset {spec.reset}"] if spec.reset else [])]
+        about += ["two directions"] * (spec.directions == 2)
         about += ["zero state"] * case.zero_state + ["text"] * case.text
         about += ["invariances"] * case.invariances
         sizes = (case.n, case.T, spec.d, spec.h, spec.q, spec.L)

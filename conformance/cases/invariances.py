@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.parameters import Arrays, layer_parameters, parameter_shapes
+from common.parameters import Arrays, layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
 from conformance.cases.table import Case, Material
 
 Ask = Callable[[ModelSpec, Arrays, np.ndarray, Arrays], Arrays]
-"""(spec, params, X, state) → O (T, n, q), and the last state's H and C (L, n, h)."""
+"""(spec, params, X, state) → O (T, n, q), and the last state's H and C (D·L, n, h)."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,22 @@ class Invariance:
 
 def invariances(case: Case, given: Material) -> list[Invariance]:
     """Those that apply to a case (with T ≥ 3 and n ≥ 2)."""
+    in_time = _two_ways if case.spec.directions == 2 else _one_way
     return [
-        _split(case, given),
+        *in_time(case, given),
         _row(case, given),
         _permuted(case, given),
-        *_causal(case, given),
         _stacked(case, given),
         *_options(case, given),
     ]
+
+
+def _one_way(case: Case, given: Material) -> list[Invariance]:
+    return [_split(case, given), *_causal(case, given)]
+
+
+def _two_ways(case: Case, given: Material) -> list[Invariance]:
+    return [_mirrored(case, given), _read_everywhere(case, given)]
 
 
 def _split(case: Case, given: Material) -> Invariance:
@@ -102,6 +110,37 @@ def _causal(case: Case, given: Material) -> list[Invariance]:
     ]
 
 
+def _mirrored(case: Case, given: Material) -> Invariance:
+    """Reversed inputs and exchanged directions give reversed outputs and exchanged states."""
+    spec, half = case.spec, np.arange(case.spec.rows) ^ 1
+    params: Arrays = {"output.W_hq": np.roll(given.params["output.W_hq"], spec.h, axis=0)}
+    for layer, backward in spec.passes:
+        for name, array in layer_parameters(given.params, layer, not backward).items():
+            reads_both = layer > 1 and name.startswith("W_x")
+            mirrored = np.roll(array, spec.h, axis=0) if reads_both else array
+            params[f"{prefix(layer, backward)}{name}"] = mirrored
+    params = {name: params.get(name, array) for name, array in given.params.items()}
+    state = {part: array[half] for part, array in given.state.items()}
+
+    def ask(run: Ask) -> Arrays:
+        answer = run(spec, params, given.X[0][::-1].copy(), state)
+        return {name: a[::-1] if name == "O" else a[half] for name, a in answer.items()}
+
+    return Invariance("mirrored", ask, lambda own: own)
+
+
+def _read_everywhere(case: Case, given: Material) -> Invariance:
+    """Changing x_T changes step 1."""
+    X = given.X[0].copy()
+    X[-1] = -X[-1]
+    return Invariance(
+        "future-read",
+        lambda run: {"O": run(case.spec, given.params, X, given.state)["O"][:1]},
+        lambda own: {"O": own["O"][:1]},
+        differs=True,
+    )
+
+
 def _stacked(case: Case, given: Material) -> Invariance:
     """L layers equal L one-layer models stacked. An identity as the output layer of a one-layer
     model shows its hidden states."""
@@ -111,18 +150,16 @@ def _stacked(case: Case, given: Material) -> Invariance:
         below, lasts = given.X[0], list[Arrays]()
         for layer in range(1, spec.L + 1):
             top = layer == spec.L
-            one = dataclasses.replace(
-                spec,
-                d=spec.inputs_of(layer),
-                q=spec.q if top else spec.h,
-                L=1,
-                activations=spec.activations[layer - 1 : layer],
-            )
-            own = layer_parameters(given.params, layer)
-            params = {f"layer1.{name}": array for name, array in own.items()}
-            params["output.W_hq"] = given.params["output.W_hq"] if top else np.eye(spec.h)
-            params["output.b_q"] = given.params["output.b_q"] if top else np.zeros(spec.h)
-            state = {part: array[layer - 1 : layer] for part, array in given.state.items()}
+            one = dataclasses.replace(spec.alone(layer), q=spec.q if top else spec.width)
+            params = {
+                f"{prefix(1, backward)}{name}": array
+                for backward in spec.ways
+                for name, array in layer_parameters(given.params, layer, backward).items()
+            }
+            params["output.W_hq"] = given.params["output.W_hq"] if top else np.eye(spec.width)
+            params["output.b_q"] = given.params["output.b_q"] if top else np.zeros(spec.width)
+            rows = slice(spec.row(layer), spec.row(layer) + spec.directions)
+            state = {part: array[rows] for part, array in given.state.items()}
             answer = run(one, params, below, state)
             below = answer.pop("O").astype("float64")
             lasts.append(answer)
@@ -162,8 +199,14 @@ def _switched(spec: ModelSpec, given: Material) -> list[tuple[str, ModelSpec, Ar
     if spec.L > 1:
         changed = dataclasses.replace(spec, L=spec.L - 1, activations=spec.activations[:-1])
         params = {name: given.params[name] for name in parameter_shapes(changed)}
-        state = {part: array[:-1] for part, array in given.state.items()}
+        state = {part: array[: -spec.directions] for part, array in given.state.items()}
         switched.append(("layers", changed, params, state))
+    if spec.directions == 2:
+        changed = dataclasses.replace(spec, directions=1)
+        shapes = parameter_shapes(changed)
+        params = {name: given.params[name][: shape[0]] for name, shape in shapes.items()}
+        state = {part: array[::2] for part, array in given.state.items()}
+        switched.append(("directions", changed, params, state))
     return switched
 
 
@@ -171,7 +214,7 @@ def _other_reset(changed: ModelSpec, params: Arrays) -> Arrays:
     """The same numbers for the other reset variant; one bias becomes two equal halves, or back."""
     other: Arrays = {}
     for name in parameter_shapes(changed):
-        layer = name.split(".")[0]
+        layer = name.rpartition(".")[0]
         if name in params:
             other[name] = params[name]
         elif name.endswith(".b_h"):

@@ -70,7 +70,18 @@ def _curated() -> list[Case]:
         Case("gru-after-L12", make_spec("gru-after", 5, 7, 4, 12), regimes=(LAYERS,)),
         Case("lstm-L12", make_spec("lstm", 5, 7, 4, 12), regimes=(LAYERS,)),
     ]
-    return cases
+    return cases + _bidirectional()
+
+
+def _bidirectional() -> list[Case]:
+    """Two layers of each family, and one and three of those that cost frameworks most."""
+    sizes = [(family, 2) for family in FAMILIES] + [("lstm", 1), ("gru-after", 3)]
+    asked = ("lstm-bidirectional-L1", "gru-after-bidirectional-L2")
+    return [
+        Case(name, make_spec(family, 5, 7, 4, L, directions=2), invariances=name in asked)
+        for family, L in sizes
+        for name in [f"{family}-bidirectional-L{L}"]
+    ]
 
 
 CURATED = _curated()

@@ -9,12 +9,11 @@ is named, the gates whose gradients are wrong in it, and the last step at which 
 wrong.
 """
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
-from common.parameters import GATES, Arrays, layer_parameters
+from common.parameters import GATES, Arrays, layer_parameters, prefix
 from common.spec import ModelSpec
 from conformance.cases.table import Case, Material
 from conformance.closeness.compare import Comparison, step_errors, within
@@ -32,18 +31,24 @@ solution divides by small numbers."""
 
 @dataclass(frozen=True)
 class Location:
-    """step and layer count from 1; 0 where there is none. gates: those that may be wrong"""
+    """step and layer count from 1; 0 where there is none. gates: those that may be wrong
+
+    direction: of the computation, forward or backward
+    backward:  whether it is the layer's pass backward in time
+    """
 
     direction: str
     step: int = 0
     layer: int = 0
     gates: tuple[str, ...] = ()
     part: str = ""
+    backward: bool = False
 
     def __str__(self) -> str:
         said = [self.direction]
         said += [f"step {self.step}"] if self.step else []
         said += [f"layer {self.layer}"] if self.layer else []
+        said += ["its backward direction"] if self.backward else []
         said += [self.part] if self.part else []
         if self.gates and self.gates != ("h",):
             *most, last = self.gates
@@ -53,7 +58,8 @@ class Location:
 
 @dataclass(frozen=True)
 class Replay:
-    """One step of the oracle from every state that was recorded, all T steps of a layer at once.
+    """One step of the oracle from every state that was recorded, all T steps of one direction of a
+    layer at once.
 
     rows:   X or the H below, H_{t−1} and 1, the inputs of an affine map, (T·n, in + h + 1)
     before, after: the recorded states, (T·n, h) each     right: what the oracle makes of ``before``
@@ -67,17 +73,24 @@ class Replay:
     values: Arrays
 
 
-def replay(case: Case, numbers: Material, got: Arrays, layer: int) -> Replay | None:
+def replay(
+    case: Case, numbers: Material, got: Arrays, layer: int, backward: bool = False
+) -> Replay | None:
     """None if the states were not all recorded."""
-    before, after = {}, {}
+    spec, before, after = case.spec, {}, {}
+    row = spec.row(layer, backward)
     for part, first in numbers.state.items():
         trace = got.get(f"trace/{part}")
         if trace is None or trace.shape != (case.T, *first.shape):
             return None
-        states = np.concatenate([first[None], trace.astype("float64")])
-        before[part] = _rows(states[:-1, layer - 1])
-        after[part] = _rows(states[1:, layer - 1])
-    below = numbers.X[0] if layer == 1 else got["trace/H"][:, layer - 2].astype("float64")
+        states, start = trace[:, row].astype("float64"), first[row][None]
+        earlier = [states[1:], start] if backward else [start, states[:-1]]
+        before[part], after[part] = _rows(np.concatenate(earlier)), _rows(states)
+    below = numbers.X[0]
+    if layer > 1:
+        last = spec.row(layer)
+        halves = [got["trace/H"][:, r] for r in range(last - spec.directions, last)]
+        below = np.concatenate(halves, axis=-1).astype("float64")
     values: Arrays = {}
 
     def watched(spec: ModelSpec, number: int, gate: str, a: Value) -> Value:
@@ -85,9 +98,9 @@ def replay(case: Case, numbers: Material, got: Arrays, layer: int) -> Replay | N
         values[gate] = value.data
         return value
 
-    p = {n: Value(a) for n, a in layer_parameters(numbers.params, layer).items()}
+    p = {n: Value(a) for n, a in layer_parameters(numbers.params, layer, backward).items()}
     state = {part: Value(array) for part, array in before.items()}
-    made = cell(Conventions(activate=watched), case.spec, layer, p, Value(_rows(below)), state)
+    made = cell(Conventions(activate=watched), spec, layer, p, Value(_rows(below)), state)
     rows = np.hstack([_rows(below), before["H"], np.ones((len(before["H"]), 1))])
     return Replay(rows, before, after, {n: v.data for n, v in made.items()}, values)
 
@@ -98,31 +111,37 @@ def _rows(array: np.ndarray) -> np.ndarray:
 
 def local_errors(case: Case, numbers: Material, got: Arrays) -> Arrays | None:
     """By part of the state, (T, L): the error of every step of every layer alone, relative to the
-    largest magnitude in the layer; None if the states were not all recorded."""
-    errors = {part: np.zeros((case.T, case.spec.L)) for part in case.spec.states}
-    for layer in range(1, case.spec.L + 1):
-        made = replay(case, numbers, got, layer)
+    largest magnitude in the layer; None if the states were not all recorded. Of two directions,
+    each is a column."""
+    errors = {part: np.zeros((case.T, case.spec.rows)) for part in case.spec.states}
+    for row, (layer, backward) in enumerate(case.spec.passes):
+        made = replay(case, numbers, got, layer, backward)
         if made is None:
             return None
         for part, array in errors.items():
-            array[:, layer - 1] = step_errors(made.after[part], made.right[part], case.T)
+            array[:, row] = step_errors(made.after[part], made.right[part], case.T)
     return errors
 
 
 def locate_forward(case: Case, numbers: Material, got: Arrays, limit: float) -> Location | None:
     """The first step, and in it the lowest layer, whose state is wrong though its inputs are right.
+    The first step of a backward direction is T.
 
     limit: the error that rounding explains"""
     errors = local_errors(case, numbers, got)
     if errors is None:
         return None
     wrong = {part: ~(array <= limit) for part, array in errors.items()}
-    for t, l in np.argwhere(np.any(list(wrong.values()), axis=0)):
-        part = next(part for part in reversed(case.spec.states) if wrong[part][t, l])
-        made = replay(case, numbers, got, int(l) + 1)
-        found = gates(case, made, limit) if made else ()
-        return Location("forward", int(t) + 1, int(l) + 1, found, part)
-    return None
+    places = np.argwhere(np.any(list(wrong.values()), axis=0)).tolist()
+    if not places:
+        return None
+    passes = case.spec.passes
+    t, row = min(places, key=lambda at: (case.T - 1 - at[0] if passes[at[1]][1] else at[0], at[1]))
+    layer, backward = passes[row]
+    part = next(part for part in reversed(case.spec.states) if wrong[part][t, row])
+    made = replay(case, numbers, got, layer, backward)
+    found = gates(case, made, limit) if made else ()
+    return Location("forward", t + 1, layer, found, part, backward)
 
 
 def gates(case: Case, made: Replay, limit: float) -> tuple[str, ...]:
@@ -205,15 +224,19 @@ def locate(
         return Location(STAGES[rung], part=f"gradient of {', '.join(names)}")
     if any(name.startswith("output.") for name in names):
         return Location(STAGES[rung], part="output layer")
-    layers = [int(m[1]) for name in names if (m := re.match(r"layer(\d{1,9})\.", name))]
-    if not layers:
+    passes = [
+        p for p in case.spec.passes if any(n.rpartition(".")[0] == prefix(*p)[:-1] for n in names)
+    ]
+    if not passes:
         return Location(STAGES[rung], part=worst.tensor)
-    top = max(layers)
-    wrong = {name[-1] for name in names if name.startswith(f"layer{top}.")}
+    top = max(layer for layer, _ in passes)
+    wrong = {name[-1] for name in names if name.startswith(prefix(top))}
     order = GATES[case.spec.cell]
     found = tuple(gate for gate in order if gate in wrong)
     gates_named = found if len(found) < len(order) else ()
-    return Location(STAGES[rung], _last_wrong_step(case, got, comparisons), top, gates_named)
+    backward = (top, True) in passes and (top, False) not in passes
+    step = _last_wrong_step(case, got, comparisons)
+    return Location(STAGES[rung], step, top, gates_named, backward=backward)
 
 
 def _last_wrong_step(case: Case, got: Arrays, comparisons: list) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import safe_open
 
 from common.errors import BadInput
-from common.parameters import GATES, Arrays, check_parameters, check_size
+from common.parameters import GATES, Arrays, check_parameters, check_size, prefix
 from common.spec import ACTIVATIONS, ModelSpec
 from common.weights import FORMAT, load_weights
 from conformance.files.loading import Read, load
@@ -64,21 +64,22 @@ def canonical(read: Read, path: Path) -> tuple[ModelSpec, Arrays]:
         cast(Any, network.cell), network.d, network.h(), output[1].size, network.L,
         tuple([usual.choices.activations.get("h", "tanh")] * network.L)
         if network.cell == "rnn" else (),
-        cast(Any, usual.choices.reset) if network.cell == "gru" else None,
+        cast(Any, usual.choices.reset) if network.cell == "gru" else None, network.directions,
     )  # fmt: skip
     check_size(spec, path)
     params: Arrays = {}
-    for number, (half,) in enumerate(network.layers, start=1):
+    for row, half in zip(spec.passes, network.halves, strict=True):
+        of = prefix(*row)
         for k, gate in enumerate(GATES[network.cell]):
             block = slice(k * spec.h, (k + 1) * spec.h)
-            params[f"layer{number}.W_x{gate}"] = half.W[:, block]
-            params[f"layer{number}.W_h{gate}"] = half.U[:, block]
+            params[f"{of}W_x{gate}"] = half.W[:, block]
+            params[f"{of}W_h{gate}"] = half.U[:, block]
             b_x, b_h = half.b_x[block], half.b_h[block]
             if spec.reset == "after" and gate == "h":
-                params |= {f"layer{number}.b_xh": b_x, f"layer{number}.b_hh": b_h}
+                params |= {f"{of}b_xh": b_x, f"{of}b_hh": b_h}
                 continue
             added = usual.choices.forget_bias if gate == "f" else 0.0
-            params[f"layer{number}.b_{gate}"] = b_x + b_h + added
+            params[f"{of}b_{gate}"] = b_x + b_h + added
     params |= {"output.W_hq": output[0], "output.b_q": output[1]}
     params = {name: np.array(array, "float64", order="C") for name, array in params.items()}
     check_parameters(spec, params, path)
@@ -97,8 +98,8 @@ def check(network: Network, usual: Settings, path: Path) -> None:
     def refuse(expected: str, found: object) -> None:
         raise BadInput(path, "", f"{expected}, as the suite's spec has", found)
 
-    if network.directions > 1:
-        refuse("layers of one direction", "two")
+    if network.directions > 1 and usual.choices.merge != "concat":
+        refuse("directions side by side, merge_mode=concat", usual.choices.merge)
     if len(set(network.sizes)) > 1:
         refuse("layers of one size h", network.sizes)
     for half in network.halves:
@@ -132,7 +133,7 @@ def output_layer(read: Read, path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def output_names(read: Read, path: Path) -> tuple[str, str | None, bool]:
     """Its matrix, its bias if it has one, and whether the matrix is (q, h)."""
-    left, h = read.loaded.left, read.loaded.network.layers[-1][0].p
+    left, h = read.loaded.left, sum(half.p for half in read.loaded.network.layers[-1])
     rows = read.layout in ("pytorch", "mxnet", "paddle", "ncnn", "coreml")
     found = [n for n, W in left.items() if W.ndim == 2 and W.shape[1 if rows else 0] == h]
     if read.layout == "onnx" and not found:  # Gemm may have it transposed

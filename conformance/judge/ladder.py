@@ -178,7 +178,7 @@ def judge_case(
     result.status = FAIL if left else DECLARED if used else PASS
     result.reason = ", ".join(used)
     if result.status != PASS:
-        result.heat = heat(got, answer.wanted, case.spec.states)
+        result.heat = heat(got, answer.wanted, case.spec)
     if left:
         result.place = place_of(result, got, answer, limits["outputs"], dtype)
     return result

@@ -284,12 +284,15 @@ def describe(spec: ModelSpec, tensor: str, index: tuple[int, ...]) -> str:
     """A tensor's element in words: ``layer 2, forget gate, W_hf [3, 7]``."""
     kind, _, name = tensor.rpartition("/")
     if kind == "trace" and len(index) == 4:  # (T, L, n, h)
-        t, layer, *element = index
-        return f"layer {layer + 1}, time step {t + 1}, {name} {element}"
+        t, row, *element = index
+        layer, backward = spec.passes[row]
+        way = ", backward direction" if backward else ""
+        return f"layer {layer}{way}, time step {t + 1}, {name} {element}"
     place = f" [{', '.join(map(str, index))}]" if index else ""
-    if not (found := re.fullmatch(r"layer(\d+)\.(\w+)", name)):
+    if not (found := re.fullmatch(r"layer(\d+)\.(backward\.)?(\w+)", name)):
         return f"{tensor}{place}"
-    layer, short = found.groups()
+    layer, backward, short = found.groups()
     gate = GATES.get(short[-1], "candidate" if spec.cell == "gru" else "")
-    parts = [f"layer {layer}", *([f"{gate} gate"] if gate else []), f"{short}{place}"]
+    way = ["backward direction"] if backward else []
+    parts = [f"layer {layer}", *way, *([f"{gate} gate"] if gate else []), f"{short}{place}"]
     return ", ".join(parts)

@@ -16,7 +16,7 @@ from typing import Any
 from common.errors import BadInput
 from common.files import read_json
 from common.reading import is_list, is_object
-from common.spec import ACTIVATIONS, CELLS, RESETS, ModelSpec
+from common.spec import ACTIVATIONS, CELLS, DIRECTIONS, RESETS, ModelSpec
 from conformance.records.schema import DEVICES, Kind, check_fields, is_name, one_of
 
 FOLDER = Path(__file__).with_name("required")
@@ -29,18 +29,20 @@ and named."""
 
 @dataclass(frozen=True)
 class Expresses:
-    """Which cells, resets of the GRU and activations of the RNN an implementation can express, in
-    every combination."""
+    """Which cells, resets of the GRU, activations of the RNN and numbers of directions an
+    implementation can express, in every combination."""
 
     cells: frozenset[str]
     resets: frozenset[str]
     activations: frozenset[str]
+    directions: frozenset[int] = frozenset([1])
 
     def can(self, spec: ModelSpec) -> bool:
         return (
             spec.cell in self.cells
             and (spec.reset is None or spec.reset in self.resets)
             and set(spec.activations) <= self.activations
+            and spec.directions in self.directions
         )
 
 
@@ -90,8 +92,9 @@ def load_required(path: Path, follow: bool = False) -> Required:
     for name, known in data["implementations"].items():
         if not is_name(name):
             raise BadInput(path, "implementations", "names", repr(name))
-        check_fields(path, name, known, KNOWN, {})
-        made[name] = Expresses(*(frozenset(known[field]) for field in KNOWN))
+        check_fields(path, name, known, KNOWN, SINCE)
+        both = {field: frozenset(known[field]) for field in SINCE if field in known}
+        made[name] = Expresses(*(frozenset(known[field]) for field in KNOWN), **both)
     devices, fields = frozenset(data["devices"]), frozenset(data["passport"])
     return Required(data["backend"], path, devices, data["framework"], fields, made)
 
@@ -118,6 +121,20 @@ KNOWN = {
     "resets": _subset(*RESETS),
     "activations": _subset(*ACTIVATIONS),
 }
+SINCE = {
+    "directions": Kind(
+        "a list out of 1, 2",
+        lambda v: is_list(v) and all(type(x) is int and x in (1, 2) for x in v),
+    )
+}
+"""What files from before there were two directions do not say: they mean one."""
+
+EACH: tuple[dict[str, Any], ...] = (
+    {"cell": "lstm"},
+    *({"cell": "gru", "reset": reset} for reset in RESETS),
+    *({"cell": "rnn", "activations": (activation,)} for activation in ACTIVATIONS),
+)
+"""Every cell of one layer."""
 
 
 def describe(
@@ -131,11 +148,13 @@ def describe(
 
     found = {}
     for name, made in implementations.items():
+        ways = [D for D in DIRECTIONS if any(can(made, directions=D, **cell) for cell in EACH)]
         resets = [r for r in RESETS if can(made, cell="gru", reset=r)]
         activations = [a for a in ACTIVATIONS if can(made, cell="rnn", activations=(a,))]
         lstm = ["lstm"] if can(made, cell="lstm") else []
         cells = [*(["rnn"] if activations else []), *(["gru"] if resets else []), *lstm]
-        found[name] = {"cells": cells, "resets": resets, "activations": activations}
+        known = {"cells": cells, "resets": resets, "activations": activations}
+        found[name] = known | {"directions": ways}
     return {
         "format": FORMAT,
         "backend": backend,

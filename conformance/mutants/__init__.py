@@ -5,6 +5,7 @@ mapping.py   weights, gates and axes that are read in another way
 function.py  another function of the same weights
 numerics.py  the same function, computed carelessly
 training.py  loss, gradients, clipping and steps
+directions.py  two directions that are read, joined or ordered in another way
 regimes.py   what goes wrong from some magnitude on, and with what is no number
 losses.py    the losses among them
 sizes.py     what goes wrong from some size on
@@ -12,6 +13,7 @@ sizes.py     what goes wrong from some size on
 
 from common.spec import ModelSpec
 from conformance.cases.table import Case
+from conformance.mutants.directions import DIRECTIONS
 from conformance.mutants.function import FUNCTION
 from conformance.mutants.mapping import MAPPING
 from conformance.mutants.mutant import Mutant
@@ -22,7 +24,7 @@ from conformance.mutants.training import TRAINING
 
 __all__ = ["CATALOGUE", "EVERY", "REGIMES", "Mutant", "applicable", "held_to", "of_regimes"]
 
-CATALOGUE = [*MAPPING, *FUNCTION, *TRAINING, *NUMERICS]
+CATALOGUE = [*MAPPING, *FUNCTION, *TRAINING, *NUMERICS, *DIRECTIONS]
 """Wrong conventions: they are wrong everywhere."""
 
 REGIMES = [*MAGNITUDES, *SIZES]

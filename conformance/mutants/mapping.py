@@ -6,7 +6,7 @@ import numpy as np
 
 from common.parameters import GATES, Arrays
 from common.spec import ModelSpec
-from conformance.mutants.mutant import ONE_UNIT, Mutant, deep, gated, of, reset
+from conformance.mutants.mutant import ONE_UNIT, Mutant, both, deep, gated, of, one_way, reset
 from conformance.oracle.conventions import Conventions, Parameters
 from conformance.oracle.equations import Value
 
@@ -138,14 +138,14 @@ MAPPING = [
         "W_x transposed",
         "the input matrices above the first layer are transposed",
         transposed("W_x"),
-        deep(2),
+        both(deep(2), one_way),  # of two directions, W_x is no square
         silences=(ONE_UNIT,),
     ),
     _mutant(
         "W_x and W_h exchanged",
         "input and recurrent matrices are exchanged above the first layer",
         exchanged,
-        deep(2),
+        both(deep(2), one_way),
     ),
     _mutant("biases dropped", "the layers' biases are left out", biases(nothing)),
     _mutant("biases doubled", "the layers' biases are added twice", biases(lambda a: times(2, a))),

@@ -57,6 +57,14 @@ def deep(L: int) -> Callable[[ModelSpec], bool]:
     return lambda spec: spec.L >= L
 
 
+def one_way(spec: ModelSpec) -> bool:
+    return spec.directions == 1
+
+
+def two_ways(spec: ModelSpec) -> bool:
+    return spec.directions == 2
+
+
 def reset(where: str) -> Callable[[ModelSpec], bool]:
     return lambda spec: spec.reset == where
 

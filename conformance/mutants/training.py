@@ -132,6 +132,15 @@ def frozen(*patterns: str):
     return lambda params, grads, recipe: descend(params, without(*patterns)(None, grads), recipe)
 
 
+def frozen_where(part):
+    """Parameters of that part are not updated."""
+
+    def found(params: Arrays, grads: Arrays, recipe: Recipe) -> Arrays:
+        return descend(params, {n: 0 * g if part(n) else g for n, g in grads.items()}, recipe)
+
+    return found
+
+
 def momentum(grads: Arrays, last: Arrays | None) -> Arrays:
     return grads if last is None else {n: g + g.dtype.type(0.9) * last[n] for n, g in grads.items()}
 

@@ -29,6 +29,7 @@ from conformance.oracle.equations import (
 
 Parameters = dict[str, Value]
 Reading = Callable[[ModelSpec, int, Parameters], Parameters]
+Pairing = Callable[[ModelSpec, int, Parameters, Parameters], tuple[Parameters, Parameters]]
 
 
 def activate(spec: ModelSpec, layer: int, gate: str, a: Value) -> Value:
@@ -57,8 +58,14 @@ class Conventions:
     cell_state:   what is kept as C_t, from LSTM-5
     mix:          GRU-4 out of z, H_{t−1} and the candidate
     order:        the layers as they are stacked
+    pair:         the parameters of a layer's forward and backward direction, from those given
+    turned:       the steps as the backward direction reads them, from those in the order of time;
+                  turned_back: its states in the order of time, from those in the order of reading
+    joins:        a layer's H, from those of both directions   (BI-3)
+    last:         a direction's last state, from all in the order of reading, and which one it is
     passes_up:    what a layer hands up, from its input and its H
-    reads:        what the output layer reads, from all layers' states before and after the step
+    reads:        what the output layer reads, from all layers' states before and after the step,
+                  both directions side by side
     carry:        the state from one step to the next
     count:        what the summed loss is divided by, from T and n
     loss:         of a step, from its O, its Y and that count
@@ -83,6 +90,11 @@ class Conventions:
     product: Callable[[Value, Value], Value] = Value.__matmul__
     mix: Callable[[Value, Value, Value], Value] = lambda z, H, new: z * H + z.one_minus() * new
     order: Callable[[int], list[int]] = lambda L: list(range(1, L + 1))
+    pair: tuple[Pairing, ...] = ()
+    turned: Callable[[list[Value]], list[Value]] = lambda steps: steps[::-1]
+    turned_back: Callable[[list[State]], list[State]] = lambda states: states[::-1]
+    joins: Callable[[Value, Value], Value] = Value.beside
+    last: Callable[[list[State], bool], State] = lambda states, backward: states[-1]
     passes_up: Callable[[Value, Value], Value] = lambda X, H: H
     reads: Callable[[list[State], list[State]], Value] = top_layer
     carry: Callable[[State], State] = lambda state: state

@@ -49,8 +49,16 @@ class Value:
         a, b = self.data, other.data
         return Value(a @ b, ((self, lambda g: g @ b.T), (other, lambda g: a.T @ g)))
 
+    def beside(self, other: Value) -> Value:
+        """Both side by side: (n, h) and (n, h) make (n, 2h)."""
+        h = self.data.shape[-1]
+        return Value(
+            np.concatenate([self.data, other.data], axis=-1),
+            ((self, lambda g: g[..., :h]), (other, lambda g: g[..., h:])),
+        )
+
     def gradient(self) -> np.ndarray:
-        """By the loss, after ``backward``; every value that the loss was made of has one."""
+        """By the loss, after ``differentiate``; every value that the loss was made of has one."""
         if self.grad is None:
             raise ValueError("the loss does not depend on this value")
         return self.grad
@@ -97,7 +105,7 @@ def cross_entropy(O: Value, Y: np.ndarray, count: int) -> Value:
     return Value(loss, ((O, lambda g: g * (softmax - chosen) / count),))
 
 
-def backward(loss: Value) -> None:
+def differentiate(loss: Value) -> None:
     """Fill ``grad`` of everything that the loss was made of, in reverse topological order."""
     order: list[Value] = []
     seen: set[int] = set()
@@ -139,18 +147,31 @@ def step(spec: ModelSpec, layer: int, p: dict[str, Value], X: Value, S: State) -
     return {"H": o * tanh(C), "C": C}
 
 
+def layer_over_time(
+    spec: ModelSpec,
+    layer: int,
+    P: dict[str, Value],
+    backward: bool,
+    below: list[Value],
+    start: State,
+) -> list[State]:
+    """The states of one direction of a layer, by t: read forward (BI-1) or backward (BI-2)."""
+    p, states = layer_parameters(P, layer, backward), list[State]()
+    for X in below[::-1] if backward else below:
+        states.append(step(spec, layer, p, X, states[-1] if states else start))
+    return states[::-1] if backward else states
+
+
 @dataclass
 class Run:
-    """One pass over a minibatch: outputs, states, loss and every gradient."""
+    """One pass over a minibatch: outputs, states, loss and every gradient. state: of every
+    direction of every layer after the last step that it reads"""
 
     O: np.ndarray
+    state: Arrays
     trace: Arrays
     loss: np.ndarray
     gradients: Arrays
-
-    @property
-    def state(self) -> Arrays:
-        return {part: array[-1] for part, array in self.trace.items()}
 
 
 def run(spec: ModelSpec, params: Arrays, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Run:
@@ -159,29 +180,36 @@ def run(spec: ModelSpec, params: Arrays, X: np.ndarray, Y: np.ndarray, state: Ar
     X: (T, n, d)   Y: (T, n)   state: (L, n, h) each; all floats in one dtype
     """
     P = {name: Value(array) for name, array in params.items()}
-    layers = [layer_parameters(P, layer) for layer in range(1, spec.L + 1)]
     inputs = [Value(x) for x in X]
-    start = [{part: Value(a[layer]) for part, a in state.items()} for layer in range(spec.L)]
-    now, outputs = list(start), list[Value]()
-    trace: list[list[State]] = []
+    start = [{part: Value(a[row]) for part, a in state.items()} for row in range(spec.rows)]
+    below, rows = inputs, list[list[State]]()
+    for layer in range(1, spec.L + 1):
+        for backward in spec.ways:
+            first = start[spec.row(layer, backward)]
+            rows.append(layer_over_time(spec, layer, P, backward, below, first))
+        below = [after["H"] for after in rows[-spec.directions]]
+        if spec.directions == 2:  # BI-3
+            below = [H.beside(after["H"]) for H, after in zip(below, rows[-1], strict=True)]
+    outputs = [H @ P["output.W_hq"] + P["output.b_q"] for H in below]
     loss = Value(np.zeros((), X.dtype))
-    for t, H in enumerate(inputs):
-        for layer in range(spec.L):
-            now[layer] = step(spec, layer + 1, layers[layer], H, now[layer])
-            H = now[layer]["H"]
-        outputs.append(H @ P["output.W_hq"] + P["output.b_q"])
-        loss = loss + cross_entropy(outputs[-1], Y[t], Y.size)
-        trace.append(list(now))
-    backward(loss)
+    for t, O in enumerate(outputs):
+        loss = loss + cross_entropy(O, Y[t], Y.size)
+    differentiate(loss)
     gradients = {name: value.gradient() for name, value in P.items()}
     gradients["X"] = np.stack([value.gradient() for value in inputs])
     for part in state:
-        gradients[f"{part}0"] = np.stack([layer[part].gradient() for layer in start])
-    states = {
-        part: np.stack([np.stack([layer[part].data for layer in after]) for after in trace])
-        for part in state
-    }
-    return Run(np.stack([value.data for value in outputs]), states, loss.data, gradients)
+        gradients[f"{part}0"] = np.stack([row[part].gradient() for row in start])
+    ends = [0 if backward else -1 for backward in spec.ways] * spec.L
+    return Run(
+        np.stack([value.data for value in outputs]),
+        {p: np.stack([row[t][p].data for row, t in zip(rows, ends, strict=True)]) for p in state},
+        {
+            p: np.stack([np.stack([row[t][p].data for row in rows]) for t in range(len(X))])
+            for p in state
+        },
+        loss.data,
+        gradients,
+    )
 
 
 def clip(grads: Arrays, theta: float) -> tuple[np.ndarray, Arrays]:

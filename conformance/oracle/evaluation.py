@@ -8,6 +8,7 @@ The tape is the oracle's, so gradients are those of the function that a wrong ch
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,15 +19,18 @@ from common.parameters import Arrays, layer_parameters
 from common.spec import ModelSpec
 from conformance.cases.table import Case, Material
 from conformance.oracle.conventions import TRUTH, Conventions, Parameters
-from conformance.oracle.equations import State, Value, backward
+from conformance.oracle.equations import State, Value, differentiate
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over a minibatch, still on the tape. trace: by step, then layer"""
+    """One pass over a minibatch, still on the tape. A row is a direction of a layer.
+
+    trace: by step, then row     last: by row, the state after the last step that it reads"""
 
     outputs: list[Value]
     trace: list[list[State]]
+    last: list[State]
 
 
 Thing = TypeVar("Thing", np.ndarray, Arrays)
@@ -66,25 +70,64 @@ def cell(c: Conventions, spec: ModelSpec, layer: int, p: Parameters, X: Value, S
 def unroll(
     c: Conventions, spec: ModelSpec, P: Parameters, inputs: list[Value], start: list[State]
 ) -> Pass:
-    """STACK-1 and OUT-1 over T steps."""
-    layers = [layer_parameters(P, layer) for layer in range(1, spec.L + 1)]
-    for reading in c.read:
-        layers = [reading(spec, layer, p) for layer, p in enumerate(layers, start=1)]
+    """STACK-1, BI-1 to BI-3 and OUT-1 over T steps."""
     output = {name: P[f"output.{name}"] for name in ("W_hq", "b_q")}
     for reading in c.read_output:
         output = reading(output)
-    now, outputs = list(start), list[Value]()
-    trace: list[list[State]] = []
-    for X in inputs:
-        before = now
-        now, H = list(before), X
-        for layer in c.order(spec.L):
-            state = c.carry(before[layer - 1]) if trace else before[layer - 1]
-            now[layer - 1] = cell(c, spec, layer, layers[layer - 1], H, state)
-            H = c.passes_up(H, now[layer - 1]["H"])
-        outputs.append(c.product(c.reads(before, now), output["W_hq"]) + output["b_q"])
-        trace.append(now)
-    return Pass(outputs, trace)
+    # A layer that is left out stays where it starts.
+    rows, last = [[state] * len(inputs) for state in start], list(start)
+    below = inputs
+    for layer in c.order(spec.L):
+        for backward, p in zip(spec.ways, read_layer(c, spec, P, layer), strict=True):
+            row = spec.row(layer, backward)
+            made = over_time(c, spec, layer, p, c.turned(below) if backward else below, start[row])
+            rows[row] = c.turned_back(made) if backward else made
+            last[row] = c.last(made, backward)
+        handed = [whole["H"] for whole in by_layer(c, spec, rows, layer)]
+        below = [c.passes_up(X, H) for X, H in zip(below, handed, strict=True)]
+    layers = [
+        by_layer(c, spec, [[first, *row] for first, row in zip(start, rows, strict=True)], layer)
+        for layer in range(1, spec.L + 1)
+    ]
+    steps = list(zip(*layers, strict=True))  # by step from 0, then layer
+    outputs = [
+        c.product(c.reads(list(before), list(after)), output["W_hq"]) + output["b_q"]
+        for before, after in itertools.pairwise(steps)
+    ]
+    return Pass(outputs, [list(step) for step in zip(*rows, strict=True)], last)
+
+
+def read_layer(c: Conventions, spec: ModelSpec, P: Parameters, layer: int) -> list[Parameters]:
+    """The parameters that the directions of a layer compute with."""
+    halves = [layer_parameters(P, layer, backward) for backward in spec.ways]
+    for reading in c.read:
+        halves = [reading(spec, layer, p) for p in halves]
+    for change in c.pair if spec.directions == 2 else ():
+        halves = list(change(spec, layer, *halves))
+    return halves
+
+
+def over_time(
+    c: Conventions, spec: ModelSpec, layer: int, p: Parameters, steps: list[Value], start: State
+) -> list[State]:
+    """The states of one direction of a layer, in the order in which it reads the steps."""
+    states = list[State]()
+    for X in steps:
+        before = c.carry(states[-1]) if states else start
+        states.append(cell(c, spec, layer, p, X, before))
+    return states
+
+
+def by_layer(c: Conventions, spec: ModelSpec, rows: list[list[State]], layer: int) -> list[State]:
+    """By step, the state of a layer, with both of its directions in one."""
+    forward = rows[spec.row(layer)]
+    if spec.directions == 1:
+        return forward
+    joins = {"H": c.joins, "C": Value.beside}
+    return [
+        {part: joins[part](ahead[part], back[part]) for part in ahead}
+        for ahead, back in zip(forward, rows[spec.row(layer, True)], strict=True)
+    ]
 
 
 def forward(
@@ -97,10 +140,10 @@ def forward(
 
 
 def _outputs(c: Conventions, passed: Pass) -> Arrays:
-    states = _states(c, passed)
     answers = {"forward/O": np.stack([O.data for O in passed.outputs])}
-    answers |= {f"forward/{part}": array[-1] for part, array in states.items()}
-    return answers | {f"trace/{part}": array for part, array in states.items()}
+    answers |= {f"forward/{part}": array for part, array in _last(c, passed).items()}
+    trace = _states(c, passed.trace)
+    return answers | {f"trace/{part}": array for part, array in trace.items()}
 
 
 def evaluate(
@@ -137,7 +180,7 @@ def evaluate(
         grads = _apply_to(spec, c.gradients, grads)
         trainable = {name: grads[name] for name in params}
         norm, clipped = c.clip(c.accumulate(trainable, clipped), case.recipe.clip)
-        last = {part: array[-1] for part, array in _states(c, passed).items()}
+        last = _last(c, passed)
         if k == 0:
             answers |= _outputs(c, passed) | {"loss/loss": loss, "clip/norm": norm}
             answers |= {f"gradients/{name}": array for name, array in grads.items()}
@@ -161,8 +204,11 @@ def begin(case: Case, given: Material, dtype: str = "float64") -> Begun:
     generations = [(params, given.X[0].astype(dtype))]
     passed, grads, loss = _gradients(TRUTH, case.spec, generations, given.Y[0], state)
     outputs = [Value(O.data) for O in passed.outputs]  # without the tape, which is large
-    trace = [[{n: Value(v.data) for n, v in s.items()} for s in now] for now in passed.trace]
-    return Pass(outputs, trace), grads, loss
+    *trace, last = [
+        [{part: Value(value.data) for part, value in state.items()} for state in rows]
+        for rows in (*passed.trace, passed.last)
+    ]
+    return Pass(outputs, trace, last), grads, loss
 
 
 def _gradients(
@@ -180,14 +226,14 @@ def _gradients(
         P = {name: Value(array) for name, array in params.items()}
         inputs = [Value(x) for x in X]
         passed = unroll(c, spec, P, inputs, start)
-        start = passed.trace[-1]
+        start = passed.last
         tapes.append((P, inputs, passed))
     _, inputs, passed = tapes[-1]
     dtype = inputs[0].data.dtype
     loss, count = Value(np.zeros((), dtype)), c.count(*Y.shape)
     for O, y in zip(passed.outputs, Y, strict=True):
         loss = loss + c.loss(O, y, count)
-    backward(loss)
+    differentiate(loss)
     grads = {name: np.asarray(sum(_grad(P[name]) for P, _, _ in tapes)) for name in tapes[0][0]}
     grads["X"] = np.stack([_grad(value) for value in inputs])
     for part in state:
@@ -201,14 +247,18 @@ def _grad(value: Value) -> np.ndarray:
 
 
 def _leaves(spec: ModelSpec, state: Arrays) -> list[State]:
-    return [{part: Value(a[layer]) for part, a in state.items()} for layer in range(spec.L)]
+    return [{part: Value(a[row]) for part, a in state.items()} for row in range(spec.rows)]
 
 
-def _states(c: Conventions, passed: Pass) -> Arrays:
-    parts = passed.trace[0][0]
+def _last(c: Conventions, passed: Pass) -> Arrays:
+    return {part: array[0] for part, array in _states(c, [passed.last]).items()}
+
+
+def _states(c: Conventions, steps: list[list[State]]) -> Arrays:
+    """By part, (steps, rows, n, h)."""
     found = {
-        part: np.stack([np.stack([layer[part].data for layer in after]) for after in passed.trace])
-        for part in parts
+        part: np.stack([np.stack([row[part].data for row in rows]) for rows in steps])
+        for part in steps[0][0]
     }
     return _apply(c.reported, found)
 

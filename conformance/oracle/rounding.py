@@ -75,6 +75,9 @@ class Bounded(np.lib.mixins.NDArrayOperatorsMixin):
             given = [x if isinstance(x, Bounded) else Bounded(x, 0.0, self.kind) for x in args[0]]
             values = np.stack([x.value for x in given])
             return Bounded(values, np.stack([x.error for x in given]), self.kind)
+        if called is np.concatenate:
+            values = np.concatenate([x.value for x in args[0]], **kwargs)
+            return Bounded(values, np.concatenate([x.error for x in args[0]], **kwargs), self.kind)
         if called in (np.zeros_like, np.ones_like, np.ndim):
             return called(args[0].value)
         return NotImplemented

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from common.parameters import Arrays
+from common.spec import ModelSpec
 from conformance.closeness.compare import error_map
 
 
@@ -34,7 +35,7 @@ def _short(error: float) -> float | None:
     return float(f"{error:.3g}") if np.isfinite(error) else None
 
 
-def heat(got: Arrays, wanted: Arrays, states: tuple[str, ...]) -> list[Heat]:
+def heat(got: Arrays, wanted: Arrays, spec: ModelSpec) -> list[Heat]:
     """The maps of one case.
 
     Forward: the error of every state, layer by step. Backward: that of the gradient by X at every
@@ -43,10 +44,10 @@ def heat(got: Arrays, wanted: Arrays, states: tuple[str, ...]) -> list[Heat]:
     """
     there = {t for t, a in wanted.items() if t in got and got[t].shape == a.shape}
     maps: list[Heat] = []
-    for part in states:
+    for part in spec.states:
         if (tensor := f"trace/{part}") in there:
             errors = error_map(got[tensor], wanted[tensor], (2, 3)).T  # (L, T), from (T, L, n, h)
-            layers = [f"layer {layer}" for layer in range(len(errors), 0, -1)]
+            layers = [_row(*place) for place in reversed(spec.passes)]
             title = f"forward: error of {part}"
             maps.append(Heat(title, layers, _steps(errors.shape[1]), errors[::-1]))
     if "gradients/X" in there:
@@ -56,20 +57,24 @@ def heat(got: Arrays, wanted: Arrays, states: tuple[str, ...]) -> list[Heat]:
     return maps
 
 
+def _row(layer: int, backward: bool) -> str:
+    return f"layer {layer} backward" if backward else f"layer {layer}"
+
+
 def _steps(T: int) -> list[str]:
     return [str(step) for step in range(1, T + 1)]
 
 
 def _parameters(got: Arrays, wanted: Arrays, there: set[str]) -> list[Heat]:
-    cells: dict[tuple[int, str], float] = {}
+    cells: dict[tuple[tuple[int, bool], str], float] = {}
     for tensor in there:
-        if found := re.fullmatch(r"gradients/layer(\d{1,9})\.(\w+)", tensor):
-            axes = tuple(range(wanted[tensor].ndim))
-            cells[int(found[1]), found[2]] = float(error_map(got[tensor], wanted[tensor], axes))
+        if found := re.fullmatch(r"gradients/layer(\d{1,9})\.(backward\.)?(\w+)", tensor):
+            axes, place = tuple(range(wanted[tensor].ndim)), (int(found[1]), bool(found[2]))
+            cells[place, found[3]] = float(error_map(got[tensor], wanted[tensor], axes))
     if not cells:
         return []
-    layers = sorted({layer for layer, _ in cells}, reverse=True)
+    places = sorted({place for place, _ in cells}, reverse=True)
     names = sorted({name for _, name in cells})
-    errors = np.array([[cells.get((layer, name), np.nan) for name in names] for layer in layers])
-    rows = [f"layer {layer}" for layer in layers]
+    errors = np.array([[cells.get((place, name), np.nan) for name in names] for place in places])
+    rows = [_row(*place) for place in places]
     return [Heat("backward: error of every parameter's gradient", rows, names, errors)]

@@ -61,6 +61,24 @@ def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) ->
     raise NotImplementedError("equations.py: layer_step is not written yet")
 
 
+def direction(
+    spec: ModelSpec, layer: int, backward: bool, params: State, X: Tensor, state: State
+) -> list[State]:
+    """The state after every step of one direction of layer 1 … L, (n, h) for each part, by step.
+
+    →H_t = step of X_t and →H_{t−1},  t = 1 … T      (BI-1)
+    ←H_t = step of X_t and ←H_{t+1},  t = T … 1      (BI-2, backward)
+
+    X: (T, n, d or D·h)   state: (D·L, n, h) for each part
+    """
+    raise NotImplementedError("equations.py: direction is not written yet")
+
+
+def joined(halves: Sequence[list[State]]) -> Tensor:
+    """H_t = [→H_t, ←H_t], (T, n, D·h), of the directions that there are   (BI-3)"""
+    raise NotImplementedError("equations.py: joined is not written yet")
+
+
 def cross_entropy(O: Tensor, Y: Tensor) -> Tensor:
     """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
     raise NotImplementedError("equations.py: cross_entropy is not written yet")
@@ -80,8 +98,13 @@ class Equations:
         raise NotImplementedError("equations.py: Equations.__call__ is not written yet")
 
     def steps(self, X: Tensor, state: State) -> tuple[Tensor, list[list[State]]]:
-        """H of the top layer, (T, n, h), and the state after every step, by layer: (n, h) each."""
+        """H of the top layer, (T, n, D·h), and the state after every step, (n, h) for each part, by
+        layer and direction."""
         raise NotImplementedError("equations.py: Equations.steps is not written yet")
+
+    def last(self, trace: list[list[State]]) -> State:
+        """The last state of each direction of each layer: the backward one ends at step 1."""
+        raise NotImplementedError("equations.py: Equations.last is not written yet")
 
     def trace(self, X: Tensor, state: State) -> list[State]:
         """The state of all layers, (L, n, h) for each part, after every step."""

@@ -62,6 +62,15 @@ class Layers:
         """The state after every step. If the layers do not show it, make each step a call."""
         raise NotImplementedError("layers.py: Layers.trace is not written yet")
 
+    def trace_both(self, X: Tensor, state: State) -> list[State]:
+        """The same of two directions: a step of a layer needs all steps of the one below, so every
+        layer is taken alone. If the layers have no second direction, ``unsupported`` says so."""
+        raise NotImplementedError("layers.py: Layers.trace_both is not written yet")
+
+    def alone(self, layer: int) -> Any:
+        """Layer 1 … L by itself, with the same weights."""
+        raise NotImplementedError("layers.py: Layers.alone is not written yet")
+
     def canonical(self, read: Callable[[Tensor], Tensor]) -> dict[str, np.ndarray]:
         """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""
         raise NotImplementedError("layers.py: Layers.canonical is not written yet")

@@ -20,7 +20,7 @@ def specs(draw: st.DrawFn) -> ModelSpec:
     d, h, q, L = (draw(st.integers(1, most)) for most in (6, 6, 6, 4))
     activations = draw(st.tuples(*[st.sampled_from(ACTIVATIONS)] * L)) if cell == "rnn" else ()
     reset = draw(st.sampled_from(["before", "after"])) if cell == "gru" else None
-    return ModelSpec(cell, d, h, q, L, activations, reset)
+    return ModelSpec(cell, d, h, q, L, activations, reset, draw(st.sampled_from([1, 2])))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -43,15 +43,19 @@ def test_every_bit_survives_the_framework(backend_name: str, implementation: str
     check_round_trip(backend_name, implementation)
 
 
+@pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-def test_gates_are_told_apart(backend: Backend, implementation: str, cell: str) -> None:
+def test_gates_are_told_apart(
+    backend: Backend, implementation: str, cell: str, directions: int
+) -> None:
     """A round trip cannot see a mapping that exchanges two gates both ways; outputs can."""
     reset = "after" if cell == "gru" else None
-    spec = ModelSpec(cell, 3, 4, 5, 2, ("tanh", "tanh") if cell == "rnn" else (), reset)
+    activations = ("tanh", "tanh") if cell == "rnn" else ()
+    spec = ModelSpec(cell, 3, 4, 5, 2, activations, reset, directions)
     made = backend.implementation(implementation, "cpu", "float64")
     params = initialise(spec, "uniform", 1)
     X = np.linspace(-1, 1, 4 * 2 * 3).reshape(4, 2, 3)
-    state = {part: np.full((2, 2, 4), 0.5) for part in spec.states}
+    state = {part: np.full((spec.rows, 2, 4), 0.5) for part in spec.states}
     seen = set()
     biases = [n for n in params if n.startswith("layer") and params[n].ndim == 1]
     for name in biases:

@@ -11,7 +11,7 @@ from tests.frameworks import OTHERS
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "common" / "EQUATIONS.md"
 
-FAMILY = r"(?:STACK|RNN|GRU|LSTM|OUT|LOSS|BPTT|CLIP|SGD|LATTICE|PPL)"
+FAMILY = r"(?:STACK|BI|RNN|GRU|LSTM|OUT|LOSS|BPTT|CLIP|SGD|LATTICE|PPL)"
 LABEL = re.compile(rf"\b{FAMILY}-\d[ab]?\b")
 RANGE = re.compile(rf"\b({FAMILY})-(\d) to \1-(\d)\b")
 
@@ -50,7 +50,8 @@ def test_every_equation_is_defined_exactly_once():
         *("LATTICE-1", "PPL-1"),
         *("GRU-1", "GRU-2", "GRU-3a", "GRU-3b", "GRU-4"),
         *(f"LSTM-{number}" for number in range(1, 7)),
-        *(f"BPTT-{number}" for number in range(1, 8)),
+        *(f"BPTT-{number}" for number in range(1, 9)),
+        *(f"BI-{number}" for number in range(1, 4)),
     }
 
 

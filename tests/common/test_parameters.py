@@ -1,5 +1,6 @@
 """Names, order and shapes of the parameters, and the distributions they are drawn from."""
 
+import dataclasses
 import hashlib
 import math
 
@@ -23,6 +24,7 @@ SPECS = {
     "gru-before": ModelSpec("gru", 3, 5, 7, 2, reset="before"),
     "gru-after": ModelSpec("gru", 3, 5, 7, 2, reset="after"),
     "lstm": ModelSpec("lstm", 3, 5, 7, 2),
+    "both": ModelSpec("gru", 3, 5, 7, 2, reset="after", directions=2),
 }
 LARGE = {
     "rnn": ModelSpec("rnn", 60, 80, 70, 2, ("tanh", "tanh")),
@@ -44,7 +46,7 @@ ONE_LAYER = {
 }
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", ONE_LAYER)
 def test_names_order_and_shapes_are_those_of_the_document(name):
     expected = []
     for layer, inputs in ((1, 3), (2, 5)):
@@ -53,6 +55,28 @@ def test_names_order_and_shapes_are_those_of_the_document(name):
             expected.append((f"layer{layer}.{tensor}", shape))
     expected += [("output.W_hq", (5, 7)), ("output.b_q", (7,))]
     assert list(parameter_shapes(SPECS[name]).items()) == expected
+
+
+@pytest.mark.parametrize("name", ONE_LAYER)
+def test_the_backward_direction_has_tensors_of_its_own_behind_those_of_its_layer(name):
+    both = dataclasses.replace(SPECS[name], directions=2)
+    expected = []
+    for prefix, inputs in (
+        ("layer1", 3),
+        ("layer1.backward", 3),
+        ("layer2", 10),
+        ("layer2.backward", 10),
+    ):
+        for tensor in ONE_LAYER[name].split():
+            shape = (5,) if tensor[0] == "b" else (inputs if tensor[2] == "x" else 5, 5)
+            expected.append((f"{prefix}.{tensor}", shape))
+    expected += [("output.W_hq", (10, 7)), ("output.b_q", (7,))]
+    assert list(parameter_shapes(both).items()) == expected
+    params = initialise(both, "keras", 0)
+    for backward, prefix in ((False, "layer1."), (True, "layer1.backward.")):
+        own = layer_parameters(params, 1, backward)
+        assert list(own) == ONE_LAYER[name].split()
+        assert all(array is params[prefix + tensor] for tensor, array in own.items())
 
 
 def test_the_tensors_of_layer_1_are_not_those_of_layer_10():
@@ -68,6 +92,7 @@ def test_a_state_is_one_array_per_part_for_all_layers():
     assert list(state) == ["H"]
     assert (state["H"].shape, state["H"].dtype) == ((2, 4, 5), np.float32)
     assert not state["H"].any()
+    assert state_shapes(SPECS["both"], 4) == {"H": (4, 4, 5)}
 
 
 @every_scheme

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import BadInput
-from common.spec import ACTIVATIONS, CELLS, RESETS, ModelSpec
+from common.spec import ACTIVATIONS, CELLS, DIRECTIONS, RESETS, ModelSpec
 
 RNN = {"cell": "rnn", "d": 3, "h": 5, "q": 7, "L": 2, "activations": ("tanh", "relu")}
 GRU = {"cell": "gru", "d": 3, "h": 5, "q": 7, "L": 2, "reset": "after"}
@@ -29,6 +29,7 @@ def specs(draw):
         L,
         draw(phis) if cell == "rnn" else (),
         draw(st.sampled_from(RESETS)) if cell == "gru" else None,
+        draw(st.sampled_from(DIRECTIONS)),
     )
 
 
@@ -44,6 +45,17 @@ def test_the_json_of_a_spec_is_this():
     assert ModelSpec(**GRU).to_json() == GRU | {"activations": []}
     assert ModelSpec(**RNN).to_json() == RNN | {"activations": ["tanh", "relu"], "reset": None}
     assert ModelSpec(**LSTM).to_json() == LSTM | {"activations": [], "reset": None}
+    both = ModelSpec(**LSTM, directions=2)
+    assert both.to_json() == LSTM | {"activations": [], "reset": None, "directions": 2}
+
+
+def test_json_from_before_there_were_directions_is_read_and_written_to_the_letter():
+    """Records, weights, witnesses and digests hold a spec so."""
+    text = (
+        '{"cell": "gru", "d": 28, "h": 256, "q": 28, "L": 2, "activations": [], "reset": "after"}'
+    )
+    spec = ModelSpec.from_json(json.loads(text))
+    assert spec.directions == 1 and json.dumps(spec.to_json()) == text
 
 
 WRONG = {
@@ -62,6 +74,11 @@ WRONG = {
     "an unknown reset": (GRU | {"reset": "between"}, "reset", "'between'"),
     "a reset for a vanilla RNN": (RNN | {"reset": "before"}, "reset", "'before'"),
     "a reset for an LSTM": (LSTM | {"reset": "after"}, "reset", "'after'"),
+    "no direction": (LSTM | {"directions": 0}, "directions", "0"),
+    "three directions": (GRU | {"directions": 3}, "directions", "3"),
+    "directions that are no whole number": (RNN | {"directions": 2.0}, "directions", "2.0"),
+    "directions that are true": (LSTM | {"directions": True}, "directions", "True"),
+    "a direction by name": (LSTM | {"directions": "both"}, "directions", "'both'"),
 } | {
     f"{field} = {size!r}": (valid | {field: size}, field, repr(size))
     for valid, field in ((RNN, "d"), (GRU, "h"), (LSTM, "q"), (LSTM, "L"))
@@ -122,6 +139,15 @@ def test_a_spec_cannot_be_changed():
 
 def test_the_first_layer_reads_d_inputs_and_the_others_h():
     assert [ModelSpec(**LSTM).inputs_of(layer) for layer in (1, 2)] == [3, 5]
+
+
+def test_with_two_directions_the_other_layers_read_2h_and_a_state_has_a_row_for_each():
+    one, both = ModelSpec(**LSTM), ModelSpec(**LSTM, directions=2)
+    assert [both.inputs_of(layer) for layer in (1, 2)] == [3, 10]
+    assert (one.width, one.rows, one.ways) == (5, 2, (False,))
+    assert (both.width, both.rows, both.ways) == (10, 4, (False, True))
+    assert [both.row(layer, backward) for layer in (1, 2) for backward in both.ways] == [0, 1, 2, 3]
+    assert [one.row(layer) for layer in (1, 2)] == [0, 1]
 
 
 def test_only_the_lstm_has_a_memory_cell():

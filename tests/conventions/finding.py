@@ -65,3 +65,14 @@ def gru_conventions(step: GruStep, two_biases: bool = True) -> list[tuple[str, s
                 if same(H_1, H_t):
                     found.append((", ".join(order), reset, meaning))
     return found
+
+
+SEQUENCE = np.array([0.1, 0.5, 0.9], "float32")
+"""One number per step. A layer with one unit, no recurrence, and weights of 1 forward and −1
+backward shows in which place and in which order either direction's outputs stand."""
+
+SIDE_BY_SIDE = np.stack([np.tanh(SEQUENCE), -np.tanh(SEQUENCE)], axis=1)
+"""(T, 2): forward, backward, each in the order of time."""
+
+LAST = np.tanh(SEQUENCE[[-1, 0]]) * [1, -1]
+"""Forward after step T, backward after step 1."""

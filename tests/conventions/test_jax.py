@@ -5,7 +5,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.conventions.finding import H, gru_conventions, lstm_orders
+from tests.conventions.finding import (
+    LAST,
+    SEQUENCE,
+    SIDE_BY_SIDE,
+    H,
+    gru_conventions,
+    lstm_orders,
+    same,
+)
 
 nnx = pytest.importorskip("flax.nnx", reason="needs Flax")
 import jax
@@ -123,3 +131,29 @@ def test_float64_stays_float64():
         assert jnp.zeros(1, "float64").dtype == jnp.float32
     with jax.enable_x64(True):
         assert jnp.zeros(1, "float64").dtype == jnp.float64
+
+
+def in_two_directions():
+    halves = [nnx.RNN(made(nnx.SimpleCell, 1, 1)) for _ in range(2)]
+    for half, weight in zip(halves, (1.0, -1.0), strict=True):
+        half.cell.dense_i.kernel[...] = jnp.full((1, 1), weight)
+        half.cell.dense_h.kernel[...] = jnp.zeros((1, 1))
+    layer = nnx.Bidirectional(*halves)
+    last, O = layer(jnp.asarray(SEQUENCE)[None, :, None], return_carry=True)
+    return np.asarray(O[0]), np.concatenate([np.asarray(state)[0] for state in last])
+
+
+def test_weights_of_the_backward_direction():
+    halves = [nnx.RNN(made(nnx.OptimizedLSTMCell, 2, 3)) for _ in range(2)]
+    assert nnx.Bidirectional(*halves).backward_rnn.cell.dense_i.kernel.shape == (2, 4 * 3)
+
+
+def test_how_two_directions_are_joined():
+    assert same(in_two_directions()[0], SIDE_BY_SIDE)
+    halves = [nnx.RNN(made(nnx.GRUCell, 2, 3)) for _ in range(2)]
+    summed = nnx.Bidirectional(*halves, merge_fn=jnp.add)
+    assert summed(jnp.zeros((4, 5, 2))).shape == (4, 5, 3)
+
+
+def test_last_states_of_two_directions():
+    assert same(in_two_directions()[1], LAST)

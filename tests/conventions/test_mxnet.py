@@ -5,7 +5,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.conventions.finding import H, gru_conventions, lstm_orders
+from tests.conventions.finding import (
+    LAST,
+    SEQUENCE,
+    SIDE_BY_SIDE,
+    H,
+    gru_conventions,
+    lstm_orders,
+    same,
+)
 
 mx = pytest.importorskip("mxnet", reason="needs MXNet")
 from mxnet import nd
@@ -115,3 +123,27 @@ def test_hard_sigmoid():
 def test_float64_stays_float64():
     layer = made(rnn.LSTM, 2, 3, dtype="float64")
     assert layer(nd.zeros((5, 4, 2), dtype="float64")).dtype == np.float64
+
+
+def in_two_directions():
+    layer = made(rnn.RNN, 1, 1, activation="tanh", bidirectional=True)
+    layer.l0_i2h_weight.set_data(nd.ones((1, 1)))
+    layer.r0_i2h_weight.set_data(-nd.ones((1, 1)))
+    O, (last,) = layer(nd.array(SEQUENCE[:, None, None]), layer.begin_state(1))
+    return O[:, 0].asnumpy(), last[:, 0, 0].asnumpy()
+
+
+def test_weights_of_the_backward_direction():
+    layer = made(rnn.LSTM, 2, 3, num_layers=2, bidirectional=True)
+    assert layer.l0_i2h_weight.shape == layer.r0_i2h_weight.shape == (4 * 3, 2)
+    assert layer.r1_i2h_weight.shape == (4 * 3, 2 * 3)
+
+
+def test_how_two_directions_are_joined():
+    assert same(in_two_directions()[0], SIDE_BY_SIDE)
+
+
+def test_last_states_of_two_directions():
+    assert same(in_two_directions()[1], LAST)
+    layer = made(rnn.GRU, 2, 3, num_layers=2, bidirectional=True)
+    assert layer.begin_state(4)[0].shape == (2 * 2, 4, 3)

@@ -5,7 +5,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.conventions.finding import H, gru_conventions, lstm_orders
+from tests.conventions.finding import (
+    LAST,
+    SEQUENCE,
+    SIDE_BY_SIDE,
+    H,
+    gru_conventions,
+    lstm_orders,
+    same,
+)
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 from torch import nn
@@ -118,3 +126,30 @@ def test_hard_sigmoid():
 def test_float64_stays_float64():
     O, _ = nn.LSTM(2, 3, dtype=torch.float64)(torch.zeros(5, 4, 2, dtype=torch.float64))
     assert O.dtype == torch.float64
+
+
+@torch.no_grad()
+def in_two_directions():
+    layer = nn.RNN(1, 1, bidirectional=True)
+    for weight in layer.parameters():
+        weight.zero_()
+    layer.weight_ih_l0.fill_(1)
+    layer.weight_ih_l0_reverse.fill_(-1)
+    O, last = layer(tensor(SEQUENCE[:, None, None]))
+    return O[:, 0].numpy(), last[:, 0, 0].numpy()
+
+
+def test_weights_of_the_backward_direction():
+    layer = nn.LSTM(2, 3, 2, bidirectional=True)
+    assert layer.weight_ih_l0_reverse.shape == (4 * 3, 2)
+    assert layer.weight_ih_l1_reverse.shape == (4 * 3, 2 * 3)
+
+
+def test_how_two_directions_are_joined():
+    assert same(in_two_directions()[0], SIDE_BY_SIDE)
+
+
+def test_last_states_of_two_directions():
+    assert same(in_two_directions()[1], LAST)
+    last = nn.GRU(2, 3, 2, bidirectional=True)(torch.zeros(5, 4, 2))[1]
+    assert last.shape == (2 * 2, 4, 3)

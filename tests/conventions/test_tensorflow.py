@@ -6,7 +6,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.conventions.finding import H, gru_conventions, lstm_orders
+from tests.conventions.finding import (
+    LAST,
+    SEQUENCE,
+    SIDE_BY_SIDE,
+    H,
+    gru_conventions,
+    lstm_orders,
+    same,
+)
 
 tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -120,3 +128,29 @@ def test_hard_sigmoid():
 def test_float64_stays_float64():
     O = layers.LSTM(3, dtype="float64")(np.zeros((4, 5, 2)))
     assert O.dtype == tf.float64
+
+
+def in_two_directions():
+    layer = layers.Bidirectional(layers.SimpleRNN(1, return_sequences=True, return_state=True))
+    layer.build((1, 3, 1))
+    one, nothing = np.ones((1, 1), "float32"), zeros(1)
+    layer.set_weights([one, zeros(1, 1), nothing, -one, zeros(1, 1), nothing])
+    O, *last = layer(SEQUENCE[None, :, None])
+    return O[0].numpy(), np.concatenate([state[0] for state in last])
+
+
+def test_weights_of_the_backward_direction():
+    layer = layers.Bidirectional(layers.LSTM(3))
+    layer.build((None, None, 2))
+    assert layer.backward_layer.cell.kernel.shape == (2, 4 * 3)
+    assert layer.trainable_weights[3] is layer.backward_layer.cell.kernel
+
+
+def test_how_two_directions_are_joined():
+    assert same(in_two_directions()[0], SIDE_BY_SIDE)
+    summed = layers.Bidirectional(layers.GRU(3), merge_mode="sum")
+    assert summed(zeros(4, 5, 2)).shape == (4, 3)
+
+
+def test_last_states_of_two_directions():
+    assert same(in_two_directions()[1], LAST)

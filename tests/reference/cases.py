@@ -1,5 +1,6 @@
 """Models and data for the tests of the reference, and how far two sets of arrays are apart."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,12 @@ def specs(L, d=3, h=5, q=7):
 
 
 CASES = {name: Case(spec) for L in (1, 2, 3, 4) for name, spec in specs(L)}
+BIDIRECTIONAL = {
+    f"{name}-bidirectional": Case(dataclasses.replace(spec, directions=2))
+    for L in (1, 2, 3)
+    for name, spec in specs(L)
+}
+CASES |= BIDIRECTIONAL
 for _name, _spec in specs(2):
     CASES |= {
         f"{_name}-one-step": Case(_spec, T=1),

@@ -27,6 +27,10 @@ SPECS = {
     "gru-after-L3": ModelSpec("gru", 3, 4, 5, 3, reset="after"),
     "lstm-L1": ModelSpec("lstm", 3, 4, 5, 1),
     "lstm-L3": ModelSpec("lstm", 3, 4, 5, 3),
+    "rnn-bidirectional": ModelSpec("rnn", 3, 4, 5, 2, ("sigmoid", "tanh"), directions=2),
+    "gru-before-bidirectional": ModelSpec("gru", 3, 4, 5, 2, reset="before", directions=2),
+    "gru-after-bidirectional": ModelSpec("gru", 3, 4, 5, 2, reset="after", directions=2),
+    "lstm-bidirectional": ModelSpec("lstm", 3, 4, 5, 2, directions=2),
 }
 every_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
 

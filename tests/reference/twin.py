@@ -35,6 +35,11 @@ def add_up(terms):
     return total
 
 
+def add_lists(lists):
+    """One list after another."""
+    return [number for one in lists for number in one]
+
+
 def product(row, W, j):
     """Element j of a row times a matrix."""
     return add_up(row[i] * W[i][j] for i in range(len(row)))
@@ -49,37 +54,40 @@ class Stack:
     def __init__(self, spec, params, state):
         self.spec, self.params = spec, params
         self.state = {part: list(layers) for part, layers in state.items()}
-        self.trace = {part: [] for part in state}
+        self.trace = {}
 
     def run(self, X):
         """O for inputs X, the state moving on (STACK-1, OUT-1)."""
-        O = []
-        for X_t in X:
-            O.append([self.row_of_outputs(H) for H in self.step(X_t)])
-            for part, layers in self.state.items():
-                self.trace[part].append(list(layers))
-        return O
-
-    def step(self, X_t):
-        """H of the topmost layer, every layer having moved one step."""
+        T, D = len(X), self.spec.directions
+        self.trace = {part: [[None] * D * self.spec.L for _ in X] for part in self.state}
         for layer in range(self.spec.L):
-            before = {part: layers[layer] for part, layers in self.state.items()}
-            after = {part: [] for part in self.state}
-            for k in range(len(X_t)):
-                row = self.cell(layer, X_t[k], {part: rows[k] for part, rows in before.items()})
-                for part, rows in after.items():
-                    rows.append(row[part])
-            for part, rows in after.items():
-                self.state[part][layer] = rows
-            X_t = after["H"]
-        return X_t
+            for t in range(T):  # BI-1
+                self.step(layer, layer * D, f"layer{layer + 1}.", t, X[t])
+            for t in reversed(range(T)) if D == 2 else ():  # BI-2
+                self.step(layer, layer * D + 1, f"layer{layer + 1}.backward.", t, X[t])
+            X = [
+                [add_lists(rows[layer * D + way][k] for way in range(D)) for k in range(len(X[0]))]
+                for rows in self.trace["H"]
+            ]  # BI-3
+        return [[self.row_of_outputs(H) for H in X_t] for X_t in X]
+
+    def step(self, layer, row, prefix, t, X_t):
+        """One direction of a layer reads step t."""
+        self.prefix = prefix
+        for k in range(len(X_t)):
+            before = {part: rows[row][k] for part, rows in self.state.items()}
+            for part, values in self.cell(layer, X_t[k], before).items():
+                self.state[part][row] = list(self.state[part][row])
+                self.state[part][row][k] = values
+        for part, rows in self.state.items():
+            self.trace[part][t][row] = rows[row]
 
     def cell(self, layer, x, state):
         """One layer, one step, one example: the new state."""
         H, units = state["H"], range(self.spec.h)
 
         def p(name):
-            return self.params[f"layer{layer + 1}.{name}"]
+            return self.params[f"{self.prefix}{name}"]
 
         def gate(g, j):
             return product(x, p(f"W_x{g}"), j) + product(H, p(f"W_h{g}"), j) + p(f"b_{g}")[j]

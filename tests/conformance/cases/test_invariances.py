@@ -7,6 +7,7 @@ import pytest
 
 import backends.numpy
 from backends.protocol import Forward
+from common.parameters import parameter_shapes
 from conformance.cases.table import CURATED
 from conformance.closeness.compare import load_bounds
 from conformance.judge.ladder import compare_all
@@ -27,7 +28,10 @@ def failing(implementation, name: str, dtype: str = "float64") -> set[str]:
     compared = compare_all(got | more, right, dtype, limits, inapplicable)
     found = [c for c in compared if c.rung == "invariances"]
     assert {c.tensor for c in found} == set(more)
-    assert {c.tensor.split("/")[1] for c in found} >= {"split", "row-alone", "permuted", "causal"}
+    in_time = (
+        {"split", "causal"} if right.case.spec.directions == 1 else {"mirrored", "future-read"}
+    )
+    assert {c.tensor.split("/")[1] for c in found} >= {"row-alone", "permuted", *in_time}
     return {c.tensor.split("/")[1] for c in found if not c.passed}
 
 
@@ -106,13 +110,13 @@ class ReversesTheLayers(Sabotaged):
 
 class IgnoresTheLastLayer(Sabotaged):
     def forward(self, X, state):
-        L = self.spec.L
+        L, D = self.spec.L, self.spec.directions
         if L == 1:
             return self.right.forward(X, state)
-        below = {part: array[:-1] for part, array in state.items()}
+        below = {part: array[:-D] for part, array in state.items()}
         found = self.ask(X, below, L=L - 1, activations=self.spec.activations[:-1])
-        last = {p: np.concatenate([a, state[p][-1:]]) for p, a in found.state.items()}
-        trace = {p: np.concatenate([a, a[:, -1:]], axis=1) for p, a in found.trace.items()}
+        last = {p: np.concatenate([a, state[p][-D:]]) for p, a in found.state.items()}
+        trace = {p: np.concatenate([a, a[:, -D:]], axis=1) for p, a in found.trace.items()}
         return Forward(found.outputs, last, trace)
 
 
@@ -147,6 +151,30 @@ class StartsAgainInTheMiddle(Sabotaged):
         return Forward(found.outputs, {p: a[0] for p, a in found.trace.items()}, found.trace)
 
 
+class ForgetsTheBackwardDirection(Sabotaged):
+    """Nothing reads what it makes."""
+
+    def forward(self, X, state):
+        params = {name: array.copy() for name, array in self.params.items()}
+        params["output.W_hq"][self.spec.h :] = 0
+        return REFERENCE.model(self.spec, params).forward(X, state)
+
+
+class ReadsInOneDirectionOnly(Sabotaged):
+    """It computes the same spec with one direction."""
+
+    def forward(self, X, state):
+        if self.spec.directions == 1:
+            return self.right.forward(X, state)
+        spec = dataclasses.replace(self.spec, directions=1)
+        shapes = parameter_shapes(spec)
+        params = {name: self.params[name][: shape[0]] for name, shape in shapes.items()}
+        found = REFERENCE.model(spec, params).forward(X, {p: a[::2] for p, a in state.items()})
+        last = {part: array.repeat(2, axis=0) for part, array in found.state.items()}
+        trace = {part: array.repeat(2, axis=1) for part, array in found.trace.items()}
+        return Forward(found.outputs, last, trace)
+
+
 @pytest.mark.parametrize(
     ("mistake", "case", "caught_by"),
     [
@@ -165,6 +193,11 @@ class StartsAgainInTheMiddle(Sabotaged):
         (IgnoresTheActivationOfLayer2, "rnn-tanh-relu", "option-activation-2"),
         (ResetsBeforeWhateverIsAsked, "gru-before-L2", "option-reset"),
         (ResetsBeforeWhateverIsAsked, "gru-after-L1", "option-reset"),
+        (ForgetsTheBackwardDirection, "lstm-bidirectional-L1", "mirrored"),
+        (ForgetsTheBackwardDirection, "lstm-bidirectional-L1", "future-read"),
+        (ReadsInOneDirectionOnly, "lstm-bidirectional-L1", "option-directions"),
+        (ReadsInOneDirectionOnly, "gru-after-bidirectional-L2", "future-read"),
+        (IgnoresTheLastLayer, "gru-after-bidirectional-L2", "stacked"),
     ],
 )
 def test_a_mistake_is_caught_by_the_invariance_that_is_meant_for_it(mistake, case, caught_by):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.corpus import load_corpus
-from common.parameters import GATES
+from common.parameters import GATES, prefix
 from conformance.cases.given import gather
 from conformance.diagnose.location import local_errors, locate_forward
 from conformance.mutants import CATALOGUE
@@ -37,6 +37,24 @@ def test_a_fault_in_one_gate_is_located_in_layer_and_gate(name, gate, layer):
     # The GRU's reset gate acts through the candidate: they cannot be told apart.
     either = answer.case.spec.cell == "gru" and gate in "rh"
     assert found.gates == (("r", "h") if either else (gate,))
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("layer", [1, 2])
+def test_of_two_directions_the_wrong_one_is_named_and_its_first_step(layer, backward):
+    answer = right_answer("lstm-bidirectional-L2", GIVEN)
+    got = wrong_in(answer, f"{prefix(layer, backward)}W_hf")
+    found = locate_forward(answer.case, answer.numbers, got, LIMIT)
+    first = answer.case.T if backward else 1
+    assert (found.step, found.layer, found.backward) == (first, layer, backward)
+    # Above the first layer there are more inputs than rows, so that any gate fits.
+    assert found.gates == (("f",) if layer == 1 else ("i", "f", "c"))
+    assert ("backward direction" in str(found)) == backward
+    errors = local_errors(answer.case, answer.numbers, got)["C"]
+    wrong = answer.case.spec.row(layer, backward)
+    assert errors.shape == (answer.case.T, 4)
+    assert np.all(errors[:, wrong] > 1e-6)
+    assert np.all(np.delete(errors, wrong, axis=1) < LIMIT)
 
 
 def test_errors_do_not_add_up_over_layers_and_steps():

@@ -1,5 +1,7 @@
 """``record --weights``: a framework's file as the suite's own spec and parameters."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -26,16 +28,22 @@ STATED = {
 """What a file of weights alone does not say."""
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(
+    ("kind", "directions"),
+    # Here Keras 1 is written in one direction only.
+    [(kind, D) for kind in WRITERS for D in (1, 2) if (kind, D) != ("keras 1", 2)],
+)
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-def test_the_oracle_computes_what_the_file_is(kind, cell, tmp_path):
+def test_the_oracle_computes_what_the_file_is(kind, cell, directions, tmp_path):
     name, layout, write = WRITERS[kind]
-    net = network(cell, biases_of(kind, cell))
+    net = network(cell, biases_of(kind, cell), directions)
     write(tmp_path / name, net)
     stated = STATED.get((kind, cell), {})
+    if directions == 2:  # what turns a single direction around is no option of two
+        stated = {name: value for name, value in stated.items() if name != "reverse"}
     spec, params = load_any(tmp_path / name, stated=stated)
-    assert (spec.cell, spec.d, spec.h, spec.q, spec.L) == (
-        cell, samples.D, samples.H, samples.Q, samples.L,
+    assert (spec.cell, spec.d, spec.h, spec.q, spec.L, spec.directions) == (
+        cell, samples.D, samples.H, samples.Q, samples.L, directions,
     )  # fmt: skip
     assert ("layer1.b_xh" in params) == (spec.reset == "after")
     X = np.random.RandomState(3).standard_normal((5, 2, samples.D))
@@ -67,9 +75,12 @@ def test_what_the_spec_cannot_hold_is_said(options, said, tmp_path):
         load_any(tmp_path / "w.keras")
 
 
-def test_two_directions_are_no_spec_of_the_suite(tmp_path):
+def test_directions_that_are_not_side_by_side_are_no_spec_of_the_suite(tmp_path, monkeypatch):
+    config = json.dumps(samples.keras_config(network("lstm", 1, 2), 3))
+    summed = json.loads(config.replace("concat", "sum"))
+    monkeypatch.setattr(samples, "keras_config", lambda *given: summed)
     samples.keras(tmp_path / "w.keras", network("lstm", 1, 2))
-    with pytest.raises(BadInput, match="layers of one direction, as the suite's spec has"):
+    with pytest.raises(BadInput, match="merge_mode=concat, as the suite's spec has, found sum"):
         load_any(tmp_path / "w.keras")
 
 

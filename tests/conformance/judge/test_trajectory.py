@@ -235,6 +235,11 @@ def test_an_element_is_named_in_words() -> None:
     assert describe(SPEC, "gradients/layer2.W_hf", (3, 7)) == "layer 2, forget gate, W_hf [3, 7]"
     assert describe(SPEC, "trace/C", (4, 1, 0, 2)) == "layer 2, time step 5, C [0, 2]"
     assert describe(SPEC, "loss/loss", ()) == "loss/loss"
+    both = dataclasses.replace(SPEC, directions=2)
+    said = "layer 2, backward direction, forget gate, W_hf [3, 7]"
+    assert describe(both, "gradients/layer2.backward.W_hf", (3, 7)) == said
+    said = "layer 1, backward direction, time step 5, C [0, 2]"
+    assert describe(both, "trace/C", (4, 1, 0, 2)) == said
 
 
 def test_a_witness_needs_three_frameworks_that_agree(
