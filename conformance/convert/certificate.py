@@ -154,7 +154,7 @@ def outputs(inputs: dict[str, int], dtype: str, a: Held, b: Held) -> dict[str, A
     spec = a.spec
     rng = np.random.RandomState(inputs["seed"])
     X = rng.standard_normal((inputs["T"], inputs["n"], spec.d))
-    state = {part: rng.uniform(-1, 1, (spec.L, inputs["n"], spec.h)) for part in spec.states}
+    state = {part: rng.uniform(-1, 1, (spec.rows, inputs["n"], spec.h)) for part in spec.states}
     with threadpool_limits(1), np.errstate(all="ignore"):
         made = [forward(TRUTH, one.spec, one.params, X, state)["forward/O"] for one in (a, b)]
     wanted, got = made

@@ -63,6 +63,8 @@ class Target:
         def refuse(expected: str, found: object) -> None:
             raise BadInput(where, "", f"{expected}, for --to {self.name}", found)
 
+        if spec.directions == 2 and self.layout:
+            refuse("layers of one direction", "two")
         if spec.cell == "rnn" and self.layout:
             if len(set(spec.activations)) > 1:
                 refuse("one activation in all layers", ", ".join(spec.activations))
