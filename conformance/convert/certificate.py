@@ -175,6 +175,7 @@ def said(asked: dict[str, Any], goal: Target, original: Held, rounded: list) -> 
     """What is exact but looks different, and what is not exact."""
     spec, dtype = original.spec, asked["dtype"]
     found = [f"In this code X and O are {goal.axes}, and the initial state is zero."]
+    found += goal.warns(spec, dtype)
     if original.biases == 2:
         but = " but for the two of the candidate" if spec.reset == "after" else ""
         found.append(f"The two biases of each gate are added up{but}: the equations have one.")

@@ -51,6 +51,13 @@ def lacks(spec: ModelSpec, params: Arrays) -> tuple[str, str] | None:
     return None
 
 
+def warns(spec: ModelSpec, dtype: str) -> list[str]:
+    if dtype == "float64" and "relu" in spec.activations:
+        why = "native-relu-rounds-to-float32 in conformance/verdict/deviations.toml"
+        return [f"On a CPU MXNet computes relu of float64 in float32 ({why})."]
+    return []
+
+
 TARGET = Target(
     name="mxnet",
     layout="mxnet",
@@ -63,4 +70,5 @@ TARGET = Target(
     two=lambda spec: True,
     options=options,
     lacks=lacks,
+    warns=warns,
 )

@@ -42,6 +42,7 @@ class Target:
     two:     whether a gate has two biases, which are added up
     options: what the file does not say of itself, for conformance/files to read it
     lacks:   what else is in the way, as (expected, found), or None
+    warns:   sentences on what the framework makes of such a network, though the file is right
     """
 
     name: str
@@ -55,6 +56,7 @@ class Target:
     two: Callable[[ModelSpec], bool]
     options: Callable[[ModelSpec], dict[str, str]] = field(default=lambda spec: {})
     lacks: Callable[[ModelSpec, Arrays], tuple[str, str] | None] = field(default=lambda s, p: None)
+    warns: Callable[[ModelSpec, str], list[str]] = field(default=lambda spec, dtype: [])
     dtypes: tuple[str, ...] = DTYPES
 
     def check(self, spec: ModelSpec, params: Arrays, dtype: str, where: object) -> None:

@@ -1,6 +1,7 @@
 """A network that was moved is the same network, number for number, there and back."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -12,6 +13,7 @@ from common.weights import load_weights, read_arrays, write_arrays
 from conformance.__main__ import main
 from conformance.convert.targets import TARGETS
 from conformance.files.loading import load
+from conformance.verdict.deviations import load_deviations
 from tests.conformance.convert.helpers import (
     SPECS,
     can,
@@ -174,6 +176,17 @@ def test_float64_in_onnx_is_rounded_only_if_that_is_asked_for(tmp_path, capsys):
     assert {row["tensor"] for row in rounded} >= {n for n, a in params.items() if a.ndim == 2}
     assert found["weights"]["same"] and not found["outputs"]["same"]
     assert 0 < found["outputs"]["error"] < found["outputs"]["bound"]
+
+
+def test_a_known_fault_of_the_framework_is_said(tmp_path, capsys):
+    spec = SPECS["relu"]
+    source = saved(tmp_path / "own" / "own.safetensors", spec, parameters(spec, "mxnet", "float64"))
+    convert(source, "mxnet", tmp_path)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (named := re.search(r"in float32 \((\S+) in conformance/verdict", shown))
+    assert named[1] in {deviation.id for deviation in load_deviations()}
+    convert(source, "mxnet", tmp_path, "--dtype", "float32")
+    assert "MXNet computes relu" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [1e-60, 1e60])
