@@ -25,6 +25,11 @@ from common.parameters import Arrays
 CELLS = {rnn.RNN: "rnn", rnn.GRU: "gru", rnn.LSTM: "lstm",
          rnn.RNNCell: "rnn", rnn.GRUCell: "gru", rnn.LSTMCell: "lstm"}  # fmt: skip
 
+OWN_KERNEL = (
+    "MXNet's own kernel, as for float64, makes wrong gradients below the top layer unless X has a "
+    "gradient: X.attach_grad()."
+)
+
 Found = list[tuple[Layer, Block]]
 
 
@@ -156,6 +161,8 @@ def watch(layer: Layer, module: Block) -> Callable[..., Any]:
             layer.unjudged.append(f"a dropout of {module._dropout:g} between its layers was active")
         layer.dtype = str(arrays["outputs"].dtype)
         layer.calls.append(Call(arrays))
+        if autograd.is_recording() and module._num_layers > 1 and inputs.grad is None:
+            layer.notes.append(OWN_KERNEL)
         return made
 
     return kernel

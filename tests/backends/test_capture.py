@@ -119,7 +119,8 @@ def test_the_command_makes_the_model_in_a_process_of_its_own(
 
 def test_a_model_agrees_with_itself_and_with_another_frameworks_layout(live, path, capsys):
     """The other layout's capture is computed by the evaluator, out of the same weights."""
-    made, inputs = next(iter(live.MODELS.values()))()
+    name = next(iter(getattr(live, "SLOPES", live.MODELS)))
+    made, inputs = live.MODELS[name]()
     live.capture(made, path, *inputs, loss=live.loss)
     again, other = path.with_name("again.safetensors"), path.with_name("other.safetensors")
     live.capture(made, again, *inputs, loss=live.loss)
