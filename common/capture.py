@@ -108,6 +108,9 @@ TOLD = {
 }  # fmt: skip
 """What the metadata say of a layer."""
 
+NUMPYS = ("float16", "float32", "float64")
+"""The types of outputs that are written as they are."""
+
 ARRAYS = ("X", "outputs", "H0", "C0", "H", "C", "lengths")
 
 
@@ -267,6 +270,13 @@ def parse_layer(told: dict[str, Any], arrays: Arrays, path: Path) -> Layer:
         if array is None or not array.size:
             found = "none" if array is None else f"shape {array.shape}"
             raise BadInput(path, f"{name}/{key}", "what went in and came out", found)
+    made = str(groups[""]["outputs"].dtype)
+    if told["dtype"] in NUMPYS and made != told["dtype"]:
+        raise BadInput(path, f"{name}/outputs", f"{told['dtype']}, as the metadata say", made)
+    for key in ("H0", "C0", "H", "C"):
+        if key in groups[""] and groups[""][key].ndim != 3:
+            found = f"shape {groups[''][key].shape}"
+            raise BadInput(path, f"{name}/{key}", "shape (L·D, n, p)", found)
     if told["time"] not in (0, 1):
         raise BadInput(path, f"{name}, time", "axis 0 or 1", told["time"])
     weights, slopes = groups["weights"], groups["gradients"]

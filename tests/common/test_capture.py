@@ -93,6 +93,8 @@ def test_a_name_is_taken_once():
         (lambda a, said: a.update({"a/gradients/v": np.ones(3)}), "the gradient of a weight"),
         (lambda a, said: a.update({"loss": np.array(np.nan)}), "a finite number"),
         (lambda a, said: said["layers"][0].update(cell="tree"), "one of rnn, gru, lstm"),
+        (lambda a, said: said["layers"][0].update(dtype="float32"), "as the metadata say"),
+        (lambda a, said: a.update({"a/H": np.array(1.0)}), "shape \\(L"),
         (lambda a, said: said["layers"][0].update(time=7), "axis 0 or 1"),
         (lambda a, said: said["layers"][0].update(tensors=[[]]), "one or two directions"),
         (lambda a, said: said["layers"][0].update(name=3), "text"),

@@ -131,6 +131,11 @@ def verify(path: Path) -> int:
     return main(["verify", str(path)])
 
 
+def compared(path: Path) -> int:
+    """It, and what it was before."""
+    return main(["diff", str(path.with_name("captured-before.safetensors")), str(path)])
+
+
 def capture(path: Path) -> None:
     asked = argparse.Namespace(capture=path, prefix=[], layout="", option=[], dtype=None)
     for question in captured(asked):
@@ -167,6 +172,7 @@ SUBJECTS = [
     Subject("io.safetensors", loads(diagnose)),
     Subject(f"{MOVED}.certificate.json", verify, json_value),
     Subject("captured.safetensors", loads(capture)),
+    Subject("captured-after.safetensors", compared),
 ]
 """Of the kinds without an essence anything that is whole may be read, and means what it says."""
 
@@ -206,5 +212,8 @@ def make(folder: Path) -> None:
     write_arrays(folder / "w.safetensors", stack, {})
     io = {"X": (5, 2, 4), "outputs": (5, 2, 3), "H0": (1, 2, 3)}
     write_arrays(folder / "io.safetensors", {k: rng.random_sample(s) for k, s in io.items()}, {})
-    captures.captured(folder / "captured.safetensors", captures.layer_of(captures.plain()))
+    for name in ("captured", "captured-before", "captured-after"):
+        net = captures.layer_of(captures.plain())
+        net.gradients = dict(net.weights)
+        captures.captured(folder / f"{name}.safetensors", net, loss=0.5)
     assert Given(load_corpus()).corpus.q == load_given(folder / "given.safetensors").corpus.q
