@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from common.parameters import Arrays
+from common.recipe import Recipe
 from conformance.cases.case import (
     FAMILIES,
     UNCLIPPED,
@@ -23,7 +24,8 @@ from conformance.cases.case import (
 )
 
 SATURATED, GROWN, LOGITS, TINY = "saturated", "grown states", "large logits", "denormals"
-NOT_A_NUMBER = "NaN"
+NOT_A_NUMBER, INFINITE = "NaN", "infinity"
+ZEROS, AT_THETA, OVERFLOW = "exact zeros", "norm at θ", "gradients near overflow"
 IN = {"X": "NaN in X", "H0": "NaN in the initial state", "W": "NaN in the weights of a gate"}
 STEPS, ROWS, UNITS = "T > 64", "n > 64", "h > 256"
 INPUTS, CLASSES, LAYERS = "d > 128", "q > 128", "L > 8"
@@ -111,6 +113,51 @@ def planted(family: str, tensor: str, index: tuple[int, ...], name: str) -> Case
     )
 
 
+def infinite(family: str, tensor: str, index: tuple[int, ...], name: str) -> Case:
+    """One infinity at one place, only where the equations say what every number is: either all
+    gradients by parameters are NaN, or a gate is shut or open for good and none of them is. (With
+    an infinite weight under a relu, a unit that is off meets a gradient that is NaN: PyTorch makes
+    0 of it, NumPy NaN, and either is right.)"""
+    regime, place = (INFINITE,), (Planted(tensor, index, math.inf),)
+    spec = make_spec(family, 5, 7, 4, 2)
+    return Case(f"{name}-{family}", spec, K=1, regimes=regime, conventions=False, planted=place)
+
+
+def zeros(family: str) -> Case:
+    """X, the biases and the initial state are 0, and so is H: relu stands at its corner, and what
+    a gradient is multiplied with is exactly 0."""
+    return Case(
+        f"large-zeros-{family}",
+        make_spec(family, 5, 7, 4, 2),
+        zero_state=True,
+        regimes=(ZEROS,),
+        conventions=False,
+        magnitudes=(Magnitude("X", 0.0), Magnitude("layer*.b_*", 0.0)),
+        vanishing=True,
+    )
+
+
+def near_overflow(family: str) -> Case:
+    """Gradients of 10¹⁷, whose squares are near float32's largest number, 3.4 · 10³⁸."""
+    return Case(
+        f"large-near-overflow-{family}",
+        make_spec(family, 5, 7, 4, 1),
+        K=1,
+        regimes=(OVERFLOW,),
+        conventions=False,
+        magnitudes=(Magnitude("output.W_hq", 1e17),),
+        elementwise=True,
+    )
+
+
+def at_theta(family: str, norm: float) -> Case:
+    """The gradient's norm is θ, to the last bit of float64: neither side of CLIP-2 may move it."""
+    recipe = Recipe(learning_rate=0.5, clip=norm)
+    spec = make_spec(family, 5, 7, 4, 2)
+    name, about = f"large-norm-at-theta-{family}", (AT_THETA,)
+    return Case(name, spec, regimes=about, conventions=False, recipe=recipe)
+
+
 IN_X, IN_H, IN_W = (0, 2, 1, 3), (0, 1, 2), (2, 4)
 
 REGIMES = [
@@ -144,6 +191,15 @@ LARGE = [
     planted("gru-before", "layer1.W_xz", IN_W, "large-nan-in-W"),
     planted("rnn-relu", "layer1.W_xh", IN_W, "large-nan-in-W"),
     planted("gru-after", "layer1.W_xz", IN_W, "large-nan-in-W"),
+    infinite("rnn-relu", "X", IN_X, "large-inf-in-X"),
+    infinite("gru-after", "H0", IN_H, "large-inf-in-H"),
+    infinite("rnn-tanh", "layer1.W_xh", IN_W, "large-inf-in-W"),
+    *(infinite(f, "layer1.W_xz", IN_W, "large-inf-in-W") for f in ("gru-before", "gru-after")),
+    infinite("lstm", "layer1.W_xf", IN_W, "large-inf-in-W"),
+    *(zeros(family) for family in ("rnn-tanh", "rnn-relu", "gru-before", "gru-after", "lstm")),
+    at_theta("lstm", 0.16500841298230137),
+    at_theta("gru-after", 0.2731701774315973),
+    *(near_overflow(family) for family in ("rnn-tanh", "gru-after", "lstm")),
 ]
 """Of ``--cases 'large-*'`` alone."""
 

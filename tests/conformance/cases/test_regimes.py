@@ -5,13 +5,17 @@ import pytest
 
 from common.errors import BadInput
 from conformance.cases.regimes import (
+    AT_THETA,
     GROWN,
+    INFINITE,
     LARGE,
     LOGITS,
     NOT_A_NUMBER,
+    OVERFLOW,
     REGIMES,
     SATURATED,
     TINY,
+    ZEROS,
 )
 from conformance.cases.table import select
 from conformance.oracle.equations import expected
@@ -54,11 +58,28 @@ def test_a_case_is_in_its_regimes(case):
         GROWN: abs(answers[f"trace/{part}"]).max() > 100,
         LOGITS: abs(answers["forward/O"]).max() > 1000,
         TINY: 0 < abs(given.X).max() < 2.0**-126,
-        NOT_A_NUMBER: np.isnan(answers["loss/loss"]),
+        NOT_A_NUMBER: any(np.isnan(place.value) for place in case.planted),
+        INFINITE: any(np.isinf(place.value) for place in case.planted),
+        ZEROS: not np.any(given.X) and not np.any(answers["trace/H"]),
+        AT_THETA: abs(answers["clip/norm"] / case.recipe.clip - 1) < 1e-15,
+        OVERFLOW: answers["clip/norm"] > 1e15,
     }
     for regime, true in facts.items():
-        assert true == (regime in case.regimes) or regime in (GROWN, LOGITS), regime
+        assert true == (regime in case.regimes) or regime in (GROWN, LOGITS, OVERFLOW), regime
         assert true or regime not in case.regimes, regime
+
+
+INFINITIES = [case for case in LARGE if INFINITE in case.regimes]
+
+
+@pytest.mark.parametrize("case", INFINITIES, ids=lambda case: case.name)
+def test_with_an_infinity_all_gradients_by_parameters_are_nan_or_none_is(case):
+    """So it does not matter what a clip makes of a norm that is none."""
+    with np.errstate(all="ignore"):
+        answers = expected(case, numbers(case))
+    found = [np.isnan(answers[f"gradients/{name}"]) for name in numbers(case).params]
+    assert all(a.all() for a in found) or not any(a.any() for a in found)
+    assert np.isnan(answers["clip/norm"]) == found[0].all()
 
 
 def test_where_a_nan_is_planted_some_outputs_are_numbers_still():
