@@ -1,6 +1,7 @@
 """The weights file brings back every bit, and nothing but a whole and valid file is read."""
 
 import contextlib
+import hashlib
 import importlib
 import json
 import os
@@ -15,7 +16,7 @@ from safetensors.numpy import save_file
 
 from common.errors import BadInput
 from common.parameters import initialise, parameter_shapes
-from common.spec import ACTIVATIONS, CELLS, RESETS, ModelSpec
+from common.spec import ACTIVATIONS, CELLS, DIRECTIONS, RESETS, ModelSpec
 from common.weights import FORMAT, load_weights, read_arrays, save_weights, write_arrays
 
 SPEC = ModelSpec("gru", 3, 5, 7, 2, reset="after")
@@ -34,7 +35,15 @@ def specs(draw):
         L,
         draw(phis) if cell == "rnn" else (),
         draw(st.sampled_from(RESETS)) if cell == "gru" else None,
+        draw(st.sampled_from(DIRECTIONS)),
     )
+
+
+def test_a_file_of_one_direction_is_to_the_byte_what_it_was_before_there_were_two(tmp_path):
+    """The digest is of a file that the suite wrote when a spec had no directions."""
+    save_weights(tmp_path / "w.safetensors", SPEC, initialise(SPEC, "uniform", 0, "float32"))
+    written = hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
+    assert written == "8691d2edf189047f53496cff3dff8325ecb135e5205409a9f0edb8a78f65be1b"
 
 
 def random_bits(spec, seed, dtype):
@@ -193,6 +202,8 @@ def test_metadata_without_a_spec_is_refused(whole):
         ({"h": 6}, "layer1.W_xz: expected shape (3, 6), found shape (3, 5)"),
         ({"reset": "before"}, "layer1.b_h: expected shape (5,), found no such tensor"),
         ({"L": 3}, "layer3.W_xz: expected shape (5, 5), found no such tensor"),
+        ({"directions": 3}, "directions: expected 1 or 2, found 3"),
+        ({"directions": 2}, "layer1.backward.W_xz: expected shape (3, 5), found no such tensor"),
     ],
 )
 def test_a_spec_that_is_wrong_or_of_another_model_is_refused(whole, fields, line):

@@ -159,6 +159,9 @@ def test_a_bad_tensor_in_a_weights_file_is_refused_by_name(change, expected, ref
         ({"cell": "transformer"}, "cell: expected one of rnn, gru, lstm"),
         ({"cell": "gru"}, "reset: expected one of before, after, found None"),
         ({"layers": 2}, "spec: expected only the fields"),
+        ({"directions": 3}, "directions: expected 1 or 2, found 3"),
+        ({"directions": "both"}, "directions: expected 1 or 2, found 'both'"),
+        ({"directions": 2}, "layer1.backward.W_xi: expected shape"),
     ],
 )
 def test_a_bad_spec_in_a_weights_file_is_refused_by_field(spec, expected, refused, tmp_path):
