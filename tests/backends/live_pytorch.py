@@ -42,6 +42,25 @@ class Loop(nn.Module):
         return torch.stack(outputs)
 
 
+class Lower(nn.Module):
+    """It computes in bfloat16, where autocast has it so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Net(nn.LSTM).float()
+
+    def forward(self, X):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.net(X)
+
+
+def compiled_before():
+    """Compiled code has no hooks in it, so it is thrown away first."""
+    model = torch.compile(Net(nn.LSTM), backend="eager")
+    model(ids())
+    return model, (ids(),)
+
+
 class Packed(nn.Module):
     def __init__(self, **options) -> None:
         super().__init__()
@@ -103,6 +122,8 @@ MODELS = {
         Packed(batch_first=True), (numbers(N, T, D), torch.tensor([3, 6, 2, 5]))),
     "an encoder and a decoder": lambda: (Pair(), (numbers(N, T, D), numbers(3, N, D))),
     "compiled": lambda: (torch.compile(Net(nn.LSTM), backend="eager"), (ids(),)),
+    "compiled and called before": compiled_before,
+    "autocast": lambda: (Lower(), (ids(),)),
 }  # fmt: skip
 """Each makes a model and what it is called with. All of them are as PyTorch computes them."""
 

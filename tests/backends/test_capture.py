@@ -1,6 +1,8 @@
 """A live model is captured, and ``diagnose`` answers from the file alone."""
 
 import importlib
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,3 +161,19 @@ def test_capturing_leaves_the_model_as_it_was(live, path):
     first = live.capture(made, path, *inputs)
     again = made(*inputs)
     assert np.array_equal(live.array(first), live.array(again))
+
+
+def test_it_needs_the_framework_numpy_and_safetensors_alone(live, backend_name):
+    """Whatever else the suite has is not there in a user's own environment."""
+    others = ("rich", "threadpoolctl", "argcomplete", "flint", "optax", "jinja2", "pytest")
+    script = f"""
+import sys
+for name in {others}:
+    sys.modules[name] = None
+from backends.{backend_name}.capture import capture
+print(sorted(name for name in sys.modules if name.split('.')[0] in ('conformance', 'docs')))
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
