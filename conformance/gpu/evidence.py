@@ -13,27 +13,29 @@ is right, or a test fails.
 """
 
 import json
-import shutil
 import statistics
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common.errors import BadInput
-from common.files import check_folder, make_folder, read_json, write_json
+from common.files import check_folder, make_folder, read_json, write_text
 from common.recipe import Recipe
 from common.spec import ModelSpec
-from common.sums import sealed
-from common.weights import read_arrays, write_arrays
 from conformance.calibrate.ensemble import count
-from conformance.calibrate.envelope import EARLY_STEPS
-from conformance.cases.quick import quick_cases
 from conformance.gpu.carry_out import STAGES
-from conformance.gpu.members import CURVES, by_epoch, runs_of
+from conformance.gpu.members import CURVES, runs_of
 from conformance.gpu.pack import zip_of
+from conformance.gpu.trim import (
+    came_back,
+    copy_records,
+    is_quick,
+    trim_activations,
+    trim_members,
+    trim_run,
+)
 from conformance.judge.curves import (
     CurveTest,
     Ensemble,
@@ -45,14 +47,11 @@ from conformance.judge.curves import (
 from conformance.judge.everything import judge_all
 from conformance.judge.training import excusing
 from conformance.progress import Progress
-from conformance.records.ladder import array_path
-from conformance.records.schema import RECORDED
 from conformance.records.witness import find_witness, load_witnesses
 from conformance.verdict.deviations import load_deviations
 from conformance.verdict.outcome import WRONG
 
 EVIDENCE, LADDER, LADDERS = "evidence.json", "ladder.zip", "ladder"
-SMALL = 2**20
 
 
 def write_evidence(folder: Path, out: Path) -> list[str]:
@@ -80,10 +79,16 @@ def write_evidence(folder: Path, out: Path) -> list[str]:
     by_title = {title(run): run for run in old.get("runs", [])}
     by_title |= {title(run): trim_run(run) for run in runs}
     made["runs"] = list(by_title.values())
-    write_json(out / EVIDENCE, made)
+    write_parts(out / EVIDENCE, made)
     found = judged(out)
-    write_json(out / EVIDENCE, made | {"found": found})
+    write_parts(out / EVIDENCE, made | {"found": found})
     return [f"{name}: {json.dumps(value)}" for name, value in found.items()]
+
+
+def write_parts(path: Path, made: dict[str, Any]) -> None:
+    """JSON with a line for each part: one for each of 70,000 numbers is nothing to read."""
+    parts = [f"{json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in made.items()]
+    write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def write_ladder(ladder: Path, out: Path) -> dict[str, Any]:
@@ -94,47 +99,6 @@ def write_ladder(ladder: Path, out: Path) -> dict[str, Any]:
         copy_records(whole, quick / LADDERS, is_quick)
         zip_of(quick, [LADDERS], out)
         return {"ladder": judged_ladder(whole), "quick": judged_ladder(quick / LADDERS)}
-
-
-def came_back(_: str, files: list[Path]) -> bool:
-    """Whether a case's arrays are there: files above the limit stay on the machine."""
-    return all(file.exists() for file in files)
-
-
-def is_quick(case: str, files: list[Path]) -> bool:
-    """Whether a case is one of the quick ones, and small enough for the project's own tree."""
-    return case in quick_cases() and all(file.stat().st_size < SMALL for file in files)
-
-
-def copy_records(ladder: Path, out: Path, keep: Callable[[str, list[Path]], bool]) -> None:
-    """Copy the records of every process, but for the cases that are not to be kept; ``keep`` is
-    asked about a case's name and the files of its arrays. A record of which nothing is left is left
-    out; else it gets the seal of what is left."""
-    for path in sorted(ladder.glob("*/*/record.json")):
-        record, to = read_json(path), out / path.relative_to(ladder).parent
-        columns = [
-            (array_path(implementation, dtype, "…"), by_case)
-            for implementation, by_dtype in record["entries"].items()
-            for dtype, by_case in by_dtype.items()
-        ]
-        files: dict[str, list[Path]] = {case: [] for case in record["cases"]}
-        for place, by_case in columns:
-            for case, entry in by_case.items():
-                if entry["status"] == RECORDED:
-                    files[case].append(path.parent / place.with_name(f"{case}.safetensors"))
-        record["cases"] = [case for case in record["cases"] if keep(case, files[case])]
-        for _, by_case in columns:
-            for case in files.keys() - record["cases"]:
-                by_case.pop(case, None)
-        if not record["cases"]:
-            continue
-        kept = [file for case in record["cases"] for file in files[case]]
-        for file in (path.with_name("given.safetensors"), *kept):
-            target = to / file.relative_to(path.parent)
-            make_folder(target.parent)
-            shutil.copyfile(file, target)
-        del record["seal"]
-        write_json(to / "record.json", sealed(record))
 
 
 def judged_ladder(ladder: Path) -> dict[str, Any]:
@@ -173,44 +137,6 @@ def shortened(verdict: dict[str, Any]) -> dict[str, Any]:
 def larger(known: float | None, found: float | None) -> float | None:
     """Of two errors; null, which stands for NaN, is the largest."""
     return None if known is None or found is None else max(known, found)
-
-
-def trim_activations(made: dict[str, Any]) -> dict[str, Any]:
-    """Errors of the functions in the layers; the curves of float32 with one unit alone."""
-    for dtype, rows in made["activations"].items():
-        for row in rows if dtype != "float32" else [r for r in rows if r.get("h", 1) > 1]:
-            del row["curve"]
-    return made
-
-
-def trim_run(run: dict[str, Any]) -> dict[str, Any]:
-    """A run.json without what is judged by its weights, its late epochs as means."""
-    if run["status"] != "finished":
-        return run
-    rows, steps = [], 0
-    for row in run["epochs"]:
-        kept = {key: row[key] for key in ("tokens", "seconds", "digest") if key in row}
-        early = steps < EARLY_STEPS
-        for key in ("losses", "norms"):
-            kept[key] = row[key] if early else [float(np.mean(row[key]))]
-        steps += len(row["losses"])
-        rows.append(kept)
-    return run | {"epochs": rows, "trimmed": True}
-
-
-def trim_members(path: Path, out: Path) -> None:
-    """The same for all members at once."""
-    arrays, metadata = read_arrays(path, ours=True)
-    trimmed: dict[str, list[np.ndarray]] = {}
-    begun = np.cumsum(arrays["steps"]) - arrays["steps"]
-    for name in ("losses", "norms"):
-        trimmed[name] = [
-            a.astype("float64") if first < EARLY_STEPS else a.mean(0, "float64", keepdims=True)
-            for first, a in zip(begun, by_epoch(arrays, name), strict=True)
-        ]
-    kept = {name: np.concatenate(parts) for name, parts in trimmed.items()}
-    kept["steps"] = np.array([len(part) for part in trimmed["losses"]])
-    write_arrays(out, kept | {"seconds": arrays["seconds"]}, metadata)
 
 
 def judged(folder: Path) -> dict[str, Any]:

@@ -21,6 +21,8 @@ BACK = (-1, 0, 1, 2, 3, 4, 6, 8, 12)
 """Which character is read: −1 is the next one, which the network has not seen, 0 the last one."""
 AFTER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 DEPTHS = (1, 2, 3)
+SEEDS = (1, 2, 3, 4, 5, 6)
+"""Of the first weights and of the minibatches: one run of each depth would tell luck, not depth."""
 
 
 @reference_only
@@ -28,12 +30,19 @@ def measure(short: bool) -> Found:
     h, steps = (16, 6) if short else (64, 600)
     corpus, held_out = load_texts([time_machine(short)], None, 0.4 if short else 0.1)
     [test] = held_out.values()
-    depths, trained = [], None
+    depths, ends, trained = [], {}, None
     for L in DEPTHS:
-        trained = train(begin(stack("gru", corpus, L, h), Recipe(4.0, 1.0)), corpus, steps)
+        runs = []
+        for seed in SEEDS[:2] if short else SEEDS:
+            one = begin(stack("gru", corpus, L, h), Recipe(4.0, 1.0, seed=seed))
+            runs.append(train(one, corpus, steps))
+        trained = runs[0]
         parameters = sum(array.size for array in trained.model.parameters().values())
-        row = {"layers": L, "parameters": parameters, "training": trained.lately(steps // 6)}
-        depths.append(row | {"held out": trained.on(test)})
+        ends[L] = np.array([one.on(test) for one in runs])
+        last = [one.lately(steps // 6) for one in runs]
+        row = {"layers": L, "parameters": parameters, "training": float(np.mean(last))}
+        row |= {"held out": float(ends[L].mean()), "±": float(ends[L].std(ddof=1))}
+        depths.append(row | {"best": float(ends[L].min()), "worst": float(ends[L].max())})
     X, H = states(trained, test)
     layers = [f"layer {layer + 1}" for layer in range(len(DEPTHS))]
     alike, read, harm, values = [], [], [], {"h": h, "steps": steps}
@@ -46,7 +55,11 @@ def measure(short: bool) -> Found:
     for name, which in {**{name: [k] for k, name in enumerate(layers)}, "all": [0, 1, 2]}.items():
         curve = missed(trained, X, H, which)
         harm += [{"layer": name, "after": k, "worse": v} for k, v in zip(AFTER, curve, strict=True)]
-    values |= {"commonest": most_common(X)}
+    values |= {"commonest": most_common(X), "seeds": len(ends[1])}
+    for more, fewer in ((2, 1), (3, 2)):
+        values[f"gain_{more}"] = float((ends[fewer] - ends[more]).mean())
+        values[f"gain_{more}_sd"] = float((ends[fewer] - ends[more]).std(ddof=1))
+        values[f"better_{more}"] = int((ends[more] < ends[fewer]).sum())
     values |= {f"held_out_{row['layers']}": row["held out"] for row in depths}
     tables = {"depths": depths, "alike": alike, "read": read, "missed": harm}
     return {"values": values, "tables": tables}

@@ -94,3 +94,10 @@ def test_readme_and_chapter_say_that_flax_s_gru_is_not_as_it_comes():
     assert replaced == ("replaced by one that has a bias" in prose("concise"))
     guide = (ROOT / "docs" / "field_guide.toml").read_text(encoding="utf-8")
     assert 'jax = "one, (3h,), with the input weights"' in guide
+
+
+def test_why_depth_says_of_each_layer_what_all_runs_say():
+    values = stored("why-depth")["values"]
+    assert values["seeds"] >= 5
+    assert values["better_2"] > values["seeds"] / 2 > values["better_3"]
+    assert values["gain_2"] > values["gain_2_sd"] and -values["gain_3"] > values["gain_3_sd"]
