@@ -33,7 +33,7 @@ def given_to(target: str, spec: ModelSpec, dtype: str, folder: Path):
 
 
 def zero(spec: ModelSpec) -> dict[str, np.ndarray]:
-    return {part: np.zeros((spec.L, N, spec.h)) for part in spec.states}
+    return {part: np.zeros((spec.rows, N, spec.h)) for part in spec.states}
 
 
 def computed(spec: ModelSpec, numbers: Material, dtype: str) -> np.ndarray:

@@ -6,6 +6,7 @@ GRUCell have one bias for each gate, so the candidate of a GRU has no b_hh.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from conformance.convert.target import Target, Values
 from conformance.files.flax import ARRAY
 
 CLASS = {"rnn": "SimpleCell", "gru": "GRUCell", "lstm": "OptimizedLSTMCell"}
+SIDES = ("forward", "backward")
 KINDS = {"W": ("dense_i", "kernel"), "U": ("dense_h", "kernel"),
          "b_x": ("dense_i", "bias"), "b_h": ("dense_h", "bias")}  # fmt: skip
 
@@ -31,30 +33,39 @@ def write(path: Path, values: Values) -> None:
 
     layers: dict[str, Any] = {}
     for number, layer in enumerate(values.layers):
-        cell: dict[str, dict[str, Any]] = {}
-        for kind, array in layer.items():
-            inside, name = KINDS[kind]
-            cell.setdefault(inside, {})[name] = packed(array)
-        layers[str(number)] = {"cell": cell}
+        cells = [cell(half, packed) for half in layer]
+        sides = {f"{side}_rnn": {"cell": c} for side, c in zip(SIDES, cells, strict=False)}
+        layers[str(number)] = {"cell": cells[0]} if len(cells) == 1 else sides
     W, b = values.output
     layers[str(values.spec.L)] = {"kernel": packed(W), "bias": packed(b)}
     path.write_bytes(msgpack.Packer().pack({"layers": layers}))
 
 
+def cell(half: Arrays, packed: Callable[[np.ndarray], Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for kind, array in half.items():
+        inside, name = KINDS[kind]
+        found.setdefault(inside, {})[name] = packed(array)
+    return found
+
+
 def code(spec: ModelSpec, dtype: str) -> list[str]:
     more = f", activation_fn=jax.nn.{TARGET.activation(spec)}" if spec.cell == "rnn" else ""
     kind = f", dtype={dtype!r}, param_dtype={dtype!r}" if dtype != "float32" else ""
-    cell = f"nnx.{CLASS[spec.cell]}(d, {spec.h}{more}{kind}, rngs=r)"
+    one = f"nnx.{CLASS[spec.cell]}(d, {spec.h}{more}{kind}, rngs=r)"
     wide = ['jax.config.update("jax_enable_x64", True)'] if dtype == "float64" else []
-    sizes = (spec.d, *[spec.h] * (spec.L - 1))
+    sizes = (spec.d, *[spec.width] * (spec.L - 1))
+    layer = f"nnx.RNN({one})"
+    if spec.directions == 2:
+        layer = f"nnx.Bidirectional({layer}, {layer})"
     return [
         "from pathlib import Path",
         "import jax",
         "from flax import nnx, serialization",
         *wide,
         "r = nnx.Rngs(0)",
-        f"rnns = [nnx.RNN({cell}) for d in {sizes}]",
-        f"net = nnx.Sequential(*rnns, nnx.Linear({spec.h}, {spec.q}{kind}, rngs=r))",
+        f"rnns = [{layer} for d in {sizes}]",
+        f"net = nnx.Sequential(*rnns, nnx.Linear({spec.width}, {spec.q}{kind}, rngs=r))",
         "state = serialization.msgpack_restore(Path(FILE).read_bytes())",
         "nnx.update(net, nnx.restore_int_paths(state))",
         "O = net(X)",
@@ -65,7 +76,7 @@ def options(spec: ModelSpec) -> dict[str, str]:
     found = {"activation_fn": TARGET.activation(spec) if spec.cell == "rnn" else "tanh"}
     if spec.cell != "rnn":
         found["gate_fn"] = "sigmoid"
-    return found | {"reverse": "False"}
+    return found | ({"reverse": "False"} if spec.directions == 1 else {})
 
 
 def lacks(spec: ModelSpec, params: Arrays) -> tuple[str, str] | None:

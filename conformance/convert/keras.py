@@ -20,9 +20,12 @@ def write(path: Path, values: Values) -> None:
 
     with h5py.File(path, "w") as file:
         for number, layer in enumerate(values.layers):
-            place = f"layers/{PLACE[values.spec.cell]}" + (f"_{number}" if number else "")
-            for k, kind in enumerate(("W", "U", "b")):
-                file[f"{place}/cell/vars/{k}"] = layer[kind]
+            name = PLACE[values.spec.cell] if len(layer) == 1 else "bidirectional"
+            place = f"layers/{name}" + (f"_{number}" if number else "")
+            sides = ("",) if len(layer) == 1 else ("forward_layer/", "backward_layer/")
+            for side, half in zip(sides, layer, strict=True):
+                for k, kind in enumerate(("W", "U", "b")):
+                    file[f"{place}/{side}cell/vars/{k}"] = half[kind]
         for k, array in enumerate(values.output):
             file[f"layers/dense/vars/{k}"] = array
 
@@ -32,6 +35,8 @@ def code(spec: ModelSpec, dtype: str) -> list[str]:
     more += f", reset_after={spec.reset == 'after'}" if spec.cell == "gru" else ""
     kind = f", dtype={dtype!r}" if dtype != "float32" else ""
     layer = f"layers.{CLASS[spec.cell]}({spec.h}{more}, return_sequences=True{kind})"
+    if spec.directions == 2:
+        layer = f"layers.Bidirectional({layer}{kind})"
     times = f"*({layer} for _ in range({spec.L}))" if spec.L > 1 else layer
     return [
         "import keras",
@@ -51,7 +56,8 @@ def options(spec: ModelSpec) -> dict[str, str]:
         found["recurrent_activation"] = "sigmoid"
     if spec.cell == "gru":
         found["reset_after"] = str(spec.reset == "after")
-    return found | {"go_backwards": "False"}
+    two = spec.directions == 2
+    return found | ({"merge_mode": "concat"} if two else {"go_backwards": "False"})
 
 
 TARGET = Target(

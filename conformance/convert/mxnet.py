@@ -17,10 +17,12 @@ KINDS = {"W": "i2h_weight", "U": "h2h_weight", "b_x": "i2h_bias", "b_h": "h2h_bi
 
 
 def write(path: Path, values: Values) -> None:
+    sides = ("l_cell.", "r_cell.") if values.spec.directions == 2 else ("",)
     arrays = {
-        f"0._unfused.{number}.{KINDS[kind]}": array
+        f"0._unfused.{number}.{side}{KINDS[kind]}": array
         for number, layer in enumerate(values.layers)
-        for kind, array in layer.items()
+        for side, half in zip(sides, layer, strict=True)
+        for kind, array in half.items()
     }
     W, b = values.output
     path.write_bytes(dumped(arrays | {"1.weight": W.T, "1.bias": b}))
@@ -29,8 +31,9 @@ def write(path: Path, values: Values) -> None:
 def code(spec: ModelSpec, dtype: str) -> list[str]:
     phi = f", {TARGET.activation(spec)!r}" if spec.cell == "rnn" else ""
     kind = f", dtype={dtype!r}" if dtype != "float32" else ""
+    phi += ", bidirectional=True" * (spec.directions == 2)
     rnn = f"gluon.rnn.{CLASS[spec.cell]}({spec.h}, {spec.L}{phi}, input_size={spec.d}{kind})"
-    dense = f"gluon.nn.Dense({spec.q}, flatten=False, in_units={spec.h}{kind})"
+    dense = f"gluon.nn.Dense({spec.q}, flatten=False, in_units={spec.width}{kind})"
     return [
         "from mxnet import gluon",
         "net = gluon.nn.HybridSequential()",

@@ -23,13 +23,17 @@ OPERATOR = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 KINDS = {"W": "W", "U": "R", "b": "B"}
 DIRECTIONS = np.array([1], "int64")
 """Which axis of a node's output they are."""
+SIDE_BY_SIDE = np.array([0, 0, -1], "int64")
+"""The shape of both H in one: its first two axes stay."""
 
 
 def write(path: Path, values: Values) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     spec, output = values.spec, dict(zip(("W_hq", "b_q"), values.output, strict=True))
-    total = sum(a.nbytes for layer in [*values.layers, output] for a in layer.values())
+    total = sum(
+        a.nbytes for layer in [*values.layers, [output]] for half in layer for a in half.values()
+    )
     if total > LARGEST:
         raise BadInput("--to onnx", "", f"a network of at most {LARGEST:,} bytes", f"{total:,}")
     nodes, stored, below = [], [], "X"
@@ -40,12 +44,16 @@ def write(path: Path, values: Values) -> None:
             settled |= {"activation_alpha": [1.0], "activation_beta": [0.0]}
     if spec.cell == "gru":
         settled["linear_before_reset"] = int(spec.reset == "after")
-    axis = numpy_helper.from_array(DIRECTIONS, "axis of directions")
+    if spec.directions == 2:
+        settled["direction"] = "bidirectional"
+        if "activations" in settled:
+            settled |= {key: settled[key] * 2 for key in settled if key.startswith("activation")}
+    axis = numpy_helper.from_array(DIRECTIONS if spec.directions == 1 else SIDE_BY_SIDE, "axes")
     for number, layer in enumerate(values.layers, start=1):
         names = [f"layer{number}.{name}" for name in KINDS.values()]
-        # The first axis is of directions, of which there is one.
+        # The first axis is of directions.
         stored += [
-            numpy_helper.from_array(layer[kind][None], name)
+            numpy_helper.from_array(np.stack([half[kind] for half in layer]), name)
             for kind, name in zip(KINDS, names, strict=True)
         ]
         made, above = f"layer{number}.Y", f"layer{number}.H"
@@ -53,7 +61,12 @@ def write(path: Path, values: Values) -> None:
         nodes.append(
             helper.make_node(operator, [below, *names], [made], name=f"layer{number}", **settled)
         )
-        nodes.append(helper.make_node("Squeeze", [made, axis.name], [above]))
+        if spec.directions == 1:
+            nodes.append(helper.make_node("Squeeze", [made, axis.name], [above]))
+        else:  # (T, 2, n, h) to (T, n, 2h)
+            turned = f"layer{number}.turned"
+            nodes.append(helper.make_node("Transpose", [made], [turned], perm=[0, 2, 1, 3]))
+            nodes.append(helper.make_node("Reshape", [turned, axis.name], [above]))
         below = above
     stored += [numpy_helper.from_array(array, f"output.{name}") for name, array in output.items()]
     nodes.append(helper.make_node("MatMul", [below, "output.W_hq"], ["output.HW"]))

@@ -11,11 +11,12 @@ CLASS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 
 
 def write(path: Path, values: Values) -> None:
-    names = LAYOUTS["pytorch"].names
+    layout = LAYOUTS["pytorch"]
     arrays = {
-        f"rnn.{names[kind].format(l=number, r='')}": array
+        f"rnn.{layout.names[kind].format(l=number, r=side)}": array
         for number, layer in enumerate(values.layers)
-        for kind, array in layer.items()
+        for side, half in zip(layout.backward, layer, strict=False)
+        for kind, array in half.items()
     }
     W, b = values.output
     write_arrays(path, arrays | {"output.weight": W.T, "output.bias": b}, {"format": "pt"})
@@ -23,12 +24,14 @@ def write(path: Path, values: Values) -> None:
 
 def code(spec: ModelSpec, dtype: str) -> list[str]:
     more = f", nonlinearity={TARGET.activation(spec)!r}" if spec.cell == "rnn" else ""
+    more += ", bidirectional=True" * (spec.directions == 2)
     double = ".double()" if dtype == "float64" else ""
     rnn = f"nn.{CLASS[spec.cell]}({spec.d}, {spec.h}, {spec.L}{more})"
+    output = f"nn.Linear({spec.width}, {spec.q})"
     return [
         "from safetensors.torch import load_file",
         "from torch import nn",
-        f'net = nn.ModuleDict({{"rnn": {rnn}, "output": nn.Linear({spec.h}, {spec.q})}}){double}',
+        f'net = nn.ModuleDict({{"rnn": {rnn}, "output": {output}}}){double}',
         "net.load_state_dict(load_file(FILE))",
         'O = net["output"](net["rnn"](X)[0])',
     ]

@@ -19,13 +19,15 @@ DTYPES = ("float32", "float64")
 class Values:
     """A network's numbers as a file holds them, in its dtype.
 
-    params: canonical     layers: from the bottom up, tensors by kind (models/layouts.py)
-    output: W_hq (h, q) and b_q (q,)
+    params: canonical
+    layers: from the bottom up, of the one direction or the two the tensors by kind
+            (models/layouts.py)
+    output: W_hq (h, or 2h of two directions, q) and b_q (q,)
     """
 
     spec: ModelSpec
     params: Arrays
-    layers: list[Arrays]
+    layers: list[list[Arrays]]
     output: tuple[np.ndarray, np.ndarray]
     dtype: str
 
@@ -65,8 +67,6 @@ class Target:
         def refuse(expected: str, found: object) -> None:
             raise BadInput(where, "", f"{expected}, for --to {self.name}", found)
 
-        if spec.directions == 2 and self.layout:
-            refuse("layers of one direction", "two")
         if spec.cell == "rnn" and self.layout:
             if len(set(spec.activations)) > 1:
                 refuse("one activation in all layers", ", ".join(spec.activations))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from common.errors import BadInput
-from common.parameters import GATES, Arrays, parameter_shapes
+from common.parameters import GATES, Arrays, parameter_shapes, prefix
 from common.spec import ModelSpec
 from conformance.closeness.compare import identical
 from conformance.convert.target import Target, Values
@@ -54,20 +54,25 @@ def held(spec: ModelSpec, params: Arrays, target: Target, dtype: str) -> Arrays:
 
 def network_of(spec: ModelSpec, params: Arrays, two: bool, dtype: str) -> Network:
     """The network with its gates side by side, as models/writing.py takes it."""
-    layers = []
-    for layer in range(1, spec.L + 1):
 
-        def joined(kind: str, layer: int = layer) -> np.ndarray:
-            return np.hstack([params[f"layer{layer}.{kind}{gate}"] for gate in GATES[spec.cell]])
-
+    def half(of: str) -> Direction:
+        gates = GATES[spec.cell]
         biases = []
-        for gate in GATES[spec.cell]:
+        for gate in gates:
             if spec.reset == "after" and gate == "h":
-                biases.append(tuple(rounded(params[f"layer{layer}.{b}"], dtype) for b in OWN))
+                biases.append(tuple(rounded(params[of + name], dtype) for name in OWN))
             else:
-                biases.append(split(params[f"layer{layer}.b_{gate}"], dtype, two))
+                biases.append(split(params[f"{of}b_{gate}"], dtype, two))
         b_x, b_h = (np.concatenate(parts) for parts in zip(*biases, strict=True))
-        layers.append((Direction(joined("W_x"), joined("W_h"), b_x, b_h),))
+        W, U = (
+            np.hstack([params[f"{of}{kind}{gate}"] for gate in gates]) for kind in ("W_x", "W_h")
+        )
+        return Direction(W, U, b_x, b_h)
+
+    layers = [
+        tuple(half(prefix(layer, backward)) for backward in spec.ways)
+        for layer in range(1, spec.L + 1)
+    ]
     output = params["output.W_hq"], params["output.b_q"]
     return Network(spec.cell, tuple(layers), output, 2 if spec.reset == "after" else 1)
 
@@ -81,10 +86,13 @@ def values(spec: ModelSpec, params: Arrays, target: Target, dtype: str) -> Value
         return Values(spec, own, [], output, dtype)
     network = network_of(spec, params, target.two(spec), dtype)
     layers = [
-        {
-            kind: np.array(array, dtype, order="C")
-            for kind, array in tensors(half, network, target.layout).items()
-        }
-        for (half,) in network.layers
+        [
+            {
+                kind: np.array(array, dtype, order="C")
+                for kind, array in tensors(half, network, target.layout).items()
+            }
+            for half in layer
+        ]
+        for layer in network.layers
     ]
     return Values(spec, own, layers, output, dtype)

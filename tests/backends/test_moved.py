@@ -20,7 +20,10 @@ TARGET = {"tensorflow": "keras", "jax": "flax"}
 """By backend, the target where it has another name."""
 
 DTYPES = ("float32", "float64")
-DECLARED = {("mxnet", "relu", "float64"): "native-relu-rounds-to-float32"}
+DECLARED = {
+    ("mxnet", name, "float64"): "native-relu-rounds-to-float32"
+    for name in ("relu", "relu both ways")
+}
 """Faults of frameworks; conformance/verdict/deviations.toml has them."""
 
 

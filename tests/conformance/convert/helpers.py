@@ -18,6 +18,9 @@ SPECS = {
     "rnn": ModelSpec("rnn", 2, 5, 3, 12, ("tanh",) * 12),
     "relu": ModelSpec("rnn", 4, 4, 4, 2, ("relu",) * 2),
     "sigmoid": ModelSpec("rnn", 4, 3, 5, 1, ("sigmoid",)),
+    "both ways": ModelSpec("lstm", 4, 3, 5, 2, directions=2),
+    "gru both ways": ModelSpec("gru", 3, 4, 2, 1, reset="after", directions=2),
+    "relu both ways": ModelSpec("rnn", 3, 4, 2, 2, ("relu",) * 2, directions=2),
     "identity": ModelSpec("rnn", 4, 3, 5, 1, ("identity",)),
 }
 

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 
-from common.parameters import initialise
 from common.spec import ModelSpec
 from common.weights import load_weights, read_arrays, write_arrays
 from conformance.__main__ import main
@@ -141,17 +140,6 @@ def test_layers_of_several_activations_are_the_suite_s_alone(tmp_path, capsys):
     source = saved(tmp_path / "own" / "own.safetensors", spec, parameters(spec, "onnx"))
     convert(source, "onnx", tmp_path, code=2)
     assert "expected one activation in all layers, for --to onnx" in capsys.readouterr().err
-    convert(source, "canonical", tmp_path)
-
-
-def test_two_directions_are_the_suite_s_alone(tmp_path, capsys):
-    spec = ModelSpec("lstm", 2, 3, 2, 2, directions=2)
-    params = initialise(spec, "uniform", 1)
-    source = saved(tmp_path / "own" / "own.safetensors", spec, params)
-    convert(source, "pytorch", tmp_path, code=2)
-    assert (
-        "expected layers of one direction, for --to pytorch, found two" in capsys.readouterr().err
-    )
     convert(source, "canonical", tmp_path)
 
 
