@@ -108,6 +108,7 @@ def tensors(module: nn.Module) -> Tensors:
 
 
 def parameters(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """All of a model's, by their names without what torch.compile puts in front of them."""
     return ((name.replace("_orig_mod.", ""), p) for name, p in model.named_parameters())
 
 
