@@ -53,13 +53,16 @@ def measure(backend: str, short: bool) -> Found:
         ]
         values |= {"d2l": perplexity_of(witness.losses[-1]), "d2l_epochs": len(witness.losses)}
         values["d2l_confirmed"] = ", ".join(one["implementation"] for one in witness.confirmed)
-        values["gpu"], values["gpu_digests"], tables["devices"] = on_a_gpu(tables["d2l"])
+        found, tables["devices"] = on_a_gpu(tables["d2l"])
+        values |= found
     return rounded({"values": values, "tables": tables})
 
 
-def on_a_gpu(curve: Rows) -> tuple[str, str, Rows]:
+def on_a_gpu(curve: Rows) -> tuple[dict[str, Any], Rows]:
     """What was brought back from a GPU (docs/gpu.md): its name, of how many epochs the digests are
-    those of the CPU, and the curves in float32, TF32 and mixed precision beside the CPU's."""
+    those of the CPU, the largest error of the layers' own tanh in units in the last place, which is
+    that of numbers from 0.5 to 1; and the curves in float32, TF32 and mixed precision beside the
+    CPU's."""
     made = read_json(EVIDENCE)
     (device,) = {rates["passport"]["device"] for rates in made["rates"].values()}
     pairs = [row for name, row in made["found"]["digests"].items() if " d2l-" in name]
@@ -75,7 +78,9 @@ def on_a_gpu(curve: Rows) -> tuple[str, str, Rows]:
                 for n, epoch in enumerate(one["epochs"], start=1)
                 if n == 1 or n % 10 == 0
             ]
-    return device, digests, rows
+    errors = (row for row in made["activations"]["activations"]["float32"])
+    tanh = max(row["error"] for row in errors if row["function"] == "tanh")
+    return {"gpu": device, "gpu_digests": digests, "gpu_tanh": round(tanh / 2**-24)}, rows
 
 
 def main(words: list[str] | None = None) -> int:
