@@ -24,7 +24,7 @@ def page(certificate: dict[str, Any], verify: str) -> str:
     inputs = ", ".join(f"{name} = {value}" for name, value in asked["inputs"].items())
     rounded = sum(row["numbers"] for row in weights["rounded"])
     layers = f"{spec['L']} layer{'s' * (spec['L'] > 1)}"
-    layers += " in both directions" * (spec["directions"] == 2)
+    layers += " in both directions" * (spec.get("directions") == 2)
     sizes = ", ".join(f"{name} = {spec[name]}" for name in "dhq")
     rows = {
         "network": f"{spec['cell']} of {layers}, {sizes}",
