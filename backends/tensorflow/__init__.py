@@ -124,7 +124,7 @@ class MixedEquations(Equations):
 class MixedLayers(Layers):
     """Keras' layers in bfloat16 over float32 weights; what they return is cast back to float32."""
 
-    policy = tf.keras.DTypePolicy("mixed_bfloat16")
+    policy = "mixed_bfloat16"
 
 
 MIXED = {Equations: MixedEquations, Layers: MixedLayers}

@@ -6,13 +6,16 @@ of one (2, 3h) tensor: for the input's product and for the recurrent one. Source
 ``layers.rnn``.
 """
 
+from dataclasses import replace
+from functools import lru_cache
+
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
 from backends.tensorflow.equations import State, stacked
-from backends.tensorflow.runtime import cudnn, to_array
+from backends.tensorflow.runtime import Compiled, cudnn, to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
 
@@ -21,6 +24,9 @@ GATE_ORDER = {"rnn": "h", "gru": "zrh", "lstm": "ifco"}
 
 KINDS = ("kernel", "recurrent_kernel", "bias")
 """The weights of a Keras layer's cell."""
+
+HELD = 64
+"""So many layers and their graphs are held: a family's cases have the same ones again and again."""
 
 
 def unsupported(spec: ModelSpec) -> str | None:
@@ -61,11 +67,11 @@ def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np
     return p
 
 
-def make_layer(spec: ModelSpec, layer: int, dtype: str | keras.DTypePolicy) -> keras.Layer:
+def make_layer(spec: ModelSpec, layer: int, dtype: str) -> keras.Layer:
     """Layer 1 … L as a Keras layer that returns all its outputs and its last state; of two
     directions, a Bidirectional, which joins them side by side."""
     options = {"return_sequences": True, "return_state": True, "dtype": dtype}
-    # The weights are overwritten; Keras' own draw would take longer than a small case.
+    # Its weights are given to every call; Keras' own draw would take longer than a small case.
     options |= {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
     if spec.cell == "rnn":
         activation = spec.activations[layer - 1].replace("identity", "linear")
@@ -89,32 +95,59 @@ def halves(layer: keras.Layer) -> list[keras.layers.RNN]:
     return [layer.forward_layer, layer.backward_layer] if both else [layer]
 
 
+class Shared:
+    """A Keras layer that is called with weights, by all models that have such a layer: eagerly at
+    first, then as a graph that holds for any n and T. Within another graph it is a part of it."""
+
+    def __init__(self, layer: keras.Layer) -> None:
+        self.layer, self.dtype, cells = layer, layer.compute_dtype, halves(layer)
+        weights = [tf.TensorSpec(w.shape, w.dtype) for w in layer.trainable_variables]
+        X = tf.TensorSpec((None, None, weights[0].shape[0]), self.dtype)
+        state = [tf.TensorSpec((None, half.units), self.dtype) for half in cells]
+        parts = 2 if isinstance(cells[0], keras.layers.LSTM) else 1
+        self.compiled = Compiled(self.run, signature=[weights, X, state * parts])
+
+    def __call__(self, weights: list[Tensor], X: Tensor, state: list[Tensor]) -> list[Tensor]:
+        """The outputs, (n, T, D·h), and the last state   X: (n, T, d or D·h)   state: (n, h) each
+
+        weights: of KINDS, for each direction
+        """
+        X, *state = (tf.cast(given, self.dtype) for given in (X, *state))
+        return (self.run if tf.inside_function() else self.compiled)(weights, X, state)
+
+    def run(self, weights: list[Tensor], X: Tensor, state: list[Tensor]) -> list[Tensor]:
+        fixed = self.layer.non_trainable_variables
+        return self.layer.stateless_call(weights, fixed, X, initial_state=state)[0]
+
+
+@lru_cache(HELD)
+def shared(spec: ModelSpec, dtype: str, device: str) -> Shared:
+    """The Keras layer of a spec of one layer; its q plays no part."""
+    with tf.device(device):
+        return Shared(make_layer(spec, 1, dtype))
+
+
 class Layers:
     """Keras' layers with a Dense and a bias on top, loaded with canonical parameters."""
 
-    policy: keras.DTypePolicy | None = None
-    """What Keras' layers compute in, if it is not the parameters' dtype: in mixed precision."""
+    policy: str | None = None
+    """What Keras' layers compute in, by its name, if it is not the parameters' dtype."""
 
     def __init__(self, spec: ModelSpec, params: dict[str, np.ndarray]) -> None:
-        self.spec = spec
-        dtype = self.policy or params["output.b_q"].dtype.name
-        self.layers = [make_layer(spec, layer + 1, dtype) for layer in range(spec.L)]
+        self.spec, self.dtype = spec, self.policy or params["output.b_q"].dtype.name
         # Dense would add its bias by BiasAdd, whose gradient sums the T·n rows one after another:
         # its float32 error at D2L's 1,120 rows was three times that of the + below.
-        self.output = keras.layers.Dense(spec.q, use_bias=False, dtype=dtype)
+        self.output = keras.layers.Dense(spec.q, use_bias=False, dtype=self.dtype)
         self.output.build((None, None, spec.width))
         self.output.kernel.assign(params["output.W_hq"])
         self.b_q = tf.Variable(params["output.b_q"])
-        self.cells = [half.cell for layer in self.layers for half in halves(layer)]
-        weights = []
-        for row, cell in zip(spec.passes, self.cells, strict=True):
+        self.weights = []
+        for row in spec.passes:
             native = to_native(spec, layer_parameters(params, *row))
-            for kind in KINDS:
-                weights.append(getattr(cell, kind))
-                weights[-1].assign(native[kind])
-        weights.append(self.output.kernel)
+            self.weights.append([tf.Variable(native[kind]) for kind in KINDS])
         # Keras wraps TensorFlow's variables; these are what the tape and the update know.
-        self.trainable = [*(weight.value for weight in weights), self.b_q]
+        self.trainable = [weight for weights in self.weights for weight in weights]
+        self.trainable += [self.output.kernel.value, self.b_q]
 
     def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
         """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
@@ -124,14 +157,10 @@ class Layers:
     def run(self, X: Tensor, state: State) -> tuple[Tensor, State, list[Tensor]]:
         """As a call, and the outputs of every layer, (n, T, D·h) each."""
         H, outputs = tf.transpose(X, (1, 0, 2)), []
-        parts, rows, last = self.spec.states, iter(range(self.spec.rows)), []
-        for layer in self.layers:
-            start = [
-                state[part][row]
-                for _, row in zip(halves(layer), rows, strict=False)
-                for part in parts
-            ]
-            H, *after = layer(H, initial_state=start)
+        parts, last = self.spec.states, []
+        for layer in range(1, self.spec.L + 1):
+            rows = [self.spec.row(layer, backward) for backward in self.spec.ways]
+            H, *after = self.call(layer, rows, H, [state[part][r] for r in rows for part in parts])
             outputs.append(H)
             for first in range(0, len(after), len(parts)):
                 half = zip(parts, after[first : first + len(parts)], strict=True)
@@ -139,22 +168,35 @@ class Layers:
         O = tf.cast(self.output(H), X.dtype) + self.b_q
         return tf.transpose(O, (1, 0, 2)), stacked(last), outputs
 
+    def call(self, layer: int, rows: list[int], X: Tensor, state: list[Tensor]) -> list[Tensor]:
+        """The outputs and the last state of layer 1 … L, or of one of its directions."""
+        weights = [tf.convert_to_tensor(weight) for row in rows for weight in self.weights[row]]
+        alone = replace(self.spec.alone(layer), q=1, directions=len(rows))
+        return shared(alone, self.dtype, self.b_q.device)(weights, X, state)
+
     def forward(self, X: Tensor, state: State) -> tuple[Tensor, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part. A Keras layer's outputs are its H,
-        but its C shows only at the end of a call: there the layer's cell goes step by step."""
+        but its C shows only at the end of a call: there each step is a call."""
         O, last, outputs = self.run(X, state)
         D = self.spec.directions
         trace = {"H": [half for H in outputs for half in tf.split(H, D, axis=-1)]}
         if "C" in state:
             below = [tf.transpose(X, (1, 0, 2)), *outputs[:-1]]
             trace["C"] = [
-                memory(cell, below[layer - 1], state["H"][row], state["C"][row], backward)
-                for row, (cell, (layer, backward)) in enumerate(
-                    zip(self.cells, self.spec.passes, strict=True)
-                )
+                self.memory(layer, backward, below[layer - 1], state)
+                for layer, backward in self.spec.passes
             ]
         trace = {part: tf.cast(tf.stack(layers), X.dtype) for part, layers in trace.items()}
         return O, last, {part: tf.transpose(a, (2, 0, 1, 3)) for part, a in trace.items()}
+
+    def memory(self, layer: int, backward: bool, X: Tensor, state: State) -> Tensor:
+        """C after every step of one direction, (n, T, h)   X: (n, T, d or D·h)"""
+        row, times, steps = self.spec.row(layer, backward), range(X.shape[1]), []
+        H, C = state["H"][row], state["C"][row]
+        for t in reversed(times) if backward else times:
+            _, H, C = self.call(layer, [row], X[:, t : t + 1], [H, C])
+            steps.append(C)
+        return tf.stack(steps[::-1] if backward else steps, axis=1)
 
     def freeze(self, grads: list[Tensor]) -> list[Tensor]:
         """The reset-after GRU's second bias stays 0, but for the candidate's b_hh. Two trainable
@@ -176,12 +218,3 @@ class Layers:
                 found[f"{prefix(*row)}{name}"] = array
         found |= {"output.W_hq": next(arrays), "output.b_q": next(arrays)}
         return {name: found[name] for name in parameter_shapes(self.spec)}
-
-
-def memory(cell: keras.layers.LSTMCell, X: Tensor, H: Tensor, C: Tensor, backward: bool) -> Tensor:
-    """C after every step   X: (n, T, d or D·h)   H, C: (n, h), at the start   returns (n, T, h)"""
-    steps, inputs = [], tf.unstack(X, axis=1)
-    for x in reversed(inputs) if backward else inputs:
-        H, (_, C) = cell(x, [H, C])
-        steps.append(C)
-    return tf.stack(steps[::-1] if backward else steps, axis=1)
