@@ -223,7 +223,8 @@ def passport(device: str) -> dict[str, Any]:
         "platform version": found.client.platform_version,
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", "not set"),
         "mode": "jax.jit, programs shared by the models of a spec; what a case asks about a "
-        "minibatch is one program, its update another; a step of a training run is one program",
+        "minibatch is one program, predictions of that shape too, its update another; a step of a "
+        "training run is one program",
         "compiler options": {} if gpu else {f"sizes up to {SMALL}": for_small(), "others": {}},
         "float64": jax.config.jax_enable_x64,
         "matrix products": jax.config.jax_default_matmul_precision,
