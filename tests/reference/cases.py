@@ -46,7 +46,7 @@ def specs(L, d=3, h=5, q=7):
 CASES = {name: Case(spec) for L in (1, 2, 3, 4) for name, spec in specs(L)}
 BIDIRECTIONAL = {
     f"{name}-bidirectional": Case(dataclasses.replace(spec, directions=2))
-    for L in (1, 2, 3)
+    for L in (1, 2)
     for name, spec in specs(L)
 }
 CASES |= BIDIRECTIONAL
