@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("vl_convert", reason="needs the packages of requirements/report.txt")
+
 from common.corpus import load_corpus
 from conformance.cases.given import gather
 from conformance.judge.everything import judge_all

@@ -30,7 +30,7 @@ from tests.conformance.helpers import (
 
 pytestmark = pytest.mark.once
 
-PATTERN = "gru-*-L[1-4]"
+PATTERN = "gru-*[er]-L[1-4]"
 CASES = [f"gru-{reset}-L{L}" for reset in ("before", "after") for L in (1, 2, 3, 4)]
 PARTIAL = ".numpy-cpu.partial"
 DRIVER = """
