@@ -101,3 +101,10 @@ def test_why_depth_says_of_each_layer_what_all_runs_say():
     assert values["seeds"] >= 5
     assert values["better_2"] > values["seeds"] / 2 > values["better_3"]
     assert values["gain_2"] > values["gain_2_sd"] and -values["gain_3"] > values["gain_3_sd"]
+
+
+def test_readme_says_how_often_a_fault_is_named_as_the_page_does():
+    naming = (ROOT / "docs" / "naming-faults.md").read_text(encoding="utf-8")
+    one, two = re.findall(r"^\| [12] \| \d+ \| \d+ \(([\d.]+)%\)", naming, re.MULTILINE)
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"put in {one} % of the time, and both of two at once {two} %" in readme
