@@ -1,6 +1,7 @@
 """What every framework agrees on: the equations, the spec, the parameters, the text, the recipe.
 
-Imports NumPy and safetensors only.
+Imports NumPy and safetensors only. ``storage`` is what is written to a disk and read from it,
+``texts`` the books that are trained on.
 """
 
 SUITE_VERSION = "0.1.0"

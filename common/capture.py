@@ -25,8 +25,8 @@ import numpy as np
 
 from common.errors import BadInput
 from common.parameters import GATES, Arrays
-from common.reading import parse_json
-from common.shape import check_shape
+from common.storage.reading import parse_json
+from common.storage.shape import check_shape
 from common.weights import Found, read_arrays, write_arrays
 
 FORMAT = "deep-rnn-capture-1"

@@ -10,8 +10,8 @@ import numpy as np
 from common.errors import BadInput
 from common.lattice import to_lattice
 from common.parameters import Arrays, initialise
-from common.reading import is_object
 from common.spec import ModelSpec
+from common.storage.reading import is_object
 
 Order = Literal["sequential", "random"]
 ORDERS = ("sequential", "random")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from common.errors import BadInput
-from common.reading import is_object
+from common.storage.reading import is_object
 
 Cell = Literal["rnn", "gru", "lstm"]
 Reset = Literal["before", "after"]

@@ -16,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from common.errors import BadInput
-from common.files import write_atomically
 from common.parameters import Arrays, check_parameters, parameter_shapes
-from common.reading import check_file, is_list, is_object, parse_json
 from common.spec import ModelSpec
+from common.storage.files import write_atomically
+from common.storage.reading import check_file, is_list, is_object, parse_json
 
 FORMAT = "deep-rnn-weights-1"
 

@@ -18,7 +18,7 @@ from backends import registry
 from backends.protocol import Backend, Implementation
 from common.corpus import load_corpus
 from common.errors import EXIT_FAIL, EXIT_PASS, BadInput, printable
-from common.files import write_json
+from common.storage.files import write_json
 from conformance.cases.given import Given
 from conformance.cases.table import DTYPES, select
 from conformance.closeness.compare import RUNGS, Comparison, load_bounds

@@ -20,10 +20,10 @@ from typing import Any
 from backends.registry import check_name
 from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput, printable
-from common.files import write_json
 from common.parameters import GATES
 from common.recipe import RECIPES
 from common.spec import ModelSpec
+from common.storage.files import write_json
 from conformance.cases.given import gather
 from conformance.cases.table import DTYPES, select
 from conformance.gpu.estimate import operations

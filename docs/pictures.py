@@ -9,7 +9,7 @@ from typing import Any
 
 import vl_convert
 
-from common.files import write_text
+from common.storage.files import write_text
 from docs._ext.charts import THEME
 from docs._ext.stored import records
 

@@ -8,7 +8,7 @@ test fails if they are not what the source says.
 import ast
 from pathlib import Path
 
-from common.files import write_text
+from common.storage.files import write_text
 
 DOCS = Path(__file__).parent
 CONFORMANCE = DOCS.parent / "conformance"

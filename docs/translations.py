@@ -15,7 +15,7 @@ from pathlib import Path
 from babel.messages import Catalog
 from babel.messages.pofile import read_po, write_po
 
-from common.files import write_atomically
+from common.storage.files import write_atomically
 
 DOCS = Path(__file__).resolve().parent
 TEMPLATES = DOCS / "_build" / "gettext"

@@ -197,6 +197,13 @@ def test_no_room_imports_one_that_imports_it():
         left = {room: others for room, others in left.items() if room not in first}
 
 
+def test_no_folder_has_more_files_than_a_reader_takes_in():
+    folders = {path.parent for path in sources("common", "backends", "conformance")}
+    assert len(folders) > len(ALLOWED)
+    for folder in folders:
+        assert len(list(folder.glob("*.py"))) <= MOST, folder
+
+
 def test_at_the_root_of_conformance_stand_entry_points_and_leaves_only():
     files = {path.stem for path in (ROOT / "conformance").glob("*.py")}
     assert files == ENTRY_POINTS | LEAVES

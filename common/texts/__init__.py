@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import BadInput
-from common.reading import check_size
+from common.storage.reading import check_size
 from common.texts.download import Download, fetch
 
 SAMPLE = Path(__file__).with_name("sample.txt")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from common.errors import BadInput
-from common.files import write_atomically
+from common.storage.files import write_atomically
 
 TIMEOUT = 30.0
 

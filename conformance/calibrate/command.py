@@ -7,10 +7,10 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from common.errors import EXIT_FAIL, EXIT_PASS
-from common.files import write_json, write_text
 from common.recipe import RECIPES
 from common.spec import CELLS, RESETS
-from common.sums import write_sums
+from common.storage.files import write_json, write_text
+from common.storage.sums import write_sums
 from conformance.calibrate.certify import all_cases, cases_of_conventions, certify, markdown
 from conformance.calibrate.ensemble import (
     MEMBERS,

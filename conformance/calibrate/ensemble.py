@@ -22,7 +22,7 @@ from backends.protocol import Implementation
 from backends.registry import load
 from common import SUITE_VERSION
 from common.errors import EXIT_FAIL, EXIT_PASS, BadInput
-from common.files import read_json, write_json
+from common.storage.files import read_json, write_json
 from conformance.calibrate.curve_mutants import MISTAKES, Mutant, mistakes_of
 from conformance.calibrate.envelope import EARLY_STEPS, envelope, truth
 from conformance.judge import curves

@@ -9,7 +9,7 @@ from rich.markup import escape
 from backends.registry import check_name
 from common.capture import read_capture
 from common.errors import EXIT_FAIL, EXIT_PASS
-from common.files import write_json
+from common.storage.files import write_json
 from conformance.captures.live import ask
 from conformance.captures.parting import begins, why
 from conformance.captures.rungs import RUNGS, Rung, climb

@@ -21,7 +21,7 @@ import numpy as np
 
 from backends import registry
 from common.errors import BadInput
-from common.reading import check_file
+from common.storage.reading import check_file
 from common.weights import LARGEST_FILE
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,9 +16,9 @@ import numpy as np
 from common.corpus import Corpus, Vocabulary
 from common.errors import BadInput
 from common.parameters import Arrays, check_parameters, parameter_shapes
-from common.reading import parse_json
-from common.shape import check_shape
 from common.spec import ModelSpec
+from common.storage.reading import parse_json
+from common.storage.shape import check_shape
 from common.weights import read_arrays, write_arrays
 from conformance.files.canonical import load_any
 from conformance.files.loading import words_to_options

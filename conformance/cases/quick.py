@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from common.files import read_json
+from common.storage.files import read_json
 
 STORED = Path(__file__).with_name("quick.json")
 CELL = "lstm"

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from common.reading import LARGEST_JSON, parse_toml, read_text
-from common.shape import check_shape
+from common.storage.reading import LARGEST_JSON, parse_toml, read_text
+from common.storage.shape import check_shape
 
 RUNGS = ("weights", "outputs", "loss", "gradients", "clip", "steps", "invariances")
 """The ladder, from the bottom up; the invariances stand beside it."""

@@ -18,10 +18,10 @@ from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingType
 from common import SUITE_VERSION
 from common.errors import BadInput
 from common.parameters import Arrays
-from common.reading import read_json
-from common.shape import check_shape
 from common.spec import ModelSpec
-from common.sums import seal, sealed, sha256_of
+from common.storage.reading import read_json
+from common.storage.shape import check_shape
+from common.storage.sums import seal, sealed, sha256_of
 from common.weights import checksum
 from conformance.closeness.compare import identical, load_bounds, relative_error, within
 from conformance.convert.target import DTYPES, Target

@@ -10,9 +10,9 @@ from typing import Any
 from rich.markup import escape
 
 from common.errors import EXIT_FAIL, EXIT_PASS, BadInput, printable
-from common.files import make_folder, write_atomically, write_json, write_text
-from common.reading import check_file
-from common.sums import sha256_of
+from common.storage.files import make_folder, write_atomically, write_json, write_text
+from common.storage.reading import check_file
+from common.storage.sums import sha256_of
 from common.weights import LARGEST_FILE
 from conformance.convert.certificate import (
     INPUTS,

@@ -15,7 +15,7 @@ from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
 from common.errors import BadInput
-from common.files import write_json
+from common.storage.files import write_json
 from conformance.closeness.compare import Bound, load_bounds
 from conformance.diagnose.answer import Answer, Asked
 from conformance.diagnose.captured import Question, captured, wrong_ends

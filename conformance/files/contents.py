@@ -11,7 +11,7 @@ import numpy as np
 
 from common.errors import BadInput
 from common.parameters import Arrays
-from common.reading import check_size, is_list, is_object, read_bytes
+from common.storage.reading import check_size, is_list, is_object, read_bytes
 from common.weights import LARGEST_FILE, MOST_AXES
 
 MOST_TENSORS = 100_000

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import BadInput
-from common.reading import is_object
+from common.storage.reading import is_object
 from conformance.files.contents import Contents, checked_shape, flattened, whole, widened
 
 SAYS = "a Flax file, in msgpack"

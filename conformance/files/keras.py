@@ -16,7 +16,7 @@ from typing import Any
 
 from common.errors import BadInput
 from common.parameters import Arrays
-from common.reading import LARGEST_JSON, parse_json
+from common.storage.reading import LARGEST_JSON, parse_json
 from common.weights import LARGEST_FILE
 from conformance.files import hdf5
 from conformance.files.contents import Contents, Layer, check_density

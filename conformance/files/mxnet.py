@@ -18,7 +18,7 @@ import numpy as np
 
 from common.errors import BadInput
 from common.parameters import Arrays
-from common.reading import is_list, is_object, read_json
+from common.storage.reading import is_list, is_object, read_json
 from conformance.files.contents import MOST_TENSORS, Contents, checked_shape, whole, widened
 
 SAYS = "an MXNet file of parameters"

@@ -14,7 +14,7 @@ import numpy as np
 
 from common.errors import BadInput
 from common.parameters import Arrays
-from common.reading import check_file
+from common.storage.reading import check_file
 from common.weights import LARGEST_FILE
 from conformance.files.contents import (
     MOST_TENSORS,

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from common.errors import BadInput
-from common.reading import check_file
+from common.storage.reading import check_file
 from common.weights import LARGEST_FILE
 from conformance.files import checkpoints, flax, keras, mxnet, onnx, tensors
 from conformance.files.contents import Contents

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.files import make_folder, read_json, write_json
-from common.reading import is_object
+from common.storage.files import make_folder, read_json, write_json
+from common.storage.reading import is_object
 from conformance.gpu.estimate import seconds as estimated
 from conformance.gpu.plan import Plan, Process, Stage
 

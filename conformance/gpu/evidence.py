@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from common.errors import BadInput
-from common.files import check_folder, make_folder, read_json, write_text
 from common.recipe import Recipe
 from common.spec import ModelSpec
+from common.storage.files import check_folder, make_folder, read_json, write_text
 from conformance.calibrate.ensemble import count
 from conformance.gpu.carry_out import STAGES
 from conformance.gpu.members import CURVES, runs_of

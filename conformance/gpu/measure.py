@@ -18,9 +18,9 @@ from typing import Any
 from backends import registry
 from common.corpus import load_corpus
 from common.errors import BadInput
-from common.files import make_folder, write_json
 from common.recipe import RECIPES
 from common.spec import ModelSpec
+from common.storage.files import make_folder, write_json
 from conformance.cases.given import gather
 from conformance.cases.table import DTYPES, select
 from conformance.closeness.compare import Comparison, load_bounds

@@ -20,10 +20,10 @@ import numpy as np
 from backends import registry
 from common.corpus import epochs
 from common.errors import BadInput
-from common.files import make_folder
 from common.parameters import Arrays
 from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
+from common.storage.files import make_folder
 from common.weights import read_arrays, write_arrays
 from conformance.calibrate.curve_mutants import (
     MISTAKES,

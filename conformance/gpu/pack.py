@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from common.errors import BadInput
-from common.files import check_folder, make_folder, replace_folder, write_atomically
-from common.reading import read_json
-from common.sums import lines, sums_of
+from common.storage.files import check_folder, make_folder, replace_folder, write_atomically
+from common.storage.reading import read_json
+from common.storage.sums import lines, sums_of
 from conformance.gpu.carry_out import STAGES
 from conformance.gpu.members import CHECKPOINT
 

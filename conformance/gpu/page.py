@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.files import read_json, write_text
-from common.reading import LARGEST_JSON, read_text
+from common.storage.files import read_json, write_text
+from common.storage.reading import LARGEST_JSON, read_text
 from conformance.gpu.evidence import EVIDENCE
 
 SHORT, WHOLE = "gpu", "gpu: all"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.reading import LARGEST_JSON, parse_toml, read_text
-from common.shape import check_shape
+from common.storage.reading import LARGEST_JSON, parse_toml, read_text
+from common.storage.shape import check_shape
 
 PLAN = Path(__file__).with_name("plan.toml")
 FULL, REHEARSAL = "full", "rehearsal"

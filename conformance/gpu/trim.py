@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from common.files import make_folder, read_json, write_json
-from common.sums import sealed
+from common.storage.files import make_folder, read_json, write_json
+from common.storage.sums import sealed
 from common.weights import read_arrays, write_arrays
 from conformance.calibrate.envelope import EARLY_STEPS
 from conformance.cases.quick import quick_cases

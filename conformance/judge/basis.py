@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from common.errors import BadInput
-from common.sums import check_sums, lines, sha256_of, sums_of
+from common.storage.sums import check_sums, lines, sha256_of, sums_of
 from conformance.judge.curves import ENSEMBLES
 from conformance.records.training import FOLDER
 from conformance.records.witness import WITNESSES

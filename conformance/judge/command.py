@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from common.errors import BadInput
-from common.files import write_json, write_text
-from common.reading import LARGEST_JSON, read_text
+from common.storage.files import write_json, write_text
+from common.storage.reading import LARGEST_JSON, read_text
 from conformance.cases.command import add_which, chosen, gathered
 from conformance.cases.given import Given
 from conformance.cases.table import DTYPES

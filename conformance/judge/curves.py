@@ -38,10 +38,10 @@ from typing import Any
 import numpy as np
 
 from common.errors import BadInput
-from common.files import read_json
-from common.reading import is_list, is_object
 from common.recipe import Recipe
 from common.spec import ModelSpec
+from common.storage.files import read_json
+from common.storage.reading import is_list, is_object
 from conformance.closeness.compare import UNIT_ROUNDOFF
 from conformance.judge.ensemble_file import check_ensemble
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.shape import check_shape
+from common.storage.shape import check_shape
 
 BANDS = {"centre": [float], "spread": [float]}
 QUANTITIES = ("loss", "norm")

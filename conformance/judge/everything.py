@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common.errors import BadInput
-from common.files import check_folder
+from common.storage.files import check_folder
 from conformance.cases.quick import quick_cases
 from conformance.judge import claims
 from conformance.judge.basis import basis, check_stored, inputs

@@ -22,10 +22,10 @@ from common.parameters import (
     parameter_shapes,
     state_shapes,
 )
-from common.reading import parse_json
 from common.recipe import Recipe
-from common.shape import check_shape
 from common.spec import ModelSpec
+from common.storage.reading import parse_json
+from common.storage.shape import check_shape
 from common.weights import read_arrays
 from conformance.cases.given import Given
 from conformance.closeness.claimed import same_numbers

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.files import read_json
-from common.reading import is_list, is_object
 from common.spec import ACTIVATIONS, CELLS, DIRECTIONS, RESETS, ModelSpec
+from common.storage.files import read_json
+from common.storage.reading import is_list, is_object
 from conformance.records.schema import DEVICES, Kind, check_fields, is_name, one_of
 
 FOLDER = Path(__file__).with_name("required")

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from flint import arb, ctx
 
-from common.reading import LARGEST_JSON, parse_toml, read_text
-from common.shape import check_shape
+from common.storage.reading import LARGEST_JSON, parse_toml, read_text
+from common.storage.shape import check_shape
 
 BOUNDS = Path(__file__).with_name("atlas.toml")
 SMALL, GREAT = 2.0**-60, 800.0

@@ -5,9 +5,9 @@ from typing import Any
 
 from common.errors import BadInput
 from common.parameters import check_parameters
-from common.reading import is_list, is_object, parse_json
 from common.recipe import Recipe
 from common.spec import ModelSpec
+from common.storage.reading import is_list, is_object, parse_json
 from common.weights import read_arrays
 
 

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from common.errors import EXIT_PASS, BadInput
-from common.files import check_folder, write_json
-from common.sums import write_sums
+from common.storage.files import check_folder, write_json
+from common.storage.sums import write_sums
 from conformance.options import Command
 from conformance.progress import Progress
 from conformance.records.training import load_runs

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.files import read_json
 from common.parameters import Arrays, check_kinds
+from common.storage.files import read_json
 from common.weights import read_arrays
 from conformance.cases.given import Given, load_given
 from conformance.records.schema import check_record, check_suite

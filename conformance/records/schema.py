@@ -14,8 +14,8 @@ from typing import Any
 
 from common import SUITE_VERSION
 from common.errors import BadInput
-from common.reading import is_list, is_object
-from common.sums import check_seal
+from common.storage.reading import is_list, is_object
+from common.storage.sums import check_seal
 from conformance.cases.table import DTYPES
 
 DEVICES = ("cpu", "gpu")

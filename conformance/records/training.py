@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.files import read_json
 from common.recipe import Recipe
 from common.spec import ModelSpec
+from common.storage.files import read_json
 from conformance.records.schema import check_run, check_suite
 
 NUMERICS = {

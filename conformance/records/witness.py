@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.files import read_json
-from common.reading import is_object
 from common.recipe import Recipe
-from common.shape import check_shape
 from common.spec import ModelSpec
+from common.storage.files import read_json
+from common.storage.reading import is_object
+from common.storage.shape import check_shape
 from conformance.records.training import TrainingRun
 
 WITNESSES = Path(__file__).with_name("witnesses")

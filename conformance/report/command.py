@@ -5,7 +5,7 @@ import datetime
 from pathlib import Path
 
 from common.errors import EXIT_FAIL, BadInput
-from common.files import check_folder, write_json, write_text
+from common.storage.files import check_folder, write_json, write_text
 from conformance.cases.table import select
 from conformance.judge.required import load_matrix
 from conformance.options import Command

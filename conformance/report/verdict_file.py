@@ -14,8 +14,8 @@ import fastjsonschema
 
 from common import SUITE_VERSION
 from common.errors import BadInput
-from common.files import read_json, write_json
-from common.sums import check_seal
+from common.storage.files import read_json, write_json
+from common.storage.sums import check_seal
 from conformance.judge.basis import basis, inputs
 from conformance.judge.everything import judge_all
 from conformance.progress import Progress

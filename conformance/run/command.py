@@ -9,10 +9,10 @@ from typing import Any
 from backends.registry import MODULES
 from common.corpus import MAX_TOKENS
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
-from common.files import check_inside, make_folder, remove_folder
 from common.parameters import INITIALISERS
 from common.recipe import ORDERS, RECIPES
 from common.spec import CELLS, RESETS
+from common.storage.files import check_inside, make_folder, remove_folder
 from conformance.cases.command import add_which, chosen, gathered
 from conformance.cases.table import DTYPES, find_case, material
 from conformance.options import Command, positive, seconds

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.files import append_line, write_text
-from common.reading import LARGEST_JSON, parse_json, read_text
+from common.storage.files import append_line, write_text
+from common.storage.reading import LARGEST_JSON, parse_json, read_text
 from conformance.records.ladder import array_path
 
 Key = tuple[str, str, str]

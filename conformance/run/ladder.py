@@ -25,7 +25,7 @@ import numpy as np
 
 from backends.registry import check_name
 from common import SUITE_VERSION
-from common.files import (
+from common.storage.files import (
     check_inside,
     make_folder,
     move,
@@ -34,9 +34,9 @@ from common.files import (
     write_json,
     write_text,
 )
-from common.locks import locked
-from common.reading import LARGEST_JSON, read_text
-from common.sums import sealed
+from common.storage.locks import locked
+from common.storage.reading import LARGEST_JSON, read_text
+from common.storage.sums import sealed
 from conformance.cases.given import Given, save_given
 from conformance.records.ladder import array_path
 from conformance.run.child import Child, Died, cores

@@ -8,7 +8,7 @@ import errno
 from pathlib import Path
 from typing import Any
 
-from common.files import write_atomically
+from common.storage.files import write_atomically
 
 PROBE = 2**16
 """Bytes. What a worker writes for a case is smaller, or fails by itself."""

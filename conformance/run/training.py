@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import BadInput
-from common.files import (
+from common.storage.files import (
     check_inside,
     make_folder,
     move,
@@ -32,8 +32,8 @@ from common.files import (
     replace_folder,
     write_json,
 )
-from common.locks import locked
-from common.sums import sealed
+from common.storage.locks import locked
+from common.storage.sums import sealed
 from conformance.cases.given import save_given
 from conformance.records.checkpoint import check_checkpoint
 from conformance.records.training import CHECKPOINT, NUMERICS

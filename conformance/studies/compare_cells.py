@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from common.errors import printable
-from common.files import write_json, write_text
 from common.spec import CELLS
+from common.storage.files import write_json, write_text
 from conformance.progress import Progress, results_console
 from conformance.studies import plot
 from conformance.studies.compare_runs import EXIT_CODES, FINISHED, carry_out, named_pythons, plan

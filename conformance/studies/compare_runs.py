@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from backends.registry import modules
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
-from common.files import read_json
+from common.storage.files import read_json
 from conformance.progress import Progress
 from conformance.records.training import COMPARED, load_run
 from conformance.run.asked import Run

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.errors import BadInput, printable
-from common.files import write_json, write_text
+from common.storage.files import write_json, write_text
 from conformance.progress import Progress, results_console
 from conformance.studies import plot
 from conformance.studies.compare_runs import (

@@ -17,10 +17,10 @@ import numpy as np
 from backends.protocol import Model
 from backends.registry import load
 from common.corpus import in_rows
-from common.files import read_json
 from common.parameters import zero_state
 from common.recipe import Recipe
 from common.spec import ModelSpec
+from common.storage.files import read_json
 from common.weights import load_weights
 from conformance.cases.given import Given, load_given
 from conformance.records.training import perplexity

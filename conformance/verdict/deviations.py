@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.reading import LARGEST_JSON, parse_toml, read_text
-from common.shape import check_shape
+from common.storage.reading import LARGEST_JSON, parse_toml, read_text
+from common.storage.shape import check_shape
 from conformance.cases.table import Case
 from conformance.closeness.compare import Comparison
 

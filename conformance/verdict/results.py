@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from common import SUITE_VERSION
-from common.sums import sealed
+from common.storage.sums import sealed
 from conformance.cases.table import DTYPES, suite_cases
 from conformance.closeness.compare import RUNGS, Comparison
 from conformance.records.ladder import Record

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.registry import modules
-from common.files import read_json, write_json
+from common.storage.files import read_json, write_json
 
 Example = Callable[[str], None]
 Measure = Callable[[str, bool], dict[str, Any]]

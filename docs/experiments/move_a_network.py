@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from common.files import read_json
 from common.parameters import initialise, zero_state
 from common.spec import ModelSpec
+from common.storage.files import read_json
 from common.weights import save_weights
 from conformance.oracle.conventions import TRUTH
 from conformance.oracle.evaluation import forward

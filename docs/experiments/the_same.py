@@ -10,11 +10,11 @@ import sys
 import numpy as np
 
 from common.corpus import Corpus, load_corpus
-from common.files import read_json
 from common.lattice import digest
 from common.parameters import Arrays
 from common.recipe import RECIPES, initial_parameters
 from common.spec import ModelSpec
+from common.storage.files import read_json
 from conformance.calibrate.curve_mutants import MISTAKES, Mutant
 from conformance.judge.curves import ENSEMBLES, MEASURED
 from docs.experiments import run

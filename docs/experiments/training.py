@@ -6,8 +6,8 @@ from statistics import mean
 from typing import Any
 
 from common.corpus import load_corpus
-from common.files import read_json
 from common.recipe import Recipe
+from common.storage.files import read_json
 from conformance.records.witness import WITNESSES, load_witness
 from conformance.studies.evaluate import perplexity_of
 from docs._ext.backends import TITLES

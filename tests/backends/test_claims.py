@@ -3,8 +3,8 @@
 import random
 
 from backends.registry import Backend
-from common.files import read_json
 from common.spec import ACTIVATIONS, ModelSpec
+from common.storage.files import read_json
 from conformance.cases.given import Given
 from conformance.cases.invariances import invariances
 from conformance.cases.table import CURATED, TEXT_CASES, material, random_case, text_case

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from common.corpus import load_corpus
-from common.sums import sealed
+from common.storage.sums import sealed
 from common.weights import read_arrays, write_arrays
 from conformance.__main__ import main
 from conformance.cases.given import Given

@@ -3,7 +3,7 @@ read from what was measured on one."""
 
 from importlib.util import find_spec
 
-from common.files import read_json
+from common.storage.files import read_json
 from tests.deviations.reproduction import ROOT, still
 
 MEASURED = ROOT / "docs" / "results" / "gpu" / "evidence.json"

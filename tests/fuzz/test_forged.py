@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.sums import sealed
+from common.storage.sums import sealed
 from conformance.__main__ import main
 from tests.conformance.convert.helpers import SPECS, convert, parameters, saved
 from tests.fuzz.mutations import dumps, mutate_value

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.sums import sealed
+from common.storage.sums import sealed
 from common.weights import load_weights, save_weights
 from conformance.__main__ import main
 from tests.conformance.convert.helpers import SPECS, convert, parameters, saved
@@ -69,7 +69,7 @@ def test_another_network_fails_although_its_hash_is_forged(copy, capsys):
     spec, params = load_weights(copy / "own.safetensors")
     params["layer1.b_i"][0] += 1e-3
     save_weights(copy / "own.safetensors", spec, params)
-    from common.sums import sha256_of
+    from common.storage.sums import sha256_of
 
     digest = sha256_of(copy / "own.safetensors")
     edit(copy, lambda data: data["found"]["source"].update(sha256=digest))

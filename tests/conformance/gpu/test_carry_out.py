@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT
-from common.files import read_json
+from common.storage.files import read_json
 from conformance.__main__ import main
 from conformance.gpu.carry_out import DONE, LEFT, STOPPED, Terms, carry_out
 from conformance.gpu.pack import pack, unpack

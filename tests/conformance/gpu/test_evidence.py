@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.errors import BadInput
-from common.files import read_json, write_json
+from common.storage.files import read_json, write_json
 from common.weights import write_arrays
 from conformance.__main__ import main
 from conformance.calibrate.ensemble import FRESH, asked, curve

@@ -10,9 +10,9 @@ import pytest
 
 from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_INCOMPLETE, EXIT_PASS
-from common.files import write_json
 from common.parameters import initialise
 from common.spec import ModelSpec
+from common.storage.files import write_json
 from common.weights import save_weights
 from conformance.cases.given import gather, load_given, save_given
 from conformance.closeness.claimed import likeliest, same_numbers

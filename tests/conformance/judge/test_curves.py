@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from common.errors import EXIT_PASS, BadInput
-from common.files import write_json
+from common.storage.files import write_json
 from conformance.calibrate.command import add_ensemble, run_ensemble
 from conformance.calibrate.curve_mutants import MISTAKES
 from conformance.calibrate.ensemble import (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_INCOMPLETE, EXIT_PASS
-from common.files import read_json, write_json
+from common.storage.files import read_json, write_json
 from conformance.__main__ import main
 from conformance.judge import basis
 from conformance.judge.training import judge_training

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_PASS, BadInput
-from common.sums import check_sums, lines, sha256_of, write_sums
+from common.storage.sums import check_sums, lines, sha256_of, write_sums
 from conformance.judge.basis import ROOT
 from tests.conformance.helpers import judge
 

@@ -10,10 +10,10 @@ import pytest
 
 from common.corpus import load_corpus
 from common.errors import EXIT_FAIL, EXIT_PASS
-from common.files import read_json, write_json
 from common.lattice import UNITS
 from common.recipe import RECIPES
-from common.sums import sealed
+from common.storage.files import read_json, write_json
+from common.storage.sums import sealed
 from common.weights import load_weights, save_weights
 from conformance.__main__ import main
 from conformance.judge.replay import FirstEpochs, Replay, Step, follow_straddle

@@ -10,12 +10,12 @@ import pytest
 from backends import registry
 from common.corpus import epochs, load_corpus
 from common.errors import BadInput
-from common.files import read_json, write_json
 from common.lattice import UNITS, to_lattice
 from common.parameters import Arrays, parameter_shapes, zero_state
 from common.recipe import RECIPES, initial_parameters
 from common.spec import ModelSpec
-from common.sums import sealed
+from common.storage.files import read_json, write_json
+from common.storage.sums import sealed
 from common.weights import read_arrays, write_arrays
 from conformance.cases.given import Given
 from conformance.closeness.compare import compare_on_lattice, load_bounds

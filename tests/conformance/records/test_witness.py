@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_PASS
-from common.files import read_json, write_json
+from common.storage.files import read_json, write_json
 from conformance.__main__ import main
 from conformance.records.training import load_runs
 from conformance.records.witness import load_witnesses, make_witnesses

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from common.sums import seal
+from common.storage.sums import seal
 from conformance.verdict.asked import Asked
 
 RUNGS = ("weights", "outputs", "loss", "gradients", "clip", "steps", "invariances")

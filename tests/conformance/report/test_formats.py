@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.sums import seal
+from common.storage.sums import seal
 from conformance.__main__ import main
 from conformance.report.changes import FAILING, GONE, LARGER, NEW, OTHER, PASSING, changes, versions
 from conformance.report.formats import badge, junit, summary

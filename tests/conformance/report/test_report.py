@@ -10,7 +10,7 @@ fastjsonschema = pytest.importorskip(
 )
 
 from common.errors import BadInput
-from common.sums import seal
+from common.storage.sums import seal
 from conformance.__main__ import main
 from conformance.report import charts, page
 from conformance.report.verdict_file import SCHEMA, read_verdict

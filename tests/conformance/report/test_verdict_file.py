@@ -11,8 +11,8 @@ pytest.importorskip("fastjsonschema", reason="needs the packages of requirements
 pytest.importorskip("vl_convert", reason="needs the packages of requirements/report.txt")
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_INCOMPLETE, EXIT_PASS, BadInput
-from common.files import read_json, write_json
-from common.sums import seal, sealed
+from common.storage.files import read_json, write_json
+from common.storage.sums import seal, sealed
 from conformance.__main__ import main
 from conformance.judge import basis
 from conformance.report import verdict_file

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
-from common.files import write_json
-from common.sums import sealed
+from common.storage.files import write_json
+from common.storage.sums import sealed
 from conformance.progress import Progress
 from conformance.studies import compare_runs
 from conformance.studies.command import add_compare, run_compare

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from common.errors import BadInput
-from common.files import read_json, write_atomically, write_json, write_text
+from common.storage.files import read_json, write_atomically, write_json, write_text
 
 
 def test_a_written_file_holds_what_was_written_and_nothing_else_is_left(tmp_path):

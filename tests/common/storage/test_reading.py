@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from common.errors import BadInput
-from common.files import check_folder, check_inside, write_json, write_text
-from common.reading import DEEPEST, check_depth, check_file, parse_json, read_bytes, read_json
+from common.storage.files import check_folder, check_inside, write_json, write_text
+from common.storage.reading import (
+    DEEPEST,
+    check_depth,
+    check_file,
+    parse_json,
+    read_bytes,
+    read_json,
+)
 from common.weights import read_arrays, write_arrays
 
 

@@ -1,6 +1,6 @@
 """Files that are written whole or not at all, and folders in which nothing leads elsewhere.
 
-How files are read is in common/reading.py, who may write into a folder in common/locks.py.
+How files are read is in common/storage/reading.py, who may write into a folder in locks.py there.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.reading import kind_of
-from common.reading import read_json as read_json  # beside write_json
+from common.storage.reading import kind_of
+from common.storage.reading import read_json as read_json  # beside write_json
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

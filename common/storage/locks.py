@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.errors import BadInput
-from common.reading import kind_of
+from common.storage.reading import kind_of
 
 LONGEST = 500
 """Bytes of a lock's file that are shown."""

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from common.errors import BadInput
-from common.locks import locked
+from common.storage.locks import locked
 
 HOLD = """
 import sys
 from pathlib import Path
-from common.locks import locked
+from common.storage.locks import locked
 with locked(Path(sys.argv[1]), Path("results")):
     print("held", flush=True)
     sys.stdin.readline()

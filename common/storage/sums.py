@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.files import write_text
+from common.storage.files import write_text
 
 NAME = "SHA256SUMS"
 """The list of a folder, in the folder: ``sha256sum -c SHA256SUMS`` there checks it."""
