@@ -1,5 +1,6 @@
 """What a case is: one question that every implementation answers, and the numbers in it."""
 
+import fnmatch
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,6 +102,17 @@ class Case:
             patterns += ["layer*.?_*r"] if self.spec.reset == "before" else []
         patterns += ["*"] if self.vanishing else []
         return tuple(patterns)
+
+    def may_be_zero(self, tensor: str) -> bool:
+        """Whether a recorded tensor that is right if it is zero throughout compares anything.
+
+        Somebody's own weights may be zero, as fresh biases are, and gradients with them: what an
+        implementation makes of them must then be exactly zero. What it answers, it must answer with
+        numbers.
+        """
+        own = self.params is not None and not tensor.startswith(("forward", "trace", "loss"))
+        name = tensor.rpartition("/")[2]
+        return own or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.zeros())
 
 
 @dataclass(frozen=True)

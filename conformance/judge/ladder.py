@@ -4,7 +4,6 @@ Reads files only and imports no framework. A record from another machine, or fro
 judged like one made just now; bounds can be changed and the records judged again.
 """
 
-import fnmatch
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -188,11 +187,10 @@ def compare_all(
     got: Arrays, answer: Answer, dtype: str, limits: dict[str, Bound], inapplicable: dict[str, str]
 ) -> list[Comparison]:
     """Every tensor that must be there, and a failure for each that must not."""
-    zeros = answer.case.zeros()
     scale = FLOAT64_SCALE if dtype == "float64" else 1.0
     found: list[Comparison] = []
     for tensor, wanted in answer.wanted.items():
-        zero = any(fnmatch.fnmatchcase(tensor.split("/")[-1], pattern) for pattern in zeros)
+        zero = answer.case.may_be_zero(tensor)
         bound, noise = limits[rung_of(tensor)], answer.noise[tensor] * scale
         question = tensor, got.get(tensor), wanted
         if (allowed := answer.allowance(tensor, dtype)) is not None:
