@@ -21,13 +21,15 @@ from tests.conformance.convert.helpers import parameters
 T, N = 7, 2
 
 
-def given_to(target: str, spec: ModelSpec, dtype: str, folder: Path):
+def given_to(target: str, spec: ModelSpec, dtype: str, folder: Path, bare: bool = False):
     """The file, X (T, n, d), and what the oracle makes of it."""
     goal, params = TARGETS[target], parameters(spec, target, dtype)
+    if bare:
+        params |= {"output.W_hq": np.eye(spec.q), "output.b_q": np.zeros(spec.q)}
     params = {name: array.astype("float64") for name, array in params.items()}
     path = folder / f"moved{goal.end}"
     goal.check(spec, params, dtype, path)
-    goal.write(path, values(spec, params, goal, dtype))
+    goal.write(path, values(spec, params, goal, dtype, bare))
     X = np.random.RandomState(8).standard_normal((T, N, spec.d)).astype(dtype)
     return path, X, Material(held(spec, params, goal, dtype), X.astype("float64"), X, zero(spec))
 
@@ -44,21 +46,23 @@ def computed(spec: ModelSpec, numbers: Material, dtype: str) -> np.ndarray:
     return forward(TRUTH, spec, params, numbers.X.astype(dtype), state)["forward/O"]
 
 
-def built(target: str, spec: ModelSpec, dtype: str, path: Path, X=None) -> dict[str, Any]:
+def built(
+    target: str, spec: ModelSpec, dtype: str, path: Path, X=None, bare: bool = False
+) -> dict[str, Any]:
     """The names that the printed lines leave behind: ``net``, and O if there is an X."""
     names: dict[str, Any] = {"X": X, "FILE": str(path)}
-    lines = TARGETS[target].code(spec, dtype)
+    lines = TARGETS[target].code(spec, dtype, bare)
     exec("\n".join(lines if X is not None else lines[:-1]), names)
     return names
 
 
 def agrees(target: str, spec: ModelSpec, dtype: str, path: Path, X: np.ndarray, numbers: Material,
-           to=lambda X: X) -> None:  # fmt: skip
+           to=lambda X: X, bare: bool = False) -> None:  # fmt: skip
     """Within the ladder's bounds of outputs. to: makes the framework's array of NumPy's"""
     goal = TARGETS[target]
     turned = goal.axes.startswith("(n")
     X = to(np.ascontiguousarray(X.swapaxes(0, 1)) if turned else X)
-    O = built(target, spec, dtype, path, X)["O"]
+    O = built(target, spec, dtype, path, X, bare)["O"]
     for read in ("detach", "asnumpy"):
         O = getattr(O, read)() if hasattr(O, read) else O
     got = np.asarray(O)

@@ -11,7 +11,7 @@ def write(path: Path, values: Values) -> None:
     save_weights(path, values.spec, values.params)
 
 
-def code(spec: ModelSpec, dtype: str) -> list[str]:
+def code(spec: ModelSpec, dtype: str, bare: bool) -> list[str]:
     return [
         "from pathlib import Path",
         "from common.weights import load_weights",

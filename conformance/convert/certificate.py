@@ -27,7 +27,7 @@ from conformance.closeness.compare import identical, load_bounds, relative_error
 from conformance.convert.target import DTYPES, Target
 from conformance.convert.targets import TARGETS
 from conformance.convert.values import held
-from conformance.files.canonical import canonical, is_ours, load_any, output_names
+from conformance.files.canonical import canonical, is_bare, is_ours, load_any, output_names
 from conformance.files.loading import load
 from conformance.files.opening import found_at
 from conformance.models.leftovers import guess
@@ -76,6 +76,7 @@ class Held:
     """A file's network: its spec, canonical parameters in float64, and how it was understood.
 
     biases: how many the file has for a gate     says: what the file is     notes: sentences
+    bare:   whether it has no output layer
     """
 
     spec: ModelSpec
@@ -83,6 +84,7 @@ class Held:
     biases: int
     says: str
     notes: list[str]
+    bare: bool = False
 
 
 def read(path: Path, layout: str, options: dict[str, str], prefixes: list[str]) -> Held:
@@ -94,15 +96,17 @@ def read(path: Path, layout: str, options: dict[str, str], prefixes: list[str]) 
     found = load(path, layout, options, prefixes)
     spec, params = canonical(found, path)
     network, left = found.loaded.network, dict(found.loaded.left)
-    notes = []
-    if network.output is None:
+    notes, bare = [], is_bare(found)
+    if bare:
+        notes.append("There is no output layer: O is the topmost H.")
+    elif network.output is None:
         name, bias, _ = output_names(found, path)
         notes.append(f"The output layer is {name}{f' and {bias}' if bias else ', without a bias'}.")
         left = {key: array for key, array in left.items() if key not in (name, bias)}
     shown = [f"{n} {a.shape}, {guess(n, a, network)}" for n, a in list(left.items())[:MOST_LEFT]]
     more = [f"{len(left) - MOST_LEFT} more"] if len(left) > MOST_LEFT else []
     notes += [f"Not moved: {'; '.join([*shown, *more])}."] if left else []
-    return Held(spec, params, network.biases, found.says, [*notes, *found.notes])
+    return Held(spec, params, network.biases, found.says, [*notes, *found.notes], bare)
 
 
 def certify(asked: dict[str, Any], source: Path, target: Path, original: Held | None = None):
@@ -114,6 +118,8 @@ def certify(asked: dict[str, Any], source: Path, target: Path, original: Held | 
     written = read(target, goal.layout, reads, []) if goal.layout else read(target, "", {}, [])
     wanted = held(spec, original.params, goal, dtype)
     same = written.spec == spec and all(identical(written.params[n], a) for n, a in wanted.items())
+    if original.bare:  # the identity is in no file
+        wanted = {name: a for name, a in wanted.items() if not name.startswith("output.")}
     rounded = [row for n, a in wanted.items() for row in moved(n, original.params[n], a)]
     found = {
         "spec": spec.to_json(),
@@ -126,7 +132,7 @@ def certify(asked: dict[str, Any], source: Path, target: Path, original: Held | 
             "rounded": rounded,
         },
         "outputs": outputs(asked["inputs"], dtype, original, written),
-        "code": goal.code(spec, dtype),
+        "code": goal.code(spec, dtype, original.bare),
         "said": said(asked, goal, original, rounded),
         "assumed": original.notes,
     }

@@ -61,7 +61,7 @@ def run_convert(options: argparse.Namespace) -> int:
     make_folder(out.parent)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         made = Path(folder) / out.name
-        goal.written(made, values(spec, params, goal, dtype))
+        goal.written(made, values(spec, params, goal, dtype, original.bare))
         # Only what was read again and found to be the same network takes its place.
         certificate = certify(asked, source, made, original)
         check(certificate["found"], source)

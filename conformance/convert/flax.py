@@ -36,8 +36,9 @@ def write(path: Path, values: Values) -> None:
         cells = [cell(half, packed) for half in layer]
         sides = {f"{side}_rnn": {"cell": c} for side, c in zip(SIDES, cells, strict=False)}
         layers[str(number)] = {"cell": cells[0]} if len(cells) == 1 else sides
-    W, b = values.output
-    layers[str(values.spec.L)] = {"kernel": packed(W), "bias": packed(b)}
+    if values.output:
+        W, b = values.output
+        layers[str(values.spec.L)] = {"kernel": packed(W), "bias": packed(b)}
     path.write_bytes(msgpack.Packer().pack({"layers": layers}))
 
 
@@ -49,7 +50,7 @@ def cell(half: Arrays, packed: Callable[[np.ndarray], Any]) -> dict[str, dict[st
     return found
 
 
-def code(spec: ModelSpec, dtype: str) -> list[str]:
+def code(spec: ModelSpec, dtype: str, bare: bool) -> list[str]:
     more = f", activation_fn=jax.nn.{TARGET.activation(spec)}" if spec.cell == "rnn" else ""
     kind = f", dtype={dtype!r}, param_dtype={dtype!r}" if dtype != "float32" else ""
     one = f"nnx.{CLASS[spec.cell]}(d, {spec.h}{more}{kind}, rngs=r)"
@@ -58,6 +59,7 @@ def code(spec: ModelSpec, dtype: str) -> list[str]:
     layer = f"nnx.RNN({one})"
     if spec.directions == 2:
         layer = f"nnx.Bidirectional({layer}, {layer})"
+    linear = "" if bare else f", nnx.Linear({spec.width}, {spec.q}{kind}, rngs=r)"
     return [
         "from pathlib import Path",
         "import jax",
@@ -65,7 +67,7 @@ def code(spec: ModelSpec, dtype: str) -> list[str]:
         *wide,
         "r = nnx.Rngs(0)",
         f"rnns = [{layer} for d in {sizes}]",
-        f"net = nnx.Sequential(*rnns, nnx.Linear({spec.width}, {spec.q}{kind}, rngs=r))",
+        f"net = nnx.Sequential(*rnns{linear})",
         "state = serialization.msgpack_restore(Path(FILE).read_bytes())",
         "nnx.update(net, nnx.restore_int_paths(state))",
         "O = net(X)",

@@ -26,11 +26,11 @@ def write(path: Path, values: Values) -> None:
             for side, half in zip(sides, layer, strict=True):
                 for k, kind in enumerate(("W", "U", "b")):
                     file[f"{place}/{side}cell/vars/{k}"] = half[kind]
-        for k, array in enumerate(values.output):
+        for k, array in enumerate(values.output or ()):
             file[f"layers/dense/vars/{k}"] = array
 
 
-def code(spec: ModelSpec, dtype: str) -> list[str]:
+def code(spec: ModelSpec, dtype: str, bare: bool) -> list[str]:
     more = f", activation={TARGET.activation(spec)!r}" if spec.cell == "rnn" else ""
     more += f", reset_after={spec.reset == 'after'}" if spec.cell == "gru" else ""
     kind = f", dtype={dtype!r}" if dtype != "float32" else ""
@@ -42,8 +42,8 @@ def code(spec: ModelSpec, dtype: str) -> list[str]:
         "import keras",
         "from keras import layers",
         "net = keras.Sequential([",
-        f"    layers.Input((None, {spec.d}){kind}), {times},",
-        f"    layers.Dense({spec.q}{kind})])",
+        f"    layers.Input((None, {spec.d}){kind}), {times}," + "])" * bare,
+        *([] if bare else [f"    layers.Dense({spec.q}{kind})])"]),
         "net.load_weights(FILE)",
         "O = net(X)",
     ]

@@ -24,11 +24,13 @@ def write(path: Path, values: Values) -> None:
         for side, half in zip(sides, layer, strict=True)
         for kind, array in half.items()
     }
-    W, b = values.output
-    path.write_bytes(dumped(arrays | {"1.weight": W.T, "1.bias": b}))
+    if values.output:
+        W, b = values.output
+        arrays |= {"1.weight": W.T, "1.bias": b}
+    path.write_bytes(dumped(arrays))
 
 
-def code(spec: ModelSpec, dtype: str) -> list[str]:
+def code(spec: ModelSpec, dtype: str, bare: bool) -> list[str]:
     phi = f", {TARGET.activation(spec)!r}" if spec.cell == "rnn" else ""
     kind = f", dtype={dtype!r}" if dtype != "float32" else ""
     phi += ", bidirectional=True" * (spec.directions == 2)
@@ -37,8 +39,8 @@ def code(spec: ModelSpec, dtype: str) -> list[str]:
     return [
         "from mxnet import gluon",
         "net = gluon.nn.HybridSequential()",
-        f"net.add({rnn},",
-        f"        {dense})",
+        f"net.add({rnn}{')' if bare else ','}",
+        *([] if bare else [f"        {dense})"]),
         "net.load_parameters(FILE)",
         "O = net(X)",
     ]

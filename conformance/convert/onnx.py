@@ -30,7 +30,7 @@ SIDE_BY_SIDE = np.array([0, 0, -1], "int64")
 def write(path: Path, values: Values) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
-    spec, output = values.spec, dict(zip(("W_hq", "b_q"), values.output, strict=True))
+    spec, output = values.spec, dict(zip(("W_hq", "b_q"), values.output or (), strict=False))
     total = sum(
         a.nbytes for layer in [*values.layers, [output]] for half in layer for a in half.values()
     )
@@ -56,7 +56,8 @@ def write(path: Path, values: Values) -> None:
             numpy_helper.from_array(np.stack([half[kind] for half in layer]), name)
             for kind, name in zip(KINDS, names, strict=True)
         ]
-        made, above = f"layer{number}.Y", f"layer{number}.H"
+        last = not output and number == spec.L
+        made, above = f"layer{number}.Y", "O" if last else f"layer{number}.H"
         operator = OPERATOR[spec.cell]
         nodes.append(
             helper.make_node(operator, [below, *names], [made], name=f"layer{number}", **settled)
@@ -69,8 +70,9 @@ def write(path: Path, values: Values) -> None:
             nodes.append(helper.make_node("Reshape", [turned, axis.name], [above]))
         below = above
     stored += [numpy_helper.from_array(array, f"output.{name}") for name, array in output.items()]
-    nodes.append(helper.make_node("MatMul", [below, "output.W_hq"], ["output.HW"]))
-    nodes.append(helper.make_node("Add", ["output.HW", "output.b_q"], ["O"]))
+    if output:
+        nodes.append(helper.make_node("MatMul", [below, "output.W_hq"], ["output.HW"]))
+        nodes.append(helper.make_node("Add", ["output.HW", "output.b_q"], ["O"]))
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["T", "n", size])
         for name, size in (("X", spec.d), ("O", spec.q))
@@ -81,7 +83,7 @@ def write(path: Path, values: Values) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def code(spec: ModelSpec, dtype: str) -> list[str]:
+def code(spec: ModelSpec, dtype: str, bare: bool) -> list[str]:
     return [
         "import onnxruntime",
         "net = onnxruntime.InferenceSession(FILE)",

@@ -13,27 +13,31 @@ CLASS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 def write(path: Path, values: Values) -> None:
     layout = LAYOUTS["pytorch"]
     arrays = {
-        f"rnn.{layout.names[kind].format(l=number, r=side)}": array
+        layout.names[kind].format(l=number, r=side): array
         for number, layer in enumerate(values.layers)
         for side, half in zip(layout.backward, layer, strict=False)
         for kind, array in half.items()
     }
-    W, b = values.output
-    write_arrays(path, arrays | {"output.weight": W.T, "output.bias": b}, {"format": "pt"})
+    if values.output:
+        W, b = values.output
+        arrays = {f"rnn.{name}": array for name, array in arrays.items()}
+        arrays |= {"output.weight": W.T, "output.bias": b}
+    write_arrays(path, arrays, {"format": "pt"})
 
 
-def code(spec: ModelSpec, dtype: str) -> list[str]:
+def code(spec: ModelSpec, dtype: str, bare: bool) -> list[str]:
     more = f", nonlinearity={TARGET.activation(spec)!r}" if spec.cell == "rnn" else ""
     more += ", bidirectional=True" * (spec.directions == 2)
     double = ".double()" if dtype == "float64" else ""
     rnn = f"nn.{CLASS[spec.cell]}({spec.d}, {spec.h}, {spec.L}{more})"
     output = f"nn.Linear({spec.width}, {spec.q})"
+    both = f'nn.ModuleDict({{"rnn": {rnn}, "output": {output}}})'
     return [
         "from safetensors.torch import load_file",
         "from torch import nn",
-        f'net = nn.ModuleDict({{"rnn": {rnn}, "output": {output}}}){double}',
+        f"net = {rnn if bare else both}{double}",
         "net.load_state_dict(load_file(FILE))",
-        'O = net["output"](net["rnn"](X)[0])',
+        "O = net(X)[0]" if bare else 'O = net["output"](net["rnn"](X)[0])',
     ]
 
 

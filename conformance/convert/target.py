@@ -22,13 +22,14 @@ class Values:
     params: canonical
     layers: from the bottom up, of the one direction or the two the tensors by kind
             (models/layouts.py)
-    output: W_hq (h, or 2h of two directions, q) and b_q (q,)
+    output: W_hq (h, or 2h of two directions, q) and b_q (q,), or None of a bare network, whose O is
+            the topmost H
     """
 
     spec: ModelSpec
     params: Arrays
     layers: list[list[Arrays]]
-    output: tuple[np.ndarray, np.ndarray]
+    output: tuple[np.ndarray, np.ndarray] | None
     dtype: str
 
 
@@ -37,7 +38,8 @@ class Target:
     """layout:  as in models/layouts.py; "" for the suite's own
     end:     of the file's name
     write:   the file, at a path
-    code:    lines of Python that build the network, load FILE and compute O of X
+    code:    lines of Python that build the network, load FILE and compute O of X; of a spec, a
+             dtype, and whether the network is bare
     axes:    of X and O in that code
     activations: of a vanilla RNN, ours and what the framework calls them
     resets:  of a GRU
@@ -51,7 +53,7 @@ class Target:
     layout: str
     end: str
     write: Callable[[Path, Values], None]
-    code: Callable[[ModelSpec, str], list[str]]
+    code: Callable[[ModelSpec, str, bool], list[str]]
     axes: str
     activations: Mapping[str, str]
     resets: tuple[str, ...]

@@ -77,11 +77,15 @@ def network_of(spec: ModelSpec, params: Arrays, two: bool, dtype: str) -> Networ
     return Network(spec.cell, tuple(layers), output, 2 if spec.reset == "after" else 1)
 
 
-def values(spec: ModelSpec, params: Arrays, target: Target, dtype: str) -> Values:
-    """What ``target.write`` writes; BadInput if the dtype cannot hold a number."""
+def values(
+    spec: ModelSpec, params: Arrays, target: Target, dtype: str, bare: bool = False
+) -> Values:
+    """What ``target.write`` writes; BadInput if the dtype cannot hold a number.
+
+    bare: there is no output layer, and W_hq is the identity (files/canonical.py)"""
     held(spec, params, target, dtype)
     own = {name: array.astype(dtype) for name, array in params.items()}
-    output = own["output.W_hq"], own["output.b_q"]
+    output = None if bare else (own["output.W_hq"], own["output.b_q"])
     if not target.layout:
         return Values(spec, own, [], output, dtype)
     network = network_of(spec, params, target.two(spec), dtype)

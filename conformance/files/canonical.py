@@ -59,7 +59,7 @@ def canonical(read: Read, path: Path) -> tuple[ModelSpec, Arrays]:
         expected = "--option reset_after=VALUE, which a file without biases does not say"
         raise BadInput(path, "", expected, "none")
     check(network, usual, path)
-    output = network.output or output_layer(read, path)
+    output = network.output or (identity(network) if is_bare(read) else output_layer(read, path))
     spec = ModelSpec(
         cast(Any, network.cell), network.d, network.h(), output[1].size, network.L,
         tuple([usual.choices.activations.get("h", "tanh")] * network.L)
@@ -120,6 +120,17 @@ def check(network: Network, usual: Settings, path: Path) -> None:
             refuse("no clip of numbers in the cell", f"{name}={getattr(choices, name)}")
     if choices.coupled:
         refuse("a forget gate of its own", "one that is 1 − i")
+
+
+def is_bare(read: Read) -> bool:
+    """Whether there is nothing in the file but the recurrent layers, so no output layer."""
+    return read.loaded.network.output is None and not read.loaded.left
+
+
+def identity(network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """The output layer of a bare network, whose O is the topmost H: W_hq = I, b_q = 0. Exact."""
+    wide = sum(half.p for half in network.layers[-1])
+    return np.eye(wide), np.zeros(wide)
 
 
 def output_layer(read: Read, path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from common.weights import load_weights
 from conformance.convert.targets import TARGETS
 from conformance.verdict.deviations import load_deviations
-from tests.conformance.convert.helpers import SPECS, can, options
+from tests.conformance.convert.helpers import SPECS, bare, can, options
 from tests.moved import agrees, built, given_to
 from tests.source import ROOT
 
@@ -60,6 +61,18 @@ def test_the_framework_computes_what_the_oracle_does(name, dtype, backend_name, 
         fails = pytest.raises(AssertionError, match="above the bound")
     with as_it_begins(backend_name, dtype), fails:
         agrees(target, spec, dtype, path, X, numbers, lambda X: to_array(backend_name, X))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru both ways"])
+def test_the_framework_loads_a_network_without_an_output_layer(name, backend_name, tmp_path):
+    target = TARGET.get(backend_name, backend_name)
+    if target not in TARGETS:
+        pytest.skip(f"nothing is moved to {target}")
+    spec = bare(SPECS[name])
+    path, X, numbers = given_to(target, spec, "float32", tmp_path, bare=True)
+    with as_it_begins(backend_name, "float32"):
+        to = partial(to_array, backend_name)
+        agrees(target, spec, "float32", path, X, numbers, to, bare=True)
 
 
 def saved(target: str, net, folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """Networks to be moved, and how a file of one is made."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,11 @@ SPECS = {
     "relu both ways": ModelSpec("rnn", 3, 4, 2, 2, ("relu",) * 2, directions=2),
     "identity": ModelSpec("rnn", 4, 3, 5, 1, ("identity",)),
 }
+
+
+def bare(spec: ModelSpec) -> ModelSpec:
+    """The same without an output layer: O is the topmost H."""
+    return replace(spec, q=spec.width)
 
 
 def parameters(spec: ModelSpec, target: str, dtype: str = "float32") -> Arrays:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.convert.helpers import SPECS, can
+from tests.conformance.convert.helpers import SPECS, bare, can
 from tests.moved import agrees, given_to
 
 pytestmark = pytest.mark.once
@@ -20,3 +20,13 @@ def test_onnx_runtime_computes_what_the_oracle_does(name, tmp_path):
     path, X, wanted = given_to("onnx", spec, "float32", tmp_path)
     onnx.checker.check_model(onnx.load(path), full_check=True)
     agrees("onnx", spec, "float32", path, X, wanted)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru both ways"])
+def test_it_computes_a_network_without_an_output_layer(name, tmp_path):
+    import onnx
+
+    spec = bare(SPECS[name])
+    path, X, wanted = given_to("onnx", spec, "float32", tmp_path, bare=True)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    agrees("onnx", spec, "float32", path, X, wanted, bare=True)
