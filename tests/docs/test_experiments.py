@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from docs.experiments import SHORT
+from docs.experiments import SHORT, run
 from docs.notebooks import CHAPTERS, ROOT, TITLES, chapters
 
 RESULTS = ROOT / "docs" / "results"
@@ -44,10 +44,10 @@ def test_a_chapter_s_command_runs(chapter, backend_name, backend, tmp_path, monk
 def test_stored_results_are_small_and_in_full(chapter: str) -> None:
     assert chapter in chapters()
     assert (RESULTS / f"{chapter}.json").stat().st_size < 400_000
-    for backend, run in stored(chapter).items():
+    for backend, kept in stored(chapter).items():
         assert backend in TITLES
-        assert "--short" not in run["command"]
-        assert run["versions"]["python"].startswith("3.")
+        assert "--short" not in kept["command"]
+        assert kept["versions"]["python"].startswith("3.")
 
 
 @pytest.mark.parametrize("chapter", STORED)
@@ -58,3 +58,19 @@ def test_a_chapter_with_results_names_its_commands(chapter: str) -> None:
 def test_every_experiment_has_stored_results() -> None:
     modules = {path.stem for path in (ROOT / "docs" / "experiments").glob("[a-z]*.py")}
     assert {chapter.replace("-", "_") for chapter in STORED} <= modules
+
+
+def test_examples_alone_keep_what_was_measured_before(tmp_path, capsys) -> None:
+    def says(backend: str) -> None:
+        print(f"by {backend}")
+
+    def measure(backend: str, short: bool) -> dict:
+        return {"values": {"p": 1.5}}
+
+    words = ["--backend", "numpy", "--out", str(tmp_path)]
+    assert (
+        run("once", (), measure, words) == run("once", (says,), None, [*words, "--examples"]) == 0
+    )
+    found = json.loads((tmp_path / "once.json").read_text(encoding="utf-8"))["numpy"]
+    assert found["values"] == {"p": 1.5} and found["printed"] == {"says": ["by numpy"]}
+    assert "--examples" not in found["command"]

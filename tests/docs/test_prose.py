@@ -108,3 +108,12 @@ def test_readme_says_how_often_a_fault_is_named_as_the_page_does():
     one, two = re.findall(r"^\| [12] \| \d+ \| \d+ \(([\d.]+)%\)", naming, re.MULTILINE)
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"put in {one} % of the time, and both of two at once {two} %" in readme
+
+
+def test_recurrent_networks_says_of_each_radius_what_was_measured():
+    values = stored("recurrent-networks")["values"]
+    rows = stored("recurrent-networks")["tables"]["way_back"]
+    at_40 = {row["W_hh"]: row["norm"] for row in rows if row["back"] == 40}
+    assert at_40["ρ = 0.7"] < 3e-8 and 3e-4 < at_40["ρ = 1.0"] < 3e-3
+    assert 0.3 < at_40["ρ = 1.5"] < 3 and 300 < at_40["ρ = 2.5"] < 3000
+    assert values["at_20_7"] < values["at_20_10"] < 1 < values["at_20_15"] < values["at_20_25"]
