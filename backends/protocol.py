@@ -8,6 +8,9 @@ name is canonical (common/parameters.py):
        or (T, n) class numbers, which stand for their one-hot vectors
     state, by part: H (and C for the LSTM), each (L, n, h), or (2L, n, h) with two directions:
     layer 1 forward, layer 1 backward, layer 2 forward, …
+    lengths  (n,) whole numbers 1 … T, how many steps each example has; None if all have T (LEN-1).
+       What lies behind an example's end is not read: whatever it is, the same comes out, to the
+       bit; outputs and the trace are 0 there, and its last state is that of its own last step
 
 What is returned belongs to the caller: a later step does not change it.
 """
@@ -101,7 +104,7 @@ class Trainer(Protocol):
     def start(self, state: Arrays) -> None:
         """Let the next step begin from this state instead of the carried one."""
 
-    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
         """Forward, backward, clip (CLIP-1, CLIP-2) and update (SGD-1) on one minibatch; with
         ``recipe.lattice``, parameters and carried state are rounded then (LATTICE-1)."""
         ...
@@ -122,15 +125,19 @@ class Model(Protocol):
         """The parameters, back from the framework's tensors; the bits must have survived."""
         ...
 
-    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
+    def outputs(
+        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Arrays]:
         """O (T, n, q) of all steps, and the state after the last one; for prediction."""
         ...
 
-    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
+    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
         """OUT-1 over the stack, from the given state, with the trace."""
         ...
 
-    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+    def loss_and_gradients(
+        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> Gradients:
         """LOSS-1 and its gradients, by the framework's own differentiation."""
         ...
 
@@ -144,8 +151,10 @@ class Model(Protocol):
 class Implementation(Protocol):
     """One way in which one backend computes a ModelSpec, on one device in one dtype."""
 
-    def unsupported(self, spec: ModelSpec) -> str | None:
-        """Why this spec cannot be computed here, in a sentence; None if it can."""
+    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
+        """Why this spec cannot be computed here, in a sentence; None if it can.
+
+        lengths: of examples of different length"""
         ...
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:

@@ -94,23 +94,42 @@ def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) ->
 
 
 def direction(
-    spec: ModelSpec, layer: int, backward: bool, p: State, X: Array, state: State
+    spec: ModelSpec,
+    layer: int,
+    backward: bool,
+    p: State,
+    X: Array,
+    state: State,
+    within: Array | None = None,
 ) -> tuple[State, State]:
     """The last state, (n, h) for each part, and those after every step, (T, n, h), of one direction
     of layer 1 … L.
 
     →H_t = step of X_t and →H_{t−1},  t = 1 … T      (BI-1)
     ←H_t = step of X_t and ←H_{t+1},  t = T … 1      (BI-2, backward)
+    H_t stays as it is where step t is not the example's own   (LEN-2)
 
-    X: (T, n, d or D·h)   state: (D·L, n, h) for each part
+    X: (T, n, d or D·h)   state: (D·L, n, h) for each part   within: (T, n, 1)
     """
 
-    def step(now: State, A: State) -> tuple[State, State]:
-        now = layer_step(spec, layer, p, A, now)
+    def step(now: State, at: tuple[State, Array | None]) -> tuple[State, State]:
+        A, own = at
+        made = layer_step(spec, layer, p, A, now)
+        now = made if own is None else chosen(own, made, now)
         return now, now
 
     start = {part: array[spec.row(layer, backward)] for part, array in state.items()}
-    return lax.scan(step, start, input_products(spec, p, X), reverse=backward)
+    return lax.scan(step, start, (input_products(spec, p, X), within), reverse=backward)
+
+
+def chosen(where: Array, one: State, other: State) -> State:
+    """Every part of one state where it says so, of the other elsewhere."""
+    return {part: jnp.where(where, one[part], other[part]) for part in one}
+
+
+def ended(steps: Array, within: Array | None) -> Array:
+    """0 in the place of what is behind an example's end   (LEN-3)"""
+    return steps if within is None else jnp.where(within, steps, 0)
 
 
 def joined(halves: list[State]) -> Array:
@@ -119,12 +138,18 @@ def joined(halves: list[State]) -> Array:
     return H[0] if len(H) == 1 else jnp.concatenate(H, axis=-1)
 
 
-def cross_entropy(O: Array, Y: Array) -> Array:
-    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
+def cross_entropy(O: Array, Y: Array, within: Array | None = None) -> Array:
+    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)
+
+    within: (T, n, 1), the predictions that there are   (LEN-4)
+    """
     shifted = O - lax.stop_gradient(O.max(axis=-1, keepdims=True))
     chosen = jnp.take_along_axis(shifted, Y[..., None], axis=-1)[..., 0]
     # XLA's sum adds one by one: step by step and then over the steps, it rounds far less.
-    return (jnp.log(jnp.exp(shifted).sum(axis=-1)) - chosen).mean(axis=-1).mean()
+    losses = jnp.log(jnp.exp(shifted).sum(axis=-1)) - chosen
+    if within is not None:
+        return ended(losses, within[..., 0]).sum(axis=-1).sum() / within.sum()
+    return losses.mean(axis=-1).mean()
 
 
 class Equations:
@@ -145,36 +170,43 @@ class Equations:
         """Canonical parameters as the net takes them."""
         return params
 
-    def __call__(self, params: State, X: Array, state: State) -> tuple[Array, State]:
-        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        H, last, _ = self.steps(params, X, state)
-        return self.output(params, H), last
+    def __call__(
+        self, params: State, X: Array, state: State, within: Array | None = None
+    ) -> tuple[Array, State]:
+        """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
+        own (LEN-1)   returns O (T, n, q) and the last state"""
+        H, last, _ = self.steps(params, X, state, within)
+        return ended(self.output(params, H), within), last
 
-    def steps(self, params: State, X: Array, state: State) -> tuple[Array, State, list[State]]:
+    def steps(
+        self, params: State, X: Array, state: State, within: Array | None
+    ) -> tuple[Array, State, list[State]]:
         """H of the top layer, (T, n, D·h), the last state, and the state after every step,
         (T, n, h) for each part, by layer and direction.
 
         What is not used of it, XLA does not compute.
         """
-        spec, H, last, trace = self.spec, X, [], []
+        spec, H, last, trace = self.spec, ended(X, within), [], []
         for layer in range(1, spec.L + 1):
             for backward in spec.ways:
                 own = layer_parameters(params, layer, backward)
                 p = {name: self.read(w) for name, w in own.items()}
-                after, steps = direction(spec, layer, backward, p, H, state)
+                after, steps = direction(spec, layer, backward, p, H, state, within)
                 last.append(after)
-                trace.append(steps)
+                trace.append({part: ended(array, within) for part, array in steps.items()})
             H = joined(trace[-spec.directions :])
         return H, {part: jnp.stack([after[part] for after in last]) for part in state}, trace
 
     def output(self, params: State, H: Array) -> Array:
         return H @ self.read(params["output.W_hq"]) + params["output.b_q"]
 
-    def forward(self, params: State, X: Array, state: State) -> tuple[Array, State, State]:
+    def forward(
+        self, params: State, X: Array, state: State, within: Array | None = None
+    ) -> tuple[Array, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part."""
-        H, last, trace = self.steps(params, X, state)
+        H, last, trace = self.steps(params, X, state, within)
         stacked = {part: jnp.stack([steps[part] for steps in trace], axis=1) for part in state}
-        return self.output(params, H), last, stacked
+        return ended(self.output(params, H), within), last, stacked
 
     def freeze(self, grads: State) -> State:
         """Every parameter is trained."""

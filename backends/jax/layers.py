@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from backends.jax.equations import ACTIVATIONS, State
+from backends.jax.equations import ACTIVATIONS, State, ended
 from backends.jax.runtime import nnx, tanh, to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
@@ -139,25 +139,35 @@ class Layers:
         """Flax's modules with these weights."""
         return nnx.merge(self.graph, nnx.State(jax.tree.map(nnx.Param, params)))
 
-    def __call__(self, params: dict, X: Array, state: State) -> tuple[Array, State]:
-        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        O, last, _ = self.run(self.modules(params), X, state)
+    def __call__(
+        self, params: dict, X: Array, state: State, within: Array | None = None
+    ) -> tuple[Array, State]:
+        """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
+        own (LEN-1)   returns O (T, n, q) and the last state"""
+        O, last, _ = self.run(self.modules(params), X, state, within)
         return O, last
 
-    def run(self, modules: nnx.List, X: Array, state: State) -> tuple[Array, State, list[Array]]:
-        """As a call, and the outputs of every layer, (T, n, D·h) each."""
+    def run(
+        self, modules: nnx.List, X: Array, state: State, within: Array | None
+    ) -> tuple[Array, State, list[Array]]:
+        """As a call, and the outputs of every layer, (T, n, D·h) each. Flax picks each example's
+        state out, but computes its outputs on behind its end, and NaN there would reach gradients.
+        """
         *layers, output = modules
-        H, last, outputs = X.astype(self.dtype), {part: [] for part in state}, []
+        H, last, outputs = ended(X, within).astype(self.dtype), {part: [] for part in state}, []
+        lengths = None if within is None else within.sum(axis=(0, 2))
         for number, layer in enumerate(layers, start=1):
             carry = [self.carry(state, self.spec.row(number, back)) for back in self.spec.ways]
-            carry, H = layer(H, initial_carry=carry[0] if len(carry) == 1 else tuple(carry))
+            start = carry[0] if len(carry) == 1 else tuple(carry)
+            carry, H = layer(H, initial_carry=start, seq_lengths=lengths)
+            H = ended(H, within)
             outputs.append(H)
             for half in carry if self.spec.directions == 2 else [carry]:
                 for part, array in zip(
                     sorted(state), half if "C" in state else [half], strict=True
                 ):
                     last[part].append(array.astype(X.dtype))
-        O = output(H).astype(X.dtype)
+        O = ended(output(H).astype(X.dtype), within)
         return O, {part: jnp.stack(a) for part, a in last.items()}, outputs
 
     def carry(self, state: State, row: int) -> Array | tuple[Array, Array]:
@@ -165,15 +175,18 @@ class Layers:
         carry = [state[part][row].astype(self.dtype) for part in sorted(state)]
         return (carry[0], carry[1]) if "C" in state else carry[0]
 
-    def forward(self, params: dict, X: Array, state: State) -> tuple[Array, State, State]:
+    def forward(
+        self, params: dict, X: Array, state: State, within: Array | None = None
+    ) -> tuple[Array, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part. A layer's outputs are its H, but
         its C shows only at the end of a call: there the layer's cell goes step by step."""
-        O, last, outputs = self.run(self.modules(params), X, state)
+        O, last, outputs = self.run(self.modules(params), X, state, within)
         D = self.spec.directions
         trace = {"H": [half for H in outputs for half in jnp.split(H, D, axis=-1)]}
         if "C" in state:
             # Nobody asks for this one's gradients.
-            params, state, H = lax.stop_gradient((params, state, [X, *outputs[:-1]]))
+            below = [ended(X, within), *outputs[:-1]]
+            params, state, H = lax.stop_gradient((params, state, below))
             modules = self.modules(params)
             trace["C"] = []
             for row, (layer, backward) in enumerate(self.spec.passes):
@@ -181,7 +194,9 @@ class Layers:
                     getattr(modules[layer - 1], HALVES[backward]) if D == 2 else modules[layer - 1]
                 )
                 below = H[layer - 1].astype(self.dtype)
-                trace["C"].append(memory(half.cell, below, self.carry(state, row), backward))
+                start = self.carry(state, row)
+                C = memory(half.cell, below, start, backward, within)
+                trace["C"].append(ended(C, within))
         return O, last, {part: jnp.stack(a, axis=1).astype(X.dtype) for part, a in trace.items()}
 
     def freeze(self, grads: dict) -> dict:
@@ -210,11 +225,20 @@ class Layers:
         return found[HALVES[backward]] if self.spec.directions == 2 else found
 
 
-def memory(cell: nnx.Module, X: Array, carry: tuple[Array, Array], backward: bool) -> Array:
+def memory(
+    cell: nnx.Module,
+    X: Array,
+    carry: tuple[Array, Array],
+    backward: bool,
+    within: Array | None,
+) -> Array:
     """C after every step   X: (T, n, d or D·h)   carry: C, H at the start   returns (T, n, h)"""
 
-    def step(carry: tuple[Array, Array], x: Array) -> tuple[tuple[Array, Array], Array]:
-        carry, _ = cell(carry, x)
-        return carry, carry[0]
+    def step(carry: tuple[Array, Array], at: tuple) -> tuple[tuple[Array, Array], Array]:
+        x, own = at
+        made, _ = cell(carry, x)
+        if own is not None:
+            made = jnp.where(own, made[0], carry[0]), jnp.where(own, made[1], carry[1])
+        return made, made[0]
 
-    return lax.scan(step, carry, X, reverse=backward)[1]
+    return lax.scan(step, carry, (X, within), reverse=backward)[1]

@@ -14,6 +14,7 @@ from backends.jax.runtime import compiler, to_array
 from backends.jax.workers import Workers
 from backends.protocol import Forward, Gradients, Step
 from common.lattice import UNITS
+from common.lengths import steps_within
 from common.parameters import Arrays
 from common.recipe import Recipe
 
@@ -36,19 +37,19 @@ class Programs:
         self.updates: dict[tuple, Callable] = {}
 
     def answer(
-        self, params: Tree, X: Array, state: State, Y: Array
+        self, params: Tree, X: Array, state: State, Y: Array, within: Array | None = None
     ) -> tuple[tuple[Array, Seen], tuple[Tree, Array, State]]:
         """All that a case asks about a minibatch, in one program: the mean loss; O, the last state
         and the trace; the loss' gradients by the parameters, X and the initial state."""
-        found, grads = backward(self.net.forward, params, X, Y, state, (0, 1, 2))
+        found, grads = backward(self.net.forward, params, X, Y, state, (0, 1, 2), within)
         return found, (self.net.freeze(grads[0]), *grads[1:])
 
-    def outputs(self, params: Tree, X: Array, state: State) -> tuple[Array, State]:
+    def outputs(self, params: Tree, X: Array, state: State, *within: Array) -> tuple[Array, State]:
         """O and the last state, by the program of ``answer`` if a case has asked it about an X of
         this shape: it is there. Else by a program that does nothing more."""
-        if X.shape not in self.asked:
-            return self.call(params, X, state)
-        (_, (O, last, _)), _ = self.answered(params, X, state, any_classes(X))
+        if (X.shape, len(within)) not in self.asked:
+            return self.call(params, X, state, *within)
+        (_, (O, last, _)), _ = self.answered(params, X, state, any_classes(X), *within)
         return O, last
 
     def updated(self, recipe: Recipe) -> Callable[..., tuple]:
@@ -68,10 +69,16 @@ class Programs:
         return self.updates[wanted]
 
     def step_in_two(
-        self, applied: Callable[..., tuple], params: Tree, state: State, X: Array, Y: Array
+        self,
+        applied: Callable[..., tuple],
+        params: Tree,
+        state: State,
+        X: Array,
+        Y: Array,
+        *within: Array,
     ) -> tuple[Tree, State, Tree, Array, Array]:
         """As ``update``."""
-        (loss, (_, last, _)), (grads, *_) = self.answered(params, X, state, Y)
+        (loss, (_, last, _)), (grads, *_) = self.answered(params, X, state, Y, *within)
         params, last, grads, norm = applied(params, last, grads)
         return params, last, grads, loss, norm
 
@@ -100,19 +107,32 @@ class Model:
     def parameters(self) -> Arrays:
         return self.net.canonical(self.params)
 
-    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
-        O, last = self.programs.outputs(self.params, self.inputs(X), self.tensors(state))
+    def within(self, X: np.ndarray, lengths: np.ndarray | None) -> list[Array]:
+        """(T, n, 1): where a step is the example's own (LEN-1), as one more argument; none if all
+        are, for which there is a program of its own."""
+        if lengths is None:
+            return []
+        T, n = X.shape[:2]
+        return [jax.device_put(steps_within(lengths, n, T)[..., None], self.device)]
+
+    def outputs(
+        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Arrays]:
+        given = self.params, self.inputs(X), self.tensors(state), *self.within(X, lengths)
+        O, last = self.programs.outputs(*given)
         return to_array(O), to_arrays(last, state)
 
-    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
-        given = self.params, self.inputs(X), self.tensors(state)
-        self.programs.asked.add(given[1].shape)
-        (_, (O, last, trace)), _ = self.programs.answered(*given, any_classes(X))
+    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
+        given, within = (self.params, self.inputs(X), self.tensors(state)), self.within(X, lengths)
+        self.programs.asked.add((given[1].shape, len(within)))
+        (_, (O, last, trace)), _ = self.programs.answered(*given, any_classes(X), *within)
         return Forward(to_array(O), to_arrays(last, state), to_arrays(trace, state))
 
-    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
-        given = self.params, self.inputs(X), self.tensors(state)
-        (loss, _), (grads, by_X, by_state) = self.programs.answered(*given, Y)
+    def loss_and_gradients(
+        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> Gradients:
+        given = self.params, self.inputs(X), self.tensors(state), Y, *self.within(X, lengths)
+        (loss, _), (grads, by_X, by_state) = self.programs.answered(*given)
         found = self.net.canonical(grads) | {"X": to_array(by_X)}
         found |= {f"{part}0": array for part, array in to_arrays(by_state, state).items()}
         return Gradients(float(loss), found)
@@ -132,14 +152,20 @@ def to_arrays(state: State, like: Arrays) -> Arrays:
 
 
 def backward(
-    forward: Callable, params: Tree, X: Array, Y: Array, state: State, by: tuple[int, ...]
+    forward: Callable,
+    params: Tree,
+    X: Array,
+    Y: Array,
+    state: State,
+    by: tuple[int, ...],
+    within: Array | None = None,
 ) -> tuple[tuple[Array, Seen], tuple]:
     """The mean loss, what ``forward`` returned, O first, and the gradients by the parameters (0),
     X (1), state (2)."""
 
     def loss(params: Tree, X: Array, state: State) -> tuple[Array, Seen]:
-        seen = forward(params, X, state)
-        return cross_entropy(seen[0], Y), seen
+        seen = forward(params, X, state, within)
+        return cross_entropy(seen[0], Y, within), seen
 
     return jax.value_and_grad(loss, by, has_aux=True)(params, X, state)
 
@@ -167,10 +193,11 @@ def update(
     state: State,
     X: Array,
     Y: Array,
+    within: Array | None = None,
 ) -> tuple[Tree, State, Tree, Array, Array]:
     """The new parameters, the last state, the clipped gradients, the loss, and the norm before the
     clip; ``mean`` averages loss and gradients over the workers, if there are any."""
-    (loss, (_, last)), (grads,) = backward(net, params, X, Y, state, (0,))
+    (loss, (_, last)), (grads,) = backward(net, params, X, Y, state, (0,), within)
     loss, grads = mean((loss, grads))
     params, last, grads, norm = apply(recipe, params, last, net.freeze(grads))
     return params, last, grads, loss, norm
@@ -204,9 +231,9 @@ class Trainer:
     def start(self, state: Arrays) -> None:
         self.state = self.model.tensors(state)
 
-    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
         model = self.model
-        given = model.params, self.state, model.inputs(X), Y
+        given = model.params, self.state, model.inputs(X), Y, *model.within(X, lengths)
         model.params, self.state, self.grads, loss, norm = self.update(*given)
         return Step(loss, norm)
 

@@ -53,7 +53,7 @@ class Implementation:
     dtype: str
     tier: str | None = None
 
-    def unsupported(self, spec: ModelSpec) -> str | None:
+    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
         if self.tier:
             return TIERS[self.tier]
         return layers.unsupported(spec) if self.net is Layers else None

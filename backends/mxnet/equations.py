@@ -86,22 +86,49 @@ def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) ->
 
 
 def direction(
-    spec: ModelSpec, layer: int, backward: bool, params: State, X: NDArray, state: State
+    spec: ModelSpec,
+    layer: int,
+    backward: bool,
+    params: State,
+    X: NDArray,
+    state: State,
+    lengths: NDArray | None = None,
 ) -> list[State]:
     """The state after every step of one direction of layer 1 … L, (n, h) for each part, by step.
 
     →H_t = step of X_t and →H_{t−1},  t = 1 … T      (BI-1)
     ←H_t = step of X_t and ←H_{t+1},  t = T … 1      (BI-2, backward)
+    H_t stays as it is where step t is not the example's own   (LEN-2)
 
-    X: (T, n, d or D·h)   state: (D·L, n, h) for each part
+    X: (T, n, d or D·h)   state: (D·L, n, h) for each part   lengths: (n,)
     """
     p, after = layer_parameters(params, layer, backward), []
     now = {part: tensor[spec.row(layer, backward)] for part, tensor in state.items()}
-    steps = list(by_step(input_products(spec, p, X)))
-    for A in reversed(steps) if backward else steps:
-        now = layer_step(spec, layer, p, A, now)
+    steps = list(enumerate(by_step(input_products(spec, p, X))))
+    for t, A in reversed(steps) if backward else steps:
+        made = layer_step(spec, layer, p, A, now)
+        now = made if lengths is None else chosen(lengths > t, made, now)
         after.append(now)
     return after[::-1] if backward else after
+
+
+def chosen(where: NDArray, one: State, other: State) -> State:
+    """Every part of one state for the examples that it says, of the other elsewhere.
+
+    where: (n,)   states: (n, h) or (rows, n, h) for each part
+    """
+
+    def like(a: NDArray) -> NDArray:
+        return where.reshape((*[1] * (a.ndim - 2), -1, 1)).broadcast_like(a)
+
+    return {part: nd.where(like(one[part]), one[part], other[part]) for part in one}
+
+
+def ended(steps: NDArray, lengths: NDArray | None) -> NDArray:
+    """0 in the place of what is behind an example's end   (LEN-3)"""
+    if lengths is None:
+        return steps
+    return nd.SequenceMask(steps, sequence_length=lengths, use_sequence_length=True)
 
 
 def joined(halves: Sequence[list[State]]) -> NDArray:
@@ -110,11 +137,15 @@ def joined(halves: Sequence[list[State]]) -> NDArray:
     return H[0] if len(H) == 1 else nd.concat(*H, dim=-1)
 
 
-def cross_entropy(O: NDArray, Y: NDArray) -> NDArray:
-    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
+def cross_entropy(O: NDArray, Y: NDArray, lengths: NDArray | None = None) -> NDArray:
+    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)
+
+    lengths: (n,), within which the predictions are   (LEN-4)
+    """
     shifted = O - O.max(axis=-1, keepdims=True).detach()
     chosen = shifted.pick(Y, axis=-1)
-    return (shifted.exp().sum(axis=-1).log() - chosen).mean()
+    losses = shifted.exp().sum(axis=-1).log() - chosen
+    return losses.mean() if lengths is None else ended(losses, lengths).sum() / lengths.sum()
 
 
 class Equations:
@@ -133,19 +164,24 @@ class Equations:
         self.trainable = list(params.values())
         self.frozen: list[NDArray] = []
 
-    def __call__(self, X: NDArray, state: State) -> tuple[NDArray, State]:
-        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        H, trace = self.steps(X, state)
+    def __call__(
+        self, X: NDArray, state: State, lengths: NDArray | None = None
+    ) -> tuple[NDArray, State]:
+        """X: (T, n, d)   state: (L, n, h) each   lengths: (n,), of the examples (LEN-1)
+        returns O (T, n, q) and the last state"""
+        H, trace = self.steps(X, state, lengths)
         O = dot(H, self.params["output.W_hq"]) + self.params["output.b_q"]
-        return O, self.last(trace)
+        return ended(O, lengths), self.last(trace)
 
-    def steps(self, X: NDArray, state: State) -> tuple[NDArray, list[list[State]]]:
+    def steps(
+        self, X: NDArray, state: State, lengths: NDArray | None
+    ) -> tuple[NDArray, list[list[State]]]:
         """H of the top layer, (T, n, D·h), and the state after every step, (n, h) for each part, by
         layer and direction."""
-        spec, H, trace = self.spec, X, []
+        spec, params, H, trace = self.spec, self.params, ended(X, lengths), []
         for layer in range(1, spec.L + 1):
-            halves = [direction(spec, layer, back, self.params, H, state) for back in spec.ways]
-            H = joined(halves)
+            halves = [direction(spec, layer, b, params, H, state, lengths) for b in spec.ways]
+            H = ended(joined(halves), lengths)
             trace += halves
         return H, trace
 
@@ -154,9 +190,9 @@ class Equations:
         ends = [0 if backward else -1 for _, backward in self.spec.passes]
         return stacked([after[t] for after, t in zip(trace, ends, strict=True)])
 
-    def trace(self, X: NDArray, state: State) -> list[State]:
+    def trace(self, X: NDArray, state: State, lengths: NDArray | None = None) -> list[State]:
         """The state of all layers, (L, n, h) for each part, after every step."""
-        return [stacked(layers) for layers in zip(*self.steps(X, state)[1], strict=True)]
+        return [stacked(layers) for layers in zip(*self.steps(X, state, lengths)[1], strict=True)]
 
     def canonical(self, read: Callable[[NDArray], NDArray]) -> dict[str, np.ndarray]:
         """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""

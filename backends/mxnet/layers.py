@@ -13,7 +13,7 @@ from mxnet.gluon import nn
 from mxnet.gluon.rnn.rnn_layer import _RNNLayer
 from mxnet.ndarray import NDArray
 
-from backends.mxnet.equations import State
+from backends.mxnet.equations import State, chosen, ended
 from backends.mxnet.runtime import to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
@@ -136,29 +136,47 @@ class Layers:
             return
         self.frozen.append(h2h_bias.grad()[: 2 * self.spec.h])
 
-    def __call__(self, X: NDArray, state: State) -> tuple[NDArray, State]:
-        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        H, first, after = X, 0, []
+    def __call__(
+        self, X: NDArray, state: State, lengths: NDArray | None = None
+    ) -> tuple[NDArray, State]:
+        """X: (T, n, d)   state: (L, n, h) each   lengths: (n,), of the examples (LEN-1)
+        returns O (T, n, q) and the last state"""
+        H, first, after = ended(X, lengths), 0, []
         for block in self.blocks:
             last = first + block._num_layers * self.spec.directions
-            H, parts = block(H, [part[first:last] for part in state.values()])
+            H, parts = self.over(block, H, [part[first:last] for part in state.values()], lengths)
             after.append(parts)
             first = last
         last_state = (nd.concat(*parts, dim=0) for parts in zip(*after, strict=True))
-        return self.output(H) + self.bias.data(), dict(zip(state, last_state, strict=True))
+        O = ended(self.output(H) + self.bias.data(), lengths)
+        return O, dict(zip(state, last_state, strict=True))
 
-    def trace(self, X: NDArray, state: State) -> list[State]:
+    def over(
+        self, block: _RNNLayer, X: NDArray, start: list[NDArray], lengths: NDArray | None
+    ) -> tuple[NDArray, list[NDArray]]:
+        """The outputs and the last state of one block. For examples of different length Gluon's
+        cells of the same weights are unrolled: its layers ignore lengths on the CPU, or raise.
+        """
+        if lengths is None:
+            return block(X, start)
+        state = [part[row] for row in range(len(start[0])) for part in start]
+        H, last = block._unfuse().unroll(len(X), X, state, "TNC", True, lengths)
+        return H, [nd.stack(*last[part :: len(start)]) for part in range(len(start))]
+
+    def trace(self, X: NDArray, state: State, lengths: NDArray | None = None) -> list[State]:
         """The state after every step. The layers show the inner layers only at the end of a call,
         so each step is a call."""
+        X = ended(X, lengths)
         if self.spec.directions == 2:
-            return self.trace_both(X, state)
+            return self.trace_both(X, state, lengths)
         steps = []
         for t in range(len(X)):
-            _, state = self(X[t : t + 1], state)
+            _, made = self(X[t : t + 1], state)
+            state = made if lengths is None else chosen(lengths > t, made, state)
             steps.append(state)
         return steps
 
-    def trace_both(self, X: NDArray, state: State) -> list[State]:
+    def trace_both(self, X: NDArray, state: State, lengths: NDArray | None) -> list[State]:
         """The same of two directions: a step of a layer needs all steps of the one below, so every
         layer is taken alone. A call with one step moves both directions; each goes its own way."""
         steps = [{part: [] for part in state} for _ in X]
@@ -169,10 +187,14 @@ class Layers:
             for backward in self.spec.ways:
                 now = start
                 for t in reversed(range(len(X))) if backward else range(len(X)):
-                    _, now = block(X[t : t + 1], now)
+                    _, made = block(X[t : t + 1], now)
+                    if lengths is not None:
+                        both = (dict(zip(state, parts, strict=True)) for parts in (made, now))
+                        made = list(chosen(lengths > t, *both).values())
+                    now = made
                     for part, tensor in zip(state, now, strict=True):
                         steps[t][part].append(tensor[int(backward)])
-            X = block(X, start)[0]
+            X = self.over(block, X, start, lengths)[0]
         return [{part: nd.stack(*rows) for part, rows in step.items()} for step in steps]
 
     def alone(self, layer: int) -> _RNNLayer:

@@ -11,6 +11,7 @@ from backends.mxnet.runtime import Scalar, to_array
 from backends.mxnet.workers import Workers
 from backends.protocol import Forward, Gradients, Step
 from common.lattice import UNITS
+from common.lengths import check_lengths, steps_within
 from common.parameters import Arrays
 from common.recipe import Recipe
 
@@ -37,24 +38,36 @@ class Model:
     def parameters(self) -> Arrays:
         return self.net.canonical(lambda parameter: parameter)
 
-    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
-        O, last = self.net(self.inputs(X), self.tensors(state))
+    def within(self, X: np.ndarray, lengths: np.ndarray | None) -> NDArray | None:
+        """(n,): how many steps of X are each example's own   (LEN-1)"""
+        if lengths is None:
+            return None
+        return self.tensor(check_lengths(lengths, X.shape[1], len(X)))
+
+    def outputs(
+        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Arrays]:
+        O, last = self.net(self.inputs(X), self.tensors(state), self.within(X, lengths))
         return to_array(O), {part: to_array(tensor) for part, tensor in last.items()}
 
-    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
-        O, last = self.outputs(X, state)
-        trace = self.net.trace(self.inputs(X), self.tensors(state))
-        return Forward(
-            O,
-            last,
-            {part: to_array(nd.stack(*[step[part] for step in trace])) for part in state},
-        )
+    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
+        O, last = self.outputs(X, state, lengths)
+        given = self.inputs(X), self.tensors(state), self.within(X, lengths)
+        steps = self.net.trace(*given)
+        trace = {part: to_array(nd.stack(*[step[part] for step in steps])) for part in state}
+        if lengths is not None:
+            within = steps_within(lengths, X.shape[1], len(X))[:, None, :, None]
+            trace = {part: array * within for part, array in trace.items()}
+        return Forward(O, last, trace)
 
-    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+    def loss_and_gradients(
+        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> Gradients:
         inputs, start = self.inputs(X), self.tensors(state)
         for tensor in start.values():
             tensor.attach_grad()
-        loss = backward(self.net, inputs, nd.array(Y, self.device, "int32"), start)[0]
+        targets = nd.array(Y, self.device, "int32")
+        loss = backward(self.net, inputs, targets, start, self.within(X, lengths))[0]
         grads = self.net.canonical(lambda parameter: parameter.grad)
         grads["X"] = to_array(inputs.grad)
         grads |= {f"{part}0": to_array(tensor.grad) for part, tensor in start.items()}
@@ -65,7 +78,11 @@ class Model:
 
 
 def backward(
-    net: Equations | Layers, X: NDArray, Y: NDArray, state: State
+    net: Equations | Layers,
+    X: NDArray,
+    Y: NDArray,
+    state: State,
+    lengths: NDArray | None = None,
 ) -> tuple[NDArray, State]:
     """The mean loss and the last state; the gradients are left in the parameters' ``.grad``.
 
@@ -74,8 +91,8 @@ def backward(
     """
     X.attach_grad()
     with autograd.record():
-        O, last = net(X, state)
-        loss = cross_entropy(O, Y)
+        O, last = net(X, state, lengths)
+        loss = cross_entropy(O, Y, lengths)
     loss.backward()
     for part in net.frozen:
         part[:] = 0
@@ -125,10 +142,11 @@ class Trainer:
     def start(self, state: Arrays) -> None:
         self.state = self.model.tensors(state)
 
-    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
         net = self.model.net
+        given = self.state, self.model.within(X, lengths)
         Y = nd.array(Y, self.model.device, "int32")
-        loss, last = backward(net, self.model.inputs(X), Y, self.state)
+        loss, last = backward(net, self.model.inputs(X), Y, *given)
         if self.workers:
             self.workers.mean([loss, *[parameter.grad for parameter in net.trainable]])
         self.state = {part: tensor.detach() for part, tensor in last.items()}

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_info
 from backends.numpy.backward import loss_and_gradients
 from backends.numpy.equations import forward
 from backends.numpy.scalars import scalars as scalars
-from backends.numpy.training import Trainer, last_state
+from backends.numpy.training import Trainer, last_state, own_steps
 from backends.protocol import Forward, Gradients
 from common.errors import BadInput
 from common.parameters import Arrays
@@ -38,19 +38,24 @@ class Model:
     def parameters(self) -> Arrays:
         return {name: array.copy() for name, array in self.params.items()}
 
-    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
-        O, layers = forward(self.spec, self.params, self.inputs(X), self._cast(state))
+    def outputs(
+        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Arrays]:
+        within = own_steps(X, lengths)
+        O, layers = forward(self.spec, self.params, self.inputs(X), self._cast(state), within)
         return O, last_state(layers, state)
 
-    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
-        state = self._cast(state)
-        O, layers = forward(self.spec, self.params, self.inputs(X), state)
+    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
+        state, within = self._cast(state), own_steps(X, lengths)
+        O, layers = forward(self.spec, self.params, self.inputs(X), state, within)
         trace = {p: np.stack([layer.states(p) for layer in layers], 1) for p in state}
         return Forward(O, last_state(layers, state), trace)
 
-    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
-        X, state = self.inputs(X), self._cast(state)
-        loss, grads, _ = loss_and_gradients(self.spec, self.params, X, Y, state)
+    def loss_and_gradients(
+        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> Gradients:
+        given = self.inputs(X), Y, self._cast(state), own_steps(X, lengths)
+        loss, grads, _ = loss_and_gradients(self.spec, self.params, *given)
         return Gradients(loss, grads)
 
     def trainer(self, recipe: Recipe, state: Arrays) -> Trainer:
@@ -63,7 +68,7 @@ class Equations:
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
 
-    def unsupported(self, spec: ModelSpec) -> str | None:
+    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
         return None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:

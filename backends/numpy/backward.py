@@ -1,4 +1,4 @@
-"""Backpropagation through time, by hand (EQUATIONS.md, BPTT-1 to BPTT-8).
+"""Backpropagation through time, by hand (EQUATIONS.md, BPTT-1 to BPTT-8, LEN-5).
 
 Every function goes back through one layer of equations.py: from dH (T, n, h), the gradient by the
 layer's outputs, to the gradients by its parameters, its inputs and its initial state. The loop
@@ -11,7 +11,7 @@ import functools
 
 import numpy as np
 
-from backends.numpy.equations import Layer, cross_entropy, forward, in_time, joined
+from backends.numpy.equations import Layer, cross_entropy, ended, forward, in_time, joined
 from common.parameters import GATES, Arrays, parameter_shapes, prefix
 from common.spec import ModelSpec
 
@@ -64,8 +64,9 @@ def rnn_layer(layer: Layer, phi: str, dH: np.ndarray) -> tuple[Arrays, np.ndarra
     slope = DERIVATIVES[phi](layer.H[1:])
     B = np.zeros_like(layer.H[0])
     for t in reversed(range(len(dH))):
-        dA[t] = (dH[t] + B) * slope[t]
-        B = dA[t] @ layer.W_h.T
+        D = dH[t] + B
+        dA[t] = layer.own(t, D * slope[t], 0)
+        B = layer.own(t, dA[t] @ layer.W_h.T, D)
     grads, dX = input_side(layer, "rnn", dA)
     return grads | recurrent_side(layer.H[:-1], "h", dA), dX, {"H": B}
 
@@ -96,6 +97,7 @@ def gru_layer(layer: Layer, reset: str | None, dH: np.ndarray) -> tuple[Arrays, 
             M = dh[t] @ W_hh.T
             dr[t] = M * H[t] * r[t] * (1 - r[t])
             B = D * z[t] + dA[t, :, : 2 * h] @ W_hzr.T + M * r[t]
+        dA[t], B = layer.own(t, dA[t], 0), layer.own(t, B, D)
     grads, dX = input_side(layer, "gru", dA)
     grads |= recurrent_side(H[:-1], "zr", dA[..., : 2 * h])
     if reset == "after":
@@ -125,8 +127,9 @@ def lstm_layer(layer: Layer, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays
         df[t] = K * C[t] * f[t] * (1 - f[t])
         do[t] = D * tanh_C[t] * o[t] * (1 - o[t])
         dc[t] = K * i[t] * (1 - candidate[t] ** 2)
-        B = dA[t] @ layer.W_h.T
-        K_f = K * f[t]
+        dA[t] = layer.own(t, dA[t], 0)
+        B = layer.own(t, dA[t] @ layer.W_h.T, D)
+        K_f = layer.own(t, K * f[t], K_f)
     grads, dX = input_side(layer, "lstm", dA)
     return grads | recurrent_side(layer.H[:-1], "ifoc", dA), dX, {"H": B, "C": K_f}
 
@@ -146,13 +149,22 @@ def direction(
 
 
 def loss_and_gradients(
-    spec: ModelSpec, params: Arrays, X: np.ndarray, Y: np.ndarray, state: Arrays
+    spec: ModelSpec,
+    params: Arrays,
+    X: np.ndarray,
+    Y: np.ndarray,
+    state: Arrays,
+    within: np.ndarray | None = None,
 ) -> tuple[float, Arrays, list[Layer]]:
     """The mean loss; its gradient by every parameter, by X and by the initial state (H0, C0);
     and the forward pass. BPTT-1 starts at the output layer, BPTT-2 hands dX of a layer down as dH
-    of the one below. Of two directions each gets its half of dH, and their dX add up (BPTT-8)."""
-    O, layers = forward(spec, params, X, state)
-    loss, dO = cross_entropy(O, Y)
+    of the one below. Of two directions each gets its half of dH, and their dX add up (BPTT-8).
+    Behind an example's end nothing has a gradient; what comes to its last state passes (LEN-5).
+
+    within: (T, n, 1), where a step is the example's own; None if all are"""
+    O, layers = forward(spec, params, X, state, within)
+    loss, dO = cross_entropy(O, Y, within)
+    dO = ended(dO, within)  # whatever the loss makes of it, O is 0 there
     grads = {
         "output.W_hq": flat(joined(layers[-spec.directions :])).T @ flat(dO),
         "output.b_q": sum_over_rows(dO),

@@ -35,6 +35,7 @@ class Layer:
     X: (T, n, in)   H: (T+1, n, h), H[0] the initial state   C: likewise, LSTM only
     W_x: (in, G·h)   W_h: (h, G·h)   the gates side by side in canonical order
     gates: their values at every step, each (T, n, h), by name
+    within: (T, n, 1), where a step is the example's own, in the order of X; None if all are (LEN-1)
     backward: whether X and all that follows from it are in the order from step T to step 1 (BI-2)
     """
 
@@ -45,10 +46,22 @@ class Layer:
     C: np.ndarray | None = None
     gates: Arrays = field(default_factory=dict)
     backward: bool = False
+    within: np.ndarray | None = None
 
     def states(self, part: str) -> np.ndarray:
-        """H or C after every step, in the order of time."""
-        return in_time(getattr(self, part)[1:], self.backward)
+        """H or C after every step, in the order of time; 0 behind an example's end   (LEN-3)"""
+        return in_time(ended(getattr(self, part)[1:], self.within), self.backward)
+
+    def own(self, t: int, array: np.ndarray, instead: np.ndarray | int) -> np.ndarray:
+        """Of step t, for the examples whose own it is; for the others something else."""
+        return array if self.within is None else np.where(self.within[t], array, instead)
+
+    def stay(self, t: int) -> None:
+        """Where step t is not the example's own, its state stays as it is   (LEN-2)"""
+        if self.within is not None:
+            self.H[t + 1] = self.own(t, self.H[t + 1], self.H[t])
+            if self.C is not None:
+                self.C[t + 1] = self.own(t, self.C[t + 1], self.C[t])
 
     @property
     def memory(self) -> np.ndarray:
@@ -58,7 +71,14 @@ class Layer:
         return self.C
 
 
-def start_layer(p: Arrays, cell: str, X: np.ndarray, state: Arrays) -> tuple[Layer, np.ndarray]:
+def ended(steps: np.ndarray, within: np.ndarray | None) -> np.ndarray:
+    """Zeros in the place of what is behind an example's end   (LEN-3)"""
+    return steps if within is None else np.where(within, steps, 0)
+
+
+def start_layer(
+    p: Arrays, cell: str, X: np.ndarray, state: Arrays, within: np.ndarray | None
+) -> tuple[Layer, np.ndarray]:
     """Stack the gates, place the initial state, and form XW = X W_x + b for all steps at once.
 
     XW: (T, n, G·h)
@@ -72,26 +92,31 @@ def start_layer(p: Arrays, cell: str, X: np.ndarray, state: Arrays) -> tuple[Lay
     for part, H_0 in state.items():
         sequences[part][0] = H_0
     XW = (X.reshape(T * n, d) @ W_x + b).reshape(T, n, -1)
-    return Layer(X, W_x, W_h, sequences["H"], sequences.get("C")), XW
+    return Layer(X, W_x, W_h, sequences["H"], sequences.get("C"), within=within), XW
 
 
-def rnn_layer(p: Arrays, phi: str, X: np.ndarray, state: Arrays) -> Layer:
+def rnn_layer(
+    p: Arrays, phi: str, X: np.ndarray, state: Arrays, within: np.ndarray | None = None
+) -> Layer:
     """H_t = φ(X_t W_xh + H_{t−1} W_hh + b_h)   (RNN-1)"""
-    layer, XW = start_layer(p, "rnn", X, state)
+    layer, XW = start_layer(p, "rnn", X, state, within)
     H = layer.H
     for t in range(len(X)):
         H[t + 1] = ACTIVATIONS[phi](XW[t] + H[t] @ layer.W_h)
+        layer.stay(t)
     return layer
 
 
-def gru_layer(p: Arrays, reset: str | None, X: np.ndarray, state: Arrays) -> Layer:
+def gru_layer(
+    p: Arrays, reset: str | None, X: np.ndarray, state: Arrays, within: np.ndarray | None = None
+) -> Layer:
     """z = σ(X_t W_xz + H_{t−1} W_hz + b_z)                    (GRU-1)
     r = σ(X_t W_xr + H_{t−1} W_hr + b_r)                       (GRU-2)
     H̃ = tanh(X_t W_xh + b_xh + r ⊙ (H_{t−1} W_hh + b_hh))     (GRU-3a, reset after)
     H̃ = tanh(X_t W_xh + (r ⊙ H_{t−1}) W_hh + b_h)             (GRU-3b, reset before)
     H_t = z ⊙ H_{t−1} + (1 − z) ⊙ H̃                           (GRU-4)
     """
-    layer, XW = start_layer(p, "gru", X, state)
+    layer, XW = start_layer(p, "gru", X, state, within)
     H, h = layer.H, layer.H.shape[-1]
     z, r, candidate, product = (np.empty_like(H[1:]) for _ in range(4))
     for t in range(len(X)):
@@ -107,17 +132,18 @@ def gru_layer(p: Arrays, reset: str | None, X: np.ndarray, state: Arrays) -> Lay
             product[t] = (r[t] * H[t]) @ layer.W_h[:, 2 * h :]
             candidate[t] = np.tanh(XW[t, :, 2 * h :] + product[t])
         H[t + 1] = z[t] * H[t] + (1 - z[t]) * candidate[t]
+        layer.stay(t)
     layer.gates = {"z": z, "r": r, "h": candidate, "product": product}
     return layer
 
 
-def lstm_layer(p: Arrays, X: np.ndarray, state: Arrays) -> Layer:
+def lstm_layer(p: Arrays, X: np.ndarray, state: Arrays, within: np.ndarray | None = None) -> Layer:
     """i, f, o = σ(X_t W_x· + H_{t−1} W_h· + b_·)        (LSTM-1 to LSTM-3)
     C̃ = tanh(X_t W_xc + H_{t−1} W_hc + b_c)             (LSTM-4)
     C_t = f ⊙ C_{t−1} + i ⊙ C̃                           (LSTM-5)
     H_t = o ⊙ tanh(C_t)                                  (LSTM-6)
     """
-    layer, XW = start_layer(p, "lstm", X, state)
+    layer, XW = start_layer(p, "lstm", X, state, within)
     H, C, h = layer.H, layer.memory, layer.H.shape[-1]
     i, f, o, candidate, tanh_C = (np.empty_like(H[1:]) for _ in range(5))
     for t in range(len(X)):
@@ -128,6 +154,7 @@ def lstm_layer(p: Arrays, X: np.ndarray, state: Arrays) -> Layer:
         C[t + 1] = f[t] * C[t] + i[t] * candidate[t]
         tanh_C[t] = np.tanh(C[t + 1])
         H[t + 1] = o[t] * tanh_C[t]
+        layer.stay(t)
     layer.gates = {"i": i, "f": f, "o": o, "c": candidate, "tanh_C": tanh_C}
     return layer
 
@@ -145,51 +172,66 @@ def joined(halves: list[Layer]) -> np.ndarray:
 
 
 def direction(
-    spec: ModelSpec, params: Arrays, number: int, backward: bool, X: np.ndarray, state: Arrays
+    spec: ModelSpec,
+    params: Arrays,
+    number: int,
+    backward: bool,
+    X: np.ndarray,
+    state: Arrays,
+    within: np.ndarray | None = None,
 ) -> Layer:
     """Layer 1 … L, whichever cell it is, forward (BI-1) or backward in time (BI-2)."""
     p, X = layer_parameters(params, number, backward), in_time(X, backward)
+    within = None if within is None else in_time(within, backward)
     start = {part: array[spec.row(number, backward)] for part, array in state.items()}
     if spec.cell == "rnn":
-        layer = rnn_layer(p, spec.activations[number - 1], X, start)
+        layer = rnn_layer(p, spec.activations[number - 1], X, start, within)
     elif spec.cell == "gru":
-        layer = gru_layer(p, spec.reset, X, start)
+        layer = gru_layer(p, spec.reset, X, start, within)
     else:
-        layer = lstm_layer(p, X, start)
+        layer = lstm_layer(p, X, start, within)
     layer.backward = backward
     return layer
 
 
 def forward(
-    spec: ModelSpec, params: Arrays, X: np.ndarray, state: Arrays
+    spec: ModelSpec,
+    params: Arrays,
+    X: np.ndarray,
+    state: Arrays,
+    within: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[Layer]]:
     """H^(0) = X;  H^(l) = layer l of H^(l−1);  O_t = H_t^(L) W_hq + b_q   (STACK-1, OUT-1)
 
     With two directions H^(l) holds those of both side by side (BI-3).
 
-    X: (T, n, d)   state: (L, n, h) each   returns O: (T, n, q) and the layers, or the two
-    directions of each
+    X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1) or None, as in Layer
+    returns O: (T, n, q) and the layers, or the two directions of each
     """
     layers: list[Layer] = []
-    H = X
+    H = ended(X, within)
     for number in range(1, spec.L + 1):
-        layers += [direction(spec, params, number, backward, H, state) for backward in spec.ways]
+        layers += [direction(spec, params, number, back, H, state, within) for back in spec.ways]
         H = joined(layers[-spec.directions :])
     T, n, width = H.shape
     O = H.reshape(T * n, width) @ params["output.W_hq"] + params["output.b_q"]
-    return O.reshape(T, n, spec.q), layers
+    return ended(O.reshape(T, n, spec.q), within), layers
 
 
-def cross_entropy(O: np.ndarray, Y: np.ndarray) -> tuple[float, np.ndarray]:
+def cross_entropy(
+    O: np.ndarray, Y: np.ndarray, within: np.ndarray | None = None
+) -> tuple[float, np.ndarray]:
     """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1), and ∂ℓ/∂O = (softmax(O) − onehot(Y)) / (T·n)
 
-    O: (T, n, q)   Y: (T, n) class numbers
+    O: (T, n, q)   Y: (T, n) class numbers   within: the predictions that there are   (LEN-4)
     """
     shifted = O - O.max(axis=-1, keepdims=True)
     exponentials = np.exp(shifted)
     total = exponentials.sum(axis=-1, keepdims=True)
     chosen = np.take_along_axis(shifted, Y[..., None], axis=-1)
-    loss = (np.log(total) - chosen).mean()
+    losses = np.log(total) - chosen
+    loss = losses.mean() if within is None else losses[within].mean()
     dO = exponentials / total
     np.put_along_axis(dO, Y[..., None], np.take_along_axis(dO, Y[..., None], -1) - 1, axis=-1)
-    return float(loss), dO / np.asarray(Y.size, O.dtype)
+    count = Y.size if within is None else int(within.sum())
+    return float(loss), ended(dO, within) / np.asarray(count, O.dtype)

@@ -10,6 +10,7 @@ import numpy as np
 from backends.numpy.backward import loss_and_gradients
 from backends.protocol import Step
 from common.lattice import to_lattice
+from common.lengths import steps_within
 from common.parameters import Arrays, parameter_shapes
 from common.recipe import Recipe
 
@@ -38,9 +39,10 @@ class Trainer:
     def start(self, state: Arrays) -> None:
         self.state = {part: array.astype(self.model.dtype) for part, array in state.items()}
 
-    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
         spec, params = self.model.spec, self.model.params
-        loss, grads, layers = loss_and_gradients(spec, params, self.model.inputs(X), Y, self.state)
+        given = self.model.inputs(X), Y, self.state, own_steps(X, lengths)
+        loss, grads, layers = loss_and_gradients(spec, params, *given)
         trainable = {name: grads[name] for name in parameter_shapes(spec)}
         norm, self.grads = clip(trainable, self.recipe.clip)
         for name, g in self.grads.items():
@@ -56,6 +58,12 @@ class Trainer:
 
     def parameters(self) -> Arrays:
         return self.model.parameters()
+
+
+def own_steps(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray | None:
+    """(T, n, 1): where a step is the example's own   (LEN-1)"""
+    T, n = X.shape[:2]
+    return None if lengths is None else steps_within(lengths, n, T)[..., None]
 
 
 def last_state(layers: list, state: Arrays) -> Arrays:

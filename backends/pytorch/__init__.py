@@ -55,7 +55,7 @@ class Implementation:
     dtype: torch.dtype
     tier: str | None = None
 
-    def unsupported(self, spec: ModelSpec) -> str | None:
+    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
         return layers.unsupported(spec) if issubclass(self.net, Layers) else None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
@@ -95,13 +95,15 @@ class MixedEquations(Equations):
     It needs no scaling: bfloat16 has the exponents of float32, so small gradients do not underflow.
     """
 
-    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
+    def __call__(
+        self, X: Tensor, state: State, within: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         with torch.autocast(X.device.type, dtype=torch.bfloat16):
-            return super().__call__(X, state)
+            return super().__call__(X, state, within)
 
-    def trace(self, X: Tensor, state: State) -> list[State]:
+    def trace(self, X: Tensor, state: State, within: Tensor | None = None) -> list[State]:
         with torch.autocast(X.device.type, dtype=torch.bfloat16):
-            return super().trace(X, state)
+            return super().trace(X, state, within)
 
 
 class MixedLayers(Layers):

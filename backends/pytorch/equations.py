@@ -86,22 +86,40 @@ def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) ->
 
 
 def direction(
-    spec: ModelSpec, layer: int, backward: bool, params: State, X: Tensor, state: State
+    spec: ModelSpec,
+    layer: int,
+    backward: bool,
+    params: State,
+    X: Tensor,
+    state: State,
+    within: Tensor | None = None,
 ) -> list[State]:
     """The state after every step of one direction of layer 1 … L, (n, h) for each part, by step.
 
     →H_t = step of X_t and →H_{t−1},  t = 1 … T      (BI-1)
     ←H_t = step of X_t and ←H_{t+1},  t = T … 1      (BI-2, backward)
+    H_t stays as it is where step t is not the example's own   (LEN-2)
 
-    X: (T, n, d or D·h)   state: (D·L, n, h) for each part
+    X: (T, n, d or D·h)   state: (D·L, n, h) for each part   within: (T, n, 1)
     """
     p, after = layer_parameters(params, layer, backward), []
     now = {part: tensor[spec.row(layer, backward)] for part, tensor in state.items()}
-    steps = list(by_step(input_products(spec, p, X)))
-    for A in reversed(steps) if backward else steps:
-        now = layer_step(spec, layer, p, A, now)
+    steps = list(enumerate(by_step(input_products(spec, p, X))))
+    for t, A in reversed(steps) if backward else steps:
+        made = layer_step(spec, layer, p, A, now)
+        now = made if within is None else chosen(within[t], made, now)
         after.append(now)
     return after[::-1] if backward else after
+
+
+def chosen(where: Tensor, one: State, other: State) -> State:
+    """Every part of one state where it says so, of the other elsewhere."""
+    return {part: torch.where(where, one[part], other[part]) for part in one}
+
+
+def ended(steps: Tensor, within: Tensor | None) -> Tensor:
+    """0 in the place of what is behind an example's end   (LEN-3)"""
+    return steps if within is None else torch.where(within, steps, 0.0)
 
 
 def joined(halves: Sequence[list[State]]) -> Tensor:
@@ -110,11 +128,15 @@ def joined(halves: Sequence[list[State]]) -> Tensor:
     return H[0] if len(H) == 1 else torch.cat(H, dim=-1)
 
 
-def cross_entropy(O: Tensor, Y: Tensor) -> Tensor:
-    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
+def cross_entropy(O: Tensor, Y: Tensor, within: Tensor | None = None) -> Tensor:
+    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)
+
+    within: (T, n, 1), the predictions that there are   (LEN-4)
+    """
     shifted = O - O.max(dim=-1, keepdim=True).values.detach()
     chosen = shifted.gather(-1, Y[..., None])[..., 0]
-    return (shifted.exp().sum(dim=-1).log() - chosen).mean()
+    losses = shifted.exp().sum(dim=-1).log() - chosen
+    return losses.mean() if within is None else losses[within[..., 0]].mean()
 
 
 class Equations:
@@ -130,19 +152,24 @@ class Equations:
         self.params = {name: tensor.requires_grad_() for name, tensor in params.items()}
         self.trainable = list(self.params.values())
 
-    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
-        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        H, trace = self.steps(X, state)
+    def __call__(
+        self, X: Tensor, state: State, within: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
+        own (LEN-1)   returns O (T, n, q) and the last state"""
+        H, trace = self.steps(X, state, within)
         O = H @ self.params["output.W_hq"] + self.params["output.b_q"]
-        return O, self.last(trace)
+        return ended(O, within), self.last(trace)
 
-    def steps(self, X: Tensor, state: State) -> tuple[Tensor, list[list[State]]]:
+    def steps(
+        self, X: Tensor, state: State, within: Tensor | None
+    ) -> tuple[Tensor, list[list[State]]]:
         """H of the top layer, (T, n, D·h), and the state after every step, (n, h) for each part, by
         layer and direction."""
-        spec, H, trace = self.spec, X, []
+        spec, params, H, trace = self.spec, self.params, ended(X, within), []
         for layer in range(1, spec.L + 1):
-            halves = [direction(spec, layer, back, self.params, H, state) for back in spec.ways]
-            H = joined(halves)
+            halves = [direction(spec, layer, b, params, H, state, within) for b in spec.ways]
+            H = ended(joined(halves), within)
             trace += halves
         return H, trace
 
@@ -151,9 +178,9 @@ class Equations:
         ends = [0 if backward else -1 for _, backward in self.spec.passes]
         return stacked([after[t] for after, t in zip(trace, ends, strict=True)])
 
-    def trace(self, X: Tensor, state: State) -> list[State]:
+    def trace(self, X: Tensor, state: State, within: Tensor | None = None) -> list[State]:
         """The state of all layers, (L, n, h) for each part, after every step."""
-        return [stacked(layers) for layers in zip(*self.steps(X, state)[1], strict=True)]
+        return [stacked(layers) for layers in zip(*self.steps(X, state, within)[1], strict=True)]
 
     def canonical(self, read: Callable[[Tensor], Tensor]) -> dict[str, np.ndarray]:
         """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""

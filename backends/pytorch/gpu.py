@@ -40,8 +40,10 @@ class CompiledLayers(Layers):
         super().__init__(spec, params)
         self.compiled = torch.compile(super().__call__)
 
-    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
-        return self.compiled(X, state)
+    def __call__(
+        self, X: Tensor, state: State, within: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        return self.compiled(X, state, within)
 
 
 MODES: dict[str, tuple[type[Layers], Callable[[], AbstractContextManager]]] = {

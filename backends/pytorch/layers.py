@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.pytorch.equations import State
+from backends.pytorch.equations import State, chosen, ended
 from backends.pytorch.runtime import to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
@@ -120,33 +120,53 @@ class Layers:
             lambda grad: torch.cat([torch.zeros_like(grad[: 2 * h]), grad[2 * h :]])
         )
 
-    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
-        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
+    def __call__(
+        self, X: Tensor, state: State, within: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
+        own (LEN-1)   returns O (T, n, q) and the last state"""
         H, first, after = X, 0, []
         for block in self.blocks:
             rows = block.num_layers * self.spec.directions
             # cuDNN takes no state that was cut out of another along n.
             start = tuple(part[first : first + rows].contiguous() for part in state.values())
-            H, last = self.call(block, H, start if self.spec.cell == "lstm" else start[0])
+            H, last = self.over(block, H, start, within)
             after.append(last if self.spec.cell == "lstm" else (last,))
             first += rows
         last_state = (
             parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*after, strict=True)
         )
-        return self.call(self.output, H), dict(zip(state, last_state, strict=True))
+        O = ended(self.call(self.output, H), within)
+        return O, dict(zip(state, last_state, strict=True))
 
-    def trace(self, X: Tensor, state: State) -> list[State]:
+    def over(
+        self, block: nn.RNNBase, X: Tensor, start: tuple[Tensor, ...], within: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...] | Tensor]:
+        """The outputs and the last state of one module. Examples of different length are packed, in
+        any order: torch sorts them, and its outputs and states back, and puts 0 behind their ends.
+        """
+        now = start if self.spec.cell == "lstm" else start[0]
+        if within is None:
+            return self.call(block, X, now)
+        lengths = within.sum(dim=(0, 2)).cpu()
+        packed = nn.utils.rnn.pack_padded_sequence(X, lengths, enforce_sorted=False)
+        H, last = self.call(block, packed, now)
+        return nn.utils.rnn.pad_packed_sequence(H, total_length=len(X))[0], last
+
+    def trace(self, X: Tensor, state: State, within: Tensor | None = None) -> list[State]:
         """The state after every step. The modules show the inner layers only at the end of a call,
         so each step is a call."""
+        X = ended(X, within)
         if self.spec.directions == 2:
-            return self.trace_both(X, state)
+            return self.trace_both(X, state, within)
         steps = []
         for t in range(len(X)):
-            _, state = self(X[t : t + 1], state)
+            _, made = self(X[t : t + 1], state)
+            state = made if within is None else chosen(within[t], made, state)
             steps.append(state)
         return steps
 
-    def trace_both(self, X: Tensor, state: State) -> list[State]:
+    def trace_both(self, X: Tensor, state: State, within: Tensor | None) -> list[State]:
         """The same of two directions: a step of a layer needs all steps of the one below, so every
         layer is taken alone. A call with one step moves both directions; each goes its own way."""
         steps = [{part: [] for part in state} for _ in X]
@@ -157,11 +177,15 @@ class Layers:
             for backward in self.spec.ways:
                 now = start
                 for t in reversed(range(len(X))) if backward else range(len(X)):
-                    _, now = self.call(block, X[t : t + 1], now if len(now) == 2 else now[0])
-                    now = now if self.spec.cell == "lstm" else (now,)
+                    _, made = self.call(block, X[t : t + 1], now if len(now) == 2 else now[0])
+                    made = made if self.spec.cell == "lstm" else (made,)
+                    if within is not None:
+                        both = zip(made, now, strict=True)
+                        made = tuple(torch.where(within[t], one, other) for one, other in both)
+                    now = made
                     for part, tensor in zip(state, now, strict=True):
                         steps[t][part].append(tensor[int(backward)])
-            X = self.call(block, X, start if self.spec.cell == "lstm" else start[0])[0]
+            X = self.over(block, X, start, within)[0]
         return [{part: torch.stack(rows) for part, rows in step.items()} for step in steps]
 
     def alone(self, layer: int) -> nn.RNNBase:

@@ -5,11 +5,12 @@ import torch
 from torch import Tensor
 
 from backends.protocol import Forward, Gradients, Step
-from backends.pytorch.equations import Equations, State, cross_entropy
+from backends.pytorch.equations import Equations, State, cross_entropy, ended
 from backends.pytorch.layers import Layers
 from backends.pytorch.runtime import to_array
 from backends.pytorch.workers import Workers
 from common.lattice import UNITS
+from common.lengths import steps_within
 from common.parameters import Arrays
 from common.recipe import Recipe
 
@@ -34,23 +35,37 @@ class Model:
     def parameters(self) -> Arrays:
         return self.net.canonical(lambda parameter: parameter)
 
+    def within(self, X: np.ndarray, lengths: np.ndarray | None) -> Tensor | None:
+        """(T, n, 1): where a step is the example's own   (LEN-1)"""
+        if lengths is None:
+            return None
+        T, n = X.shape[:2]
+        return torch.from_numpy(steps_within(lengths, n, T)[..., None]).to(self.device)
+
     @torch.no_grad()
-    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
-        O, last = self.net(self.inputs(X), self.tensors(state))
+    def outputs(
+        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Arrays]:
+        O, last = self.net(self.inputs(X), self.tensors(state), self.within(X, lengths))
         return to_array(O), {part: to_array(tensor) for part, tensor in last.items()}
 
     @torch.no_grad()
-    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
-        O, last = self.outputs(X, state)
-        trace = self.net.trace(self.inputs(X), self.tensors(state))
-        return Forward(
-            O, last, {part: to_array(torch.stack([step[part] for step in trace])) for part in state}
-        )
+    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
+        O, last = self.outputs(X, state, lengths)
+        within = self.within(X, lengths)
+        steps = self.net.trace(self.inputs(X), self.tensors(state), within)
+        trace = {part: torch.stack([step[part] for step in steps]) for part in state}
+        if within is not None:
+            trace = {part: ended(tensor, within[:, None]) for part, tensor in trace.items()}
+        return Forward(O, last, {part: to_array(tensor) for part, tensor in trace.items()})
 
-    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+    def loss_and_gradients(
+        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> Gradients:
         inputs = self.inputs(X).requires_grad_()
         start = {part: tensor.requires_grad_() for part, tensor in self.tensors(state).items()}
-        loss = backward(self.net, inputs, torch.as_tensor(Y).to(self.device), start)[0]
+        targets = torch.as_tensor(Y).to(self.device)
+        loss = backward(self.net, inputs, targets, start, self.within(X, lengths))[0]
         grads = self.net.canonical(lambda parameter: parameter.grad)
         grads["X"] = to_array(inputs.grad)
         grads |= {f"{part}0": to_array(tensor.grad) for part, tensor in start.items()}
@@ -60,12 +75,14 @@ class Model:
         return Trainer(self, recipe, state, workers)
 
 
-def backward(net: Equations | Layers, X: Tensor, Y: Tensor, state: State) -> tuple[Tensor, State]:
+def backward(
+    net: Equations | Layers, X: Tensor, Y: Tensor, state: State, within: Tensor | None = None
+) -> tuple[Tensor, State]:
     """The mean loss and the last state; the gradients are left in the parameters' ``.grad``."""
     for parameter in net.trainable:
         parameter.grad = None
-    O, last = net(X, state)
-    loss = cross_entropy(O, Y)
+    O, last = net(X, state, within)
+    loss = cross_entropy(O, Y, within)
     loss.backward()
     return loss, last
 
@@ -104,10 +121,11 @@ class Trainer:
     def start(self, state: Arrays) -> None:
         self.state = self.model.tensors(state)
 
-    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
         net = self.model.net
+        given = self.state, self.model.within(X, lengths)
         Y = torch.as_tensor(Y).to(self.model.device)
-        loss, last = backward(net, self.model.inputs(X), Y, self.state)
+        loss, last = backward(net, self.model.inputs(X), Y, *given)
         loss = loss.detach()
         if self.workers:
             self.workers.mean([loss, *[parameter.grad for parameter in net.trainable]])

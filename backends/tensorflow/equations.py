@@ -86,22 +86,40 @@ def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) ->
 
 
 def direction(
-    spec: ModelSpec, layer: int, backward: bool, params: State, X: Tensor, state: State
+    spec: ModelSpec,
+    layer: int,
+    backward: bool,
+    params: State,
+    X: Tensor,
+    state: State,
+    within: Tensor | None = None,
 ) -> list[State]:
     """The state after every step of one direction of layer 1 … L, (n, h) for each part, by step.
 
     →H_t = step of X_t and →H_{t−1},  t = 1 … T      (BI-1)
     ←H_t = step of X_t and ←H_{t+1},  t = T … 1      (BI-2, backward)
+    H_t stays as it is where step t is not the example's own   (LEN-2)
 
-    X: (T, n, d or D·h)   state: (D·L, n, h) for each part
+    X: (T, n, d or D·h)   state: (D·L, n, h) for each part   within: (T, n, 1)
     """
     p, after = layer_parameters(params, layer, backward), []
     now = {part: tensor[spec.row(layer, backward)] for part, tensor in state.items()}
-    steps = list(by_step(input_products(spec, p, X)))
-    for A in reversed(steps) if backward else steps:
-        now = layer_step(spec, layer, p, A, now)
+    steps = list(enumerate(by_step(input_products(spec, p, X))))
+    for t, A in reversed(steps) if backward else steps:
+        made = layer_step(spec, layer, p, A, now)
+        now = made if within is None else chosen(within[t], made, now)
         after.append(now)
     return after[::-1] if backward else after
+
+
+def chosen(where: Tensor, one: State, other: State) -> State:
+    """Every part of one state where it says so, of the other elsewhere."""
+    return {part: tf.where(where, one[part], other[part]) for part in one}
+
+
+def ended(steps: Tensor, within: Tensor | None) -> Tensor:
+    """0 in the place of what is behind an example's end   (LEN-3)"""
+    return steps if within is None else tf.where(within, steps, tf.zeros((), steps.dtype))
 
 
 def joined(halves: Sequence[list[State]]) -> Tensor:
@@ -110,11 +128,15 @@ def joined(halves: Sequence[list[State]]) -> Tensor:
     return H[0] if len(H) == 1 else tf.concat(H, axis=-1)
 
 
-def cross_entropy(O: Tensor, Y: Tensor) -> Tensor:
-    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
+def cross_entropy(O: Tensor, Y: Tensor, within: Tensor | None = None) -> Tensor:
+    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)
+
+    within: (T, n, 1), the predictions that there are   (LEN-4)
+    """
     shifted = O - tf.stop_gradient(tf.reduce_max(O, axis=-1, keepdims=True))
     chosen = tf.gather(shifted, Y, batch_dims=2)
-    return tf.reduce_mean(tf.math.log(tf.reduce_sum(tf.exp(shifted), axis=-1)) - chosen)
+    losses = tf.math.log(tf.reduce_sum(tf.exp(shifted), axis=-1)) - chosen
+    return tf.reduce_mean(losses if within is None else losses[within[..., 0]])
 
 
 class Equations:
@@ -133,20 +155,25 @@ class Equations:
         self.params = {name: tf.Variable(array) for name, array in params.items()}
         self.trainable = list(self.params.values())
 
-    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
-        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        H, trace = self.steps(X, state)
-        return self.output(H), self.last(trace)
+    def __call__(
+        self, X: Tensor, state: State, within: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
+        own (LEN-1)   returns O (T, n, q) and the last state"""
+        H, trace = self.steps(X, state, within)
+        return ended(self.output(H), within), self.last(trace)
 
-    def steps(self, X: Tensor, state: State) -> tuple[Tensor, list[list[State]]]:
+    def steps(
+        self, X: Tensor, state: State, within: Tensor | None
+    ) -> tuple[Tensor, list[list[State]]]:
         """H of the top layer, (T, n, D·h), and the state after every step, (n, h) for each part, by
         layer and direction."""
         # Read once: a tf.Variable is copied out anew by every op that uses it.
         params = {name: self.read(value) for name, value in self.params.items()}
-        spec, H, trace = self.spec, X, []
+        spec, H, trace = self.spec, ended(X, within), []
         for layer in range(1, spec.L + 1):
-            halves = [direction(spec, layer, back, params, H, state) for back in spec.ways]
-            H = joined(halves)
+            halves = [direction(spec, layer, b, params, H, state, within) for b in spec.ways]
+            H = ended(joined(halves), within)
             trace += halves
         return H, trace
 
@@ -158,14 +185,17 @@ class Equations:
     def output(self, H: Tensor) -> Tensor:
         return H @ self.read(self.params["output.W_hq"]) + self.params["output.b_q"]
 
-    def forward(self, X: Tensor, state: State) -> tuple[Tensor, State, State]:
+    def forward(
+        self, X: Tensor, state: State, within: Tensor | None = None
+    ) -> tuple[Tensor, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part."""
-        H, trace = self.steps(X, state)
+        H, trace = self.steps(X, state, within)
+        own = None if within is None else within[:, None]
         steps = [stacked(layers) for layers in zip(*trace, strict=True)]
         return (
-            self.output(H),
+            ended(self.output(H), within),
             self.last(trace),
-            {part: tf.stack([s[part] for s in steps]) for part in state},
+            {part: ended(tf.stack([s[part] for s in steps]), own) for part in state},
         )
 
     def freeze(self, grads: list[Tensor]) -> list[Tensor]:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from backends.tensorflow.equations import State, stacked
+from backends.tensorflow.equations import State, ended, stacked
 from backends.tensorflow.runtime import Compiled, cudnn, to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
@@ -105,19 +105,26 @@ class Shared:
         X = tf.TensorSpec((None, None, weights[0].shape[0]), self.dtype)
         state = [tf.TensorSpec((None, half.units), self.dtype) for half in cells]
         parts = 2 if isinstance(cells[0], keras.layers.LSTM) else 1
-        self.compiled = Compiled(self.run, signature=[weights, X, state * parts])
+        mask, signature = tf.TensorSpec((None, None), tf.bool), [weights, X, state * parts]
+        self.compiled = Compiled(self.run, signature=signature)
+        self.masked = Compiled(self.run, signature=[*signature, mask])
 
-    def __call__(self, weights: list[Tensor], X: Tensor, state: list[Tensor]) -> list[Tensor]:
+    def __call__(
+        self, weights: list[Tensor], X: Tensor, state: list[Tensor], *mask: Tensor
+    ) -> list[Tensor]:
         """The outputs, (n, T, D·h), and the last state   X: (n, T, d or D·h)   state: (n, h) each
 
-        weights: of KINDS, for each direction
+        weights: of KINDS, for each direction     mask: (n, T), where a step is the example's own
         """
         X, *state = (tf.cast(given, self.dtype) for given in (X, *state))
-        return (self.run if tf.inside_function() else self.compiled)(weights, X, state)
+        called = self.run if tf.inside_function() else self.masked if mask else self.compiled
+        return called(weights, X, state, *mask)
 
-    def run(self, weights: list[Tensor], X: Tensor, state: list[Tensor]) -> list[Tensor]:
-        fixed = self.layer.non_trainable_variables
-        return self.layer.stateless_call(weights, fixed, X, initial_state=state)[0]
+    def run(
+        self, weights: list[Tensor], X: Tensor, state: list[Tensor], *mask: Tensor
+    ) -> list[Tensor]:
+        fixed, options = self.layer.non_trainable_variables, {"mask": mask[0]} if mask else {}
+        return self.layer.stateless_call(weights, fixed, X, initial_state=state, **options)[0]
 
 
 @lru_cache(HELD)
@@ -149,52 +156,74 @@ class Layers:
         self.trainable = [weight for weights in self.weights for weight in weights]
         self.trainable += [self.output.kernel.value, self.b_q]
 
-    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
-        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
-        O, last, _ = self.run(X, state)
+    def __call__(
+        self, X: Tensor, state: State, within: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
+        own (LEN-1)   returns O (T, n, q) and the last state"""
+        O, last, _ = self.run(X, state, within)
         return O, last
 
-    def run(self, X: Tensor, state: State) -> tuple[Tensor, State, list[Tensor]]:
-        """As a call, and the outputs of every layer, (n, T, D·h) each."""
-        H, outputs = tf.transpose(X, (1, 0, 2)), []
+    def run(
+        self, X: Tensor, state: State, within: Tensor | None
+    ) -> tuple[Tensor, State, list[Tensor]]:
+        """As a call, and the outputs of every layer, (n, T, D·h) each. With a mask Keras keeps the
+        state behind an example's end, but repeats its last output there; and a NaN there would
+        reach gradients."""
+        H, outputs = tf.transpose(ended(X, within), (1, 0, 2)), []
+        own = None if within is None else tf.transpose(within, (1, 0, 2))
+        mask = [] if own is None else [own[..., 0]]
         parts, last = self.spec.states, []
         for layer in range(1, self.spec.L + 1):
             rows = [self.spec.row(layer, backward) for backward in self.spec.ways]
-            H, *after = self.call(layer, rows, H, [state[part][r] for r in rows for part in parts])
+            start = [state[part][r] for r in rows for part in parts]
+            H, *after = self.call(layer, rows, H, start, *mask)
+            H = ended(H, own)
             outputs.append(H)
             for first in range(0, len(after), len(parts)):
                 half = zip(parts, after[first : first + len(parts)], strict=True)
                 last.append({part: tf.cast(tensor, X.dtype) for part, tensor in half})
         O = tf.cast(self.output(H), X.dtype) + self.b_q
-        return tf.transpose(O, (1, 0, 2)), stacked(last), outputs
+        return ended(tf.transpose(O, (1, 0, 2)), within), stacked(last), outputs
 
-    def call(self, layer: int, rows: list[int], X: Tensor, state: list[Tensor]) -> list[Tensor]:
+    def call(
+        self, layer: int, rows: list[int], X: Tensor, state: list[Tensor], *mask: Tensor
+    ) -> list[Tensor]:
         """The outputs and the last state of layer 1 … L, or of one of its directions."""
         weights = [tf.convert_to_tensor(weight) for row in rows for weight in self.weights[row]]
         alone = replace(self.spec.alone(layer), q=1, directions=len(rows))
-        return shared(alone, self.dtype, self.b_q.device)(weights, X, state)
+        return shared(alone, self.dtype, self.b_q.device)(weights, X, state, *mask)
 
-    def forward(self, X: Tensor, state: State) -> tuple[Tensor, State, State]:
+    def forward(
+        self, X: Tensor, state: State, within: Tensor | None = None
+    ) -> tuple[Tensor, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part. A Keras layer's outputs are its H,
         but its C shows only at the end of a call: there each step is a call."""
-        O, last, outputs = self.run(X, state)
+        O, last, outputs = self.run(X, state, within)
         D = self.spec.directions
         trace = {"H": [half for H in outputs for half in tf.split(H, D, axis=-1)]}
         if "C" in state:
-            below = [tf.transpose(X, (1, 0, 2)), *outputs[:-1]]
+            below = [tf.transpose(ended(X, within), (1, 0, 2)), *outputs[:-1]]
             trace["C"] = [
-                self.memory(layer, backward, below[layer - 1], state)
+                self.memory(layer, backward, below[layer - 1], state, within)
                 for layer, backward in self.spec.passes
             ]
         trace = {part: tf.cast(tf.stack(layers), X.dtype) for part, layers in trace.items()}
-        return O, last, {part: tf.transpose(a, (2, 0, 1, 3)) for part, a in trace.items()}
+        trace = {part: tf.transpose(a, (2, 0, 1, 3)) for part, a in trace.items()}
+        own = None if within is None else within[:, None]
+        return O, last, {part: ended(a, own) for part, a in trace.items()}
 
-    def memory(self, layer: int, backward: bool, X: Tensor, state: State) -> Tensor:
+    def memory(
+        self, layer: int, backward: bool, X: Tensor, state: State, within: Tensor | None
+    ) -> Tensor:
         """C after every step of one direction, (n, T, h)   X: (n, T, d or D·h)"""
         row, times, steps = self.spec.row(layer, backward), range(X.shape[1]), []
         H, C = state["H"][row], state["C"][row]
         for t in reversed(times) if backward else times:
-            _, H, C = self.call(layer, [row], X[:, t : t + 1], [H, C])
+            _, *made = self.call(layer, [row], X[:, t : t + 1], [H, C])
+            if within is not None:
+                made = [tf.where(within[t], *both) for both in zip(made, (H, C), strict=True)]
+            H, C = made
             steps.append(C)
         return tf.stack(steps[::-1] if backward else steps, axis=1)
 

@@ -10,6 +10,7 @@ from backends.tensorflow.layers import Layers
 from backends.tensorflow.runtime import Compiled, to_array
 from backends.tensorflow.workers import Workers, losses_said
 from common.lattice import UNITS
+from common.lengths import steps_within
 from common.parameters import Arrays
 from common.recipe import Recipe
 
@@ -36,29 +37,42 @@ class Model:
     def parameters(self) -> Arrays:
         return self.net.canonical(self.net.trainable)
 
-    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
+    def within(self, X: np.ndarray, lengths: np.ndarray | None) -> list[Tensor]:
+        """(T, n, 1): where a step is the example's own (LEN-1), as one more argument; none if all
+        are, for which there is a graph of its own."""
+        if lengths is None:
+            return []
+        T, n = X.shape[:2]
+        return [tf.constant(steps_within(lengths, n, T)[..., None])]
+
+    def outputs(
+        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Arrays]:
         with tf.device(self.device):
-            O, last = self.call(self.inputs(X), self.tensors(state))
+            O, last = self.call(self.inputs(X), self.tensors(state), *self.within(X, lengths))
         return to_array(O), to_arrays(last)
 
-    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
+    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
         with tf.device(self.device):
-            O, last, trace = self.net.forward(self.inputs(X), self.tensors(state))
+            given = self.inputs(X), self.tensors(state), *self.within(X, lengths)
+            O, last, trace = self.net.forward(*given)
         return Forward(to_array(O), to_arrays(last), to_arrays(trace))
 
-    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+    def loss_and_gradients(
+        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> Gradients:
         with tf.device(self.device):
-            start = self.tensors(state)
-            loss, grads, inputs = self.compiled(self.inputs(X), tf.constant(Y, tf.int64), start)
+            given = self.inputs(X), tf.constant(Y, tf.int64), self.tensors(state)
+            loss, grads, inputs = self.compiled(*given, *self.within(X, lengths))
         found = self.net.canonical(grads) | {"X": to_array(inputs["X"])}
         found |= {f"{part}0": to_array(inputs[part]) for part in state}
         return Gradients(float(loss), found)
 
     def differentiate(
-        self, X: Tensor, Y: Tensor, state: State
+        self, X: Tensor, Y: Tensor, state: State, *within: Tensor
     ) -> tuple[Tensor, list[Tensor], State]:
         """The mean loss and its gradients by the parameters, and by X and the initial state."""
-        loss, _, grads, inputs = backward(self.net, X, Y, state, {"X": X, **state})
+        loss, _, grads, inputs = backward(self.net, X, Y, state, {"X": X, **state}, *within)
         return loss, grads, inputs
 
     def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> "Trainer":
@@ -70,13 +84,18 @@ def to_arrays(state: State) -> Arrays:
 
 
 def backward(
-    net: Equations | Layers, X: Tensor, Y: Tensor, state: State, inputs: State
+    net: Equations | Layers,
+    X: Tensor,
+    Y: Tensor,
+    state: State,
+    inputs: State,
+    within: Tensor | None = None,
 ) -> tuple[Tensor, State, list[Tensor], State]:
     """The mean loss, the last state, and the gradients by the parameters and by ``inputs``."""
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        O, last = net(X, state)
-        loss = cross_entropy(O, Y)
+        O, last = net(X, state, within)
+        loss = cross_entropy(O, Y, within)
     grads, inputs = tape.gradient(loss, (net.trainable, inputs))
     return loss, last, net.freeze(grads), inputs
 
@@ -117,16 +136,17 @@ class Trainer:
         with tf.device(self.model.device):
             self.state = self.model.tensors(state)
 
-    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
         with tf.device(self.model.device), losses_said():
+            within = self.model.within(X, lengths)
             X, Y = self.model.inputs(X), tf.constant(Y, tf.int64)
-            loss, norm, self.state, self.grads = self.compiled(X, Y, self.state)
+            loss, norm, self.state, self.grads = self.compiled(X, Y, self.state, *within)
         return Step(loss, norm)
 
-    def update(self, X: Tensor, Y: Tensor, state: State):
+    def update(self, X: Tensor, Y: Tensor, state: State, *within: Tensor):
         """The loss, the norm before the clip, the last state and the clipped gradients."""
         net = self.model.net
-        loss, last, grads, _ = backward(net, X, Y, state, {})
+        loss, last, grads, _ = backward(net, X, Y, state, {}, *within)
         if self.workers:
             loss, *grads = self.workers.mean([loss, *grads])
         norm, grads = clip(grads, self.recipe.clip)

@@ -126,7 +126,11 @@ def trials(answer: Answer, pairs: int = PAIRS, singles: float = 1.0) -> Iterator
     draw = random.Random(f"{SEED} {answer.case.name}")
     with threadpool_limits(1):
         memory = Memory(answer)
-        killed = [suspect for suspect in applicable(answer.case.spec) if memory.learn(suspect)]
+        killed = [
+            suspect
+            for suspect in applicable(answer.case.spec, bool(answer.case.lengths))
+            if memory.learn(suspect)
+        ]
         for suspect in killed:
             if some.random() < singles:
                 yield attempt(answer, memory, (suspect,))

@@ -57,6 +57,8 @@ class Case:
     conventions:  whether it must tell wrong conventions: a gate that is shut hides many
     magnitudes:   how its numbers are changed after they are drawn
     planted:      single numbers in it: a NaN, an infinity
+    lengths:      of the n examples of the first minibatch, T if none is said; each further one has
+                  them one example later
     elementwise:  every element is held to what its own conditioning allows, against an answer of
                   higher precision
     vanishing:    any gradient may be exactly 0: few units of a relu may all be off, and through a
@@ -75,6 +77,7 @@ class Case:
     conventions: bool = True
     magnitudes: tuple[Magnitude, ...] = ()
     planted: tuple[Planted, ...] = ()
+    lengths: tuple[int, ...] = ()
     elementwise: bool = False
     vanishing: bool = False
     recipe: Recipe = field(default=CLIPPED)
@@ -120,17 +123,25 @@ class Material:
     """The numbers of a case, each exactly a float32, so that both dtypes get the same.
 
     X: (K, T, n, d)   Y: (K, T, n)   state: (L, n, h) each, or (2L, n, h) of two directions
+    lengths: (K, n), if not all examples have T steps
     """
 
     params: Arrays
     X: np.ndarray
     Y: np.ndarray
     state: Arrays
+    lengths: np.ndarray | None = None
+
+    def lengths_of(self, k: int) -> np.ndarray | None:
+        """Of the examples of minibatch k, (n,); None if all have T steps."""
+        return None if self.lengths is None else self.lengths[k]
 
     def digest(self) -> str:
         """SHA-256 over every number: two records answer the same question if these agree."""
         digest = hashlib.sha256()
         arrays = {**self.params, "X": self.X, "Y": self.Y.astype("int64"), **self.state}
+        if self.lengths is not None:
+            arrays["lengths"] = self.lengths.astype("int64")
         for name, array in arrays.items():
             digest.update(f"{name} {array.shape} {array.dtype.str}".encode())
             digest.update(np.ascontiguousarray(array).data)

@@ -15,8 +15,9 @@ from common.parameters import Arrays, layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
 from conformance.cases.table import Case, Material
 
-Ask = Callable[[ModelSpec, Arrays, np.ndarray, Arrays], Arrays]
-"""(spec, params, X, state) → O (T, n, q), and the last state's H and C (D·L, n, h)."""
+Ask = Callable[..., Arrays]
+"""(spec, params, X, state), and lengths if the examples have some → O (T, n, q), and the last
+state's H and C (D·L, n, h)."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Invariance:
     ask:      from the case and a way to run the implementation, to what it computed
     own:      from its first answer (O, H, C), to what that must equal, or differ from
     differs:  True if it must differ
+    exact:    True if it must be equal to the bit
     spec:     the changed spec that the implementation must support; None if it is unchanged
     """
 
@@ -34,6 +36,7 @@ class Invariance:
     own: Callable[[Arrays], Arrays]
     differs: bool = False
     spec: ModelSpec | None = None
+    exact: bool = False
 
 
 def invariances(case: Case, given: Material) -> list[Invariance]:
@@ -41,7 +44,7 @@ def invariances(case: Case, given: Material) -> list[Invariance]:
     in_time = _two_ways if case.spec.directions == 2 else _one_way
     return [
         *in_time(case, given),
-        _row(case, given),
+        *(_of_lengths(case, given) if case.lengths else [_row(case, given)]),
         _permuted(case, given),
         _stacked(case, given),
         *_options(case, given),
@@ -49,7 +52,8 @@ def invariances(case: Case, given: Material) -> list[Invariance]:
 
 
 def _one_way(case: Case, given: Material) -> list[Invariance]:
-    return [_split(case, given), *_causal(case, given)]
+    # A sequence that is cut would leave examples without a step.
+    return [*([] if case.lengths else [_split(case, given)]), *_causal(case, given)]
 
 
 def _two_ways(case: Case, given: Material) -> list[Invariance]:
@@ -80,13 +84,55 @@ def _row(case: Case, given: Material) -> Invariance:
     )
 
 
+def _of_lengths(case: Case, given: Material) -> list[Invariance]:
+    """What is behind an example's end changes nothing, not a bit; an example alone, cut at its end,
+    gives the same; other lengths do not."""
+    lengths, T = given.lengths_of(0), case.T
+    if lengths is None:
+        return []
+    behind, X = np.arange(T)[:, None] >= lengths, given.X[0].copy()
+    X[behind] = 1 - 3 * X[behind]
+    row = int(np.argmax(np.where(lengths < T, lengths, 0)))
+    end, own = int(lengths[row]), slice(row, row + 1)
+    state = {part: array[:, own] for part, array in given.state.items()}
+    question = case.spec, given.params
+    whole = np.full(case.n, T)
+    return [
+        Invariance(
+            "behind-the-end",
+            lambda run: run(*question, X, given.state, lengths),
+            lambda first: first,
+            exact=True,
+        ),
+        Invariance(
+            "alone-to-its-end",
+            lambda run: run(*question, given.X[0][:end, own], state),
+            lambda first: {n: a[:end, own] if n == "O" else a[:, own] for n, a in first.items()},
+        ),
+        Invariance(
+            "lengths-read",
+            lambda run: run(*question, given.X[0], given.state, whole),
+            lambda first: first,
+            differs=True,
+        ),
+    ]
+
+
+def _lengths(given: Material, order: np.ndarray | None = None) -> list[np.ndarray]:
+    """Of the first minibatch's examples, as one more thing to say, in another order perhaps."""
+    found = given.lengths_of(0)
+    return [] if found is None else [found if order is None else found[order]]
+
+
 def _permuted(case: Case, given: Material) -> Invariance:
     """Permuting the batch permutes the outputs."""
     order = np.roll(np.arange(case.n), 1)
     state = {part: array[:, order] for part, array in given.state.items()}
     return Invariance(
         "permuted",
-        lambda run: run(case.spec, given.params, given.X[0][:, order], state),
+        lambda run: run(
+            case.spec, given.params, given.X[0][:, order], state, *_lengths(given, order)
+        ),
         lambda own: {name: array[:, order] for name, array in own.items()},
     )
 
@@ -99,7 +145,7 @@ def _causal(case: Case, given: Material) -> list[Invariance]:
 
     @functools.cache
     def ask(run: Ask) -> np.ndarray:
-        return run(case.spec, given.params, X, given.state)["O"]
+        return run(case.spec, given.params, X, given.state, *_lengths(given))["O"]
 
     def at(O: np.ndarray) -> Arrays:
         return {"O": O[t : t + 1]}
@@ -111,8 +157,12 @@ def _causal(case: Case, given: Material) -> list[Invariance]:
 
 
 def _mirrored(case: Case, given: Material) -> Invariance:
-    """Reversed inputs and exchanged directions give reversed outputs and exchanged states."""
+    """Reversed inputs and exchanged directions give reversed outputs and exchanged states. Every
+    example is reversed within its own steps."""
     spec, half = case.spec, np.arange(case.spec.rows) ^ 1
+    lengths, t = given.lengths_of(0), np.arange(case.T)[:, None]
+    ends = np.full(case.n, case.T) if lengths is None else lengths
+    mirror = np.where(t < ends, ends - 1 - t, t)[..., None]
     params: Arrays = {"output.W_hq": np.roll(given.params["output.W_hq"], spec.h, axis=0)}
     for layer, backward in spec.passes:
         for name, array in layer_parameters(given.params, layer, not backward).items():
@@ -123,19 +173,22 @@ def _mirrored(case: Case, given: Material) -> Invariance:
     state = {part: array[half] for part, array in given.state.items()}
 
     def ask(run: Ask) -> Arrays:
-        answer = run(spec, params, given.X[0][::-1].copy(), state)
-        return {name: a[::-1] if name == "O" else a[half] for name, a in answer.items()}
+        X = np.take_along_axis(given.X[0], mirror, axis=0)
+        answer = run(spec, params, X, state, *_lengths(given))
+        O = np.take_along_axis(answer["O"], mirror, axis=0)
+        return {name: O if name == "O" else a[half] for name, a in answer.items()}
 
     return Invariance("mirrored", ask, lambda own: own)
 
 
 def _read_everywhere(case: Case, given: Material) -> Invariance:
-    """Changing x_T changes step 1."""
-    X = given.X[0].copy()
-    X[-1] = -X[-1]
+    """Changing x_T, or each example's last step, changes step 1."""
+    X, lengths = given.X[0].copy(), given.lengths_of(0)
+    last = (slice(-1, None) if lengths is None else lengths - 1), np.arange(case.n)
+    X[last] = -X[last]
     return Invariance(
         "future-read",
-        lambda run: {"O": run(case.spec, given.params, X, given.state)["O"][:1]},
+        lambda run: {"O": run(case.spec, given.params, X, given.state, *_lengths(given))["O"][:1]},
         lambda own: {"O": own["O"][:1]},
         differs=True,
     )
@@ -160,7 +213,7 @@ def _stacked(case: Case, given: Material) -> Invariance:
             params["output.b_q"] = given.params["output.b_q"] if top else np.zeros(spec.width)
             rows = slice(spec.row(layer), spec.row(layer) + spec.directions)
             state = {part: array[rows] for part, array in given.state.items()}
-            answer = run(one, params, below, state)
+            answer = run(one, params, below, state, *_lengths(given))
             below = answer.pop("O").astype("float64")
             lasts.append(answer)
         states = {part: np.concatenate([last[part] for last in lasts]) for part in given.state}
@@ -175,7 +228,7 @@ def _options(case: Case, given: Material) -> list[Invariance]:
         Invariance(
             f"option-{name}",
             lambda run, spec=spec, params=params, state=state: {
-                "O": run(spec, params, given.X[0], state)["O"]
+                "O": run(spec, params, given.X[0], state, *_lengths(given))["O"]
             },
             lambda own: {"O": own["O"]},
             differs=True,

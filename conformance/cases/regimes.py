@@ -222,4 +222,5 @@ def in_its_regime(case: Case, drawn: Material) -> Material:
         arrays["X"],
         drawn.Y,
         {part: arrays[f"{part}0"] for part in drawn.state},
+        drawn.lengths,
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from common.corpus import Corpus, minibatches, one_hot
 from common.errors import BadInput
+from common.lengths import check_lengths
 from common.parameters import Arrays, initialise, parameter_shapes, state_shapes, zero_state
 from common.spec import ACTIVATIONS, ModelSpec
 from conformance.cases.case import (
@@ -70,7 +71,7 @@ def _curated() -> list[Case]:
         Case("gru-after-L12", make_spec("gru-after", 5, 7, 4, 12), regimes=(LAYERS,)),
         Case("lstm-L12", make_spec("lstm", 5, 7, 4, 12), regimes=(LAYERS,)),
     ]
-    return cases + _bidirectional()
+    return cases + _bidirectional() + _of_lengths()
 
 
 def _bidirectional() -> list[Case]:
@@ -81,6 +82,27 @@ def _bidirectional() -> list[Case]:
         Case(name, make_spec(family, 5, 7, 4, L, directions=2), invariances=name in asked)
         for family, L in sizes
         for name in [f"{family}-bidirectional-L{L}"]
+    ]
+
+
+def _of_lengths() -> list[Case]:
+    """Examples of 1 to T steps, in no order, and one minibatch in which none has T."""
+    sizes = [
+        ("lstm", 2, 1, (4, 6, 1)),
+        ("lstm", 2, 2, (4, 6, 1)),
+        ("lstm", 1, 2, (2, 5, 3)),
+        ("gru-after", 2, 2, (3, 6, 2)),
+        ("gru-before", 2, 2, (5, 1, 4)),
+        ("rnn-tanh", 2, 2, (4, 6, 2)),
+    ]
+    return [
+        Case(
+            f"{family}-{'bidirectional-' * (directions == 2)}lengths-L{L}",
+            make_spec(family, 5, 7, 4, L, directions),
+            invariances=family in ("lstm", "gru-after") and L == 2,
+            lengths=lengths,
+        )
+        for family, L, directions, lengths in sizes
     ]
 
 
@@ -187,7 +209,15 @@ def material(case: Case, corpus: Corpus) -> Material:
     state = zero_state(spec, n, "float64")
     if not case.zero_state:
         state = {part: uniform(*shape) for part, shape in state_shapes(spec, n).items()}
-    return in_its_regime(case, Material(params, X, Y, state))
+    return in_its_regime(case, Material(params, X, Y, state, _lengths(case)))
+
+
+def _lengths(case: Case) -> np.ndarray | None:
+    """(K, n): those of the case, one example later with every minibatch."""
+    if not case.lengths:
+        return None
+    first = check_lengths(case.lengths, case.n, case.T, case.name)
+    return np.stack([np.roll(first, k) for k in range(case.K)])
 
 
 def _text_minibatches(case: Case, corpus: Corpus, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -87,6 +87,22 @@ def compare_undefined(
     return dataclasses.replace(found, index=tuple(int(i) for i in at))
 
 
+def zero_behind(found: Comparison, got: np.ndarray | None, behind: np.ndarray) -> Comparison:
+    """A comparison that passed, unless something behind an example's end is not exactly 0.
+
+    behind: (T, n); got: (T, n, …), or (T, rows, n, h) of a trace"""
+    if got is None or not found.passed:
+        return found
+    axes = (0, 2, 1, 3) if got.ndim == 4 else (0, 1, 2)
+    there = np.argwhere(behind[..., *[None] * (got.ndim - 2)] & (got.transpose(axes) != 0))
+    if not len(there):
+        return found
+    index = tuple(int(there[0][axis]) for axis in axes)
+    value = float(got[index])
+    problem = f"{value:.9g} behind the end of an example, where exactly 0 is expected"
+    return dataclasses.replace(found, problem=problem, index=index, got=value, wanted=0.0)
+
+
 def _first_other(got: np.ndarray, wanted: np.ndarray) -> tuple[int, ...] | None:
     """The first place where only one of the two is finite, or both are not, and not the same."""
     same = np.where(np.isnan(wanted), np.isnan(got), got == wanted) | (

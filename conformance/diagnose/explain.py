@@ -78,9 +78,10 @@ class Evidence:
             return True  # what changes the order of the steps cannot be seen from the first ones
         numbers = self.numbers
         with np.errstate(all="ignore"):
-            made = forward(
-                conventions, self.case.spec, numbers.params, numbers.X[0, :EARLY], numbers.state
-            )
+            lengths = numbers.lengths_of(0)
+            early = None if lengths is None else np.minimum(lengths, EARLY)
+            question = numbers.params, numbers.X[0, :EARLY], numbers.state, early
+            made = forward(conventions, self.case.spec, *question)
         for tensor, wanted in made.items():
             got = self.got.get(tensor)
             if tensor != "forward/O" and not tensor.startswith("trace/"):
@@ -136,7 +137,7 @@ def explain(
     """
     case = evidence.case
     with threadpool_limits(1):
-        suspects = of_regimes(case) + applicable(case.spec)
+        suspects = of_regimes(case) + applicable(case.spec, bool(case.lengths))
         for group in known:
             if set(group) <= set(suspects) and (found := _explanation(evidence, group)):
                 return [found]

@@ -19,7 +19,7 @@ from conformance.cases.table import Case, Material
 from conformance.closeness.compare import Comparison, step_errors, within
 from conformance.oracle.conventions import Conventions, activate
 from conformance.oracle.equations import Value
-from conformance.oracle.evaluation import cell
+from conformance.oracle.passes import cell
 
 STAGES = {"gradients": "backward", "clip": "clip", "steps": "update"}
 """What the rungs above the loss are parts of."""
@@ -64,6 +64,7 @@ class Replay:
     rows:   X or the H below, H_{t−1} and 1, the inputs of an affine map, (T·n, in + h + 1)
     before, after: the recorded states, (T·n, h) each     right: what the oracle makes of ``before``
     values: of the oracle's gates
+    own:    (T·n,), which of them are of an example's own steps
     """
 
     rows: np.ndarray
@@ -71,6 +72,16 @@ class Replay:
     after: Arrays
     right: Arrays
     values: Arrays
+    own: np.ndarray
+
+    def of_own_steps(self) -> "Replay":
+        """Without the rows behind the ends of examples."""
+
+        def kept(arrays: Arrays) -> Arrays:
+            return {name: array[self.own] for name, array in arrays.items()}
+
+        states = kept(self.before), kept(self.after), kept(self.right)
+        return Replay(self.rows[self.own], *states, kept(self.values), self.own[self.own])
 
 
 def replay(
@@ -79,13 +90,16 @@ def replay(
     """None if the states were not all recorded."""
     spec, before, after = case.spec, {}, {}
     row = spec.row(layer, backward)
+    ends = _ends(case, numbers)
     for part, first in numbers.state.items():
         trace = got.get(f"trace/{part}")
         if trace is None or trace.shape != (case.T, *first.shape):
             return None
         states, start = trace[:, row].astype("float64"), first[row][None]
-        earlier = [states[1:], start] if backward else [start, states[:-1]]
-        before[part], after[part] = _rows(np.concatenate(earlier)), _rows(states)
+        earlier = np.concatenate([states[1:], start] if backward else [start, states[:-1]])
+        if backward:  # which starts at each example's own last step
+            earlier = np.where((np.arange(case.T)[:, None] == ends - 1)[..., None], start, earlier)
+        before[part], after[part] = _rows(earlier), _rows(states)
     below = numbers.X[0]
     if layer > 1:
         last = spec.row(layer)
@@ -102,7 +116,15 @@ def replay(
     state = {part: Value(array) for part, array in before.items()}
     made = cell(Conventions(activate=watched), spec, layer, p, Value(_rows(below)), state)
     rows = np.hstack([_rows(below), before["H"], np.ones((len(before["H"]), 1))])
-    return Replay(rows, before, after, {n: v.data for n, v in made.items()}, values)
+    own = (np.arange(case.T)[:, None] < ends).ravel()
+    right = {name: np.where(own[:, None], value.data, 0) for name, value in made.items()}  # LEN-3
+    return Replay(rows, before, after, right, values, own)
+
+
+def _ends(case: Case, numbers: Material) -> np.ndarray:
+    """(n,): how many steps each example of the first minibatch has."""
+    lengths = numbers.lengths_of(0)
+    return np.full(case.n, case.T) if lengths is None else lengths
 
 
 def _rows(array: np.ndarray) -> np.ndarray:
@@ -140,8 +162,18 @@ def locate_forward(case: Case, numbers: Material, got: Arrays, limit: float) -> 
     layer, backward = passes[row]
     part = next(part for part in reversed(case.spec.states) if wrong[part][t, row])
     made = replay(case, numbers, got, layer, backward)
-    found = gates(case, made, limit) if made else ()
+    if made is None or _behind_the_end(made, part, t, case.T, limit):
+        return Location(
+            "forward", t + 1, layer, (), f"{part} behind the end of an example", backward
+        )
+    found = gates(case, made.of_own_steps(), limit)
     return Location("forward", t + 1, layer, found, part, backward)
+
+
+def _behind_the_end(made: Replay, part: str, t: int, T: int, limit: float) -> bool:
+    """Whether what is wrong at a step is nothing that the step has made."""
+    after = np.where(made.own[:, None], made.after[part], made.right[part])
+    return bool(step_errors(after, made.right[part], T)[t] <= limit)
 
 
 def gates(case: Case, made: Replay, limit: float) -> tuple[str, ...]:

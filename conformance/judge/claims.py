@@ -106,16 +106,21 @@ def outside(records: list[Record], runs: list[TrainingRun], matrix: Matrix) -> l
     return sorted(found - set(matrix))
 
 
-def refuted(status: str, backend: str, name: str, spec: ModelSpec, matrix: Matrix) -> str:
+def refuted(
+    status: str, backend: str, name: str, spec: ModelSpec, matrix: Matrix, lengths: bool = False
+) -> str:
     """Why a status cannot be: "unsupported" of what an implementation expresses, or an answer by
-    one that cannot; empty if it can, or if the matrix does not know the backend."""
+    one that cannot; empty if it can, or if the matrix does not know the backend.
+
+    lengths: of examples of different length"""
     required = matrix.get(backend)
     if required is None or name not in required.implementations:
         return ""
     source = f"required/{required.path.name}"
-    if status == "unsupported" and required.can(name, spec):
+    can = required.can(name, spec, lengths)
+    if status == "unsupported" and can:
         return f"said to be unsupported, which it is not ({source})"
-    if status in ("recorded", "finished") and not required.can(name, spec):
+    if status in ("recorded", "finished") and not can:
         return f"answered, which {backend}:{name} cannot ({source})"
     return ""
 
@@ -126,7 +131,12 @@ def tier_of(run: TrainingRun) -> bool:
 
 
 def applicable(
-    named: dict[str, str], these: list[Invariance], backend: str, name: str, matrix: Matrix
+    named: dict[str, str],
+    these: list[Invariance],
+    backend: str,
+    name: str,
+    matrix: Matrix,
+    lengths: bool = False,
 ) -> tuple[dict[str, str], str]:
     """Of the invariances that a record calls inapplicable those that may be: their changed spec
     cannot be expressed. And what is wrong with the others, in words."""
@@ -136,7 +146,7 @@ def applicable(
     wrong: list[str] = []
     for invariance, reason in named.items():
         spec = changed.get(invariance)
-        if spec is None or (required is not None and required.can(name, spec)):
+        if spec is None or (required is not None and required.can(name, spec, lengths)):
             wrong.append(invariance)
         else:
             allowed[invariance] = reason

@@ -25,7 +25,7 @@ from conformance.closeness.compare import (
     must_differ,
     rung_of,
 )
-from conformance.closeness.elements import compare_elements, compare_undefined
+from conformance.closeness.elements import compare_elements, compare_undefined, zero_behind
 from conformance.diagnose.location import locate
 from conformance.judge import claims
 from conformance.judge.reasons import Failure, give_reasons
@@ -146,13 +146,16 @@ def judge_case(
         result.reason = f"{record.folder.name} was recorded without it"
         return result
     case, entry = answer.case, record.entry(name, dtype, case_name)
-    where = record.folder / "record.json"
+    where, of_case = (
+        record.folder / "record.json",
+        (case.spec, standards.matrix, bool(case.lengths)),
+    )
     if entry.get("digest", answer.digest) != answer.digest:
         raise BadInput(where, f"digest of {case.name}", answer.digest, entry["digest"])
     if entry["status"] == CRASHED:
         result.status, result.reason = CRASHED, entry["reason"]
         return result
-    if wrong := claims.refuted(entry["status"], backend, name, case.spec, standards.matrix):
+    if wrong := claims.refuted(entry["status"], backend, name, *of_case):
         said = f" ({entry['reason']})" if "reason" in entry else ""
         result.status, result.reason = FAIL, f"{wrong}{said}"
         return result
@@ -166,7 +169,7 @@ def judge_case(
         raise BadInput(where, "device and dtype", "a table in bounds.toml", found) from None
     these = invariances(case, answer.numbers) if case.invariances else []
     named = entry.get("inapplicable", {})
-    allowed, wrong = claims.applicable(named, these, backend, name, standards.matrix)
+    allowed, wrong = claims.applicable(named, these, backend, name, *of_case[1:])
     if wrong:
         result.status, result.reason = FAIL, wrong
         return result
@@ -199,6 +202,9 @@ def compare_all(
             found.append(compare_undefined(*question, bound, noise))
         else:
             found.append(compare(*question, bound, noise, zero))
+    if (lengths := answer.numbers.lengths_of(0)) is not None:
+        behind = np.arange(answer.case.T)[:, None] >= lengths
+        found = [zero_behind(c, got.get(c.tensor), behind) if _by_step(c) else c for c in found]
     parts = ("O", *answer.case.spec.states)
     own = {part: got[f"forward/{part}"] for part in parts if f"forward/{part}" in got}
     complete = len(own) == len(parts)
@@ -207,7 +213,8 @@ def compare_all(
             if invariance.name in inapplicable and invariance.spec is not None:
                 continue
             for part, wanted in invariance.own(own).items():
-                tensor, bound = f"invariance/{invariance.name}/{part}", limits["invariances"]
+                tensor = f"invariance/{invariance.name}/{part}"
+                bound = Bound(0.0) if invariance.exact else limits["invariances"]
                 noise = answer.noise[f"forward/{part}"] * scale
                 check = must_differ if invariance.differs else compare
                 found.append(check(tensor, got.get(tensor), wanted, bound, noise))
@@ -220,6 +227,11 @@ def compare_all(
         Comparison(t, f"dtype {w}, expected {dtype}") for t, w in wrong.items() if _has_rung(t)
     ]
     return found
+
+
+def _by_step(comparison: Comparison) -> bool:
+    """Whether a tensor has a number for every step of every example."""
+    return comparison.tensor.startswith(("forward/O", "trace/", "gradients/X"))
 
 
 def _has_rung(tensor: str) -> bool:

@@ -30,16 +30,19 @@ and named."""
 @dataclass(frozen=True)
 class Expresses:
     """Which cells, resets of the GRU, activations of the RNN and numbers of directions an
-    implementation can express, in every combination."""
+    implementation can express, in every combination; and whether examples of different length, too.
+    """
 
     cells: frozenset[str]
     resets: frozenset[str]
     activations: frozenset[str]
     directions: frozenset[int] = frozenset([1])
+    lengths: bool = False
 
-    def can(self, spec: ModelSpec) -> bool:
+    def can(self, spec: ModelSpec, lengths: bool = False) -> bool:
         return (
-            spec.cell in self.cells
+            (self.lengths or not lengths)
+            and spec.cell in self.cells
             and (spec.reset is None or spec.reset in self.resets)
             and set(spec.activations) <= self.activations
             and spec.directions in self.directions
@@ -61,10 +64,10 @@ class Required:
     fields: frozenset[str]
     implementations: dict[str, Expresses]
 
-    def can(self, implementation: str, spec: ModelSpec) -> bool:
+    def can(self, implementation: str, spec: ModelSpec, lengths: bool = False) -> bool:
         """Whether an implementation must answer questions about a spec."""
         known = self.implementations.get(implementation)
-        return known is not None and known.can(spec)
+        return known is not None and known.can(spec, lengths)
 
 
 Matrix = dict[str, Required]
@@ -93,8 +96,11 @@ def load_required(path: Path, follow: bool = False) -> Required:
         if not is_name(name):
             raise BadInput(path, "implementations", "names", repr(name))
         check_fields(path, name, known, KNOWN, SINCE)
-        both = {field: frozenset(known[field]) for field in SINCE if field in known}
-        made[name] = Expresses(*(frozenset(known[field]) for field in KNOWN), **both)
+        more: dict[str, Any] = {
+            field: MEANS[field](known[field]) for field in SINCE if field in known
+        }
+        cells, resets, activations = (frozenset(known[field]) for field in KNOWN)
+        made[name] = Expresses(cells, resets, activations, **more)
     devices, fields = frozenset(data["devices"]), frozenset(data["passport"])
     return Required(data["backend"], path, devices, data["framework"], fields, made)
 
@@ -125,9 +131,11 @@ SINCE = {
     "directions": Kind(
         "a list out of 1, 2",
         lambda v: is_list(v) and all(type(x) is int and x in (1, 2) for x in v),
-    )
+    ),
+    "lengths": Kind("true or false", lambda v: type(v) is bool),
 }
-"""What files from before there were two directions do not say: they mean one."""
+"""What older files do not say: they mean one direction, and no lengths."""
+MEANS: dict[str, Any] = {"directions": frozenset, "lengths": bool}
 
 EACH: tuple[dict[str, Any], ...] = (
     {"cell": "lstm"},
@@ -143,8 +151,8 @@ def describe(
     """What a file holds, out of a backend's passport and of its implementations, each of which has
     ``unsupported``."""
 
-    def can(made: Any, **options: Any) -> bool:
-        return made.unsupported(ModelSpec(d=3, h=4, q=2, L=1, **options)) is None
+    def can(made: Any, *lengths: bool, **options: Any) -> bool:
+        return made.unsupported(ModelSpec(d=3, h=4, q=2, L=1, **options), *lengths) is None
 
     found = {}
     for name, made in implementations.items():
@@ -154,7 +162,8 @@ def describe(
         lstm = ["lstm"] if can(made, cell="lstm") else []
         cells = [*(["rnn"] if activations else []), *(["gru"] if resets else []), *lstm]
         known = {"cells": cells, "resets": resets, "activations": activations}
-        found[name] = known | {"directions": ways}
+        ragged = any(can(made, True, **cell) for cell in EACH)
+        found[name] = known | {"directions": ways, "lengths": ragged}
     return {
         "format": FORMAT,
         "backend": backend,

@@ -6,6 +6,7 @@ function.py  another function of the same weights
 numerics.py  the same function, computed carelessly
 training.py  loss, gradients, clipping and steps
 directions.py  two directions that are read, joined or ordered in another way
+lengths.py   examples of different length that are padded, ended or counted in another way
 regimes.py   what goes wrong from some magnitude on, and with what is no number
 losses.py    the losses among them
 sizes.py     what goes wrong from some size on
@@ -15,6 +16,7 @@ from common.spec import ModelSpec
 from conformance.cases.table import Case
 from conformance.mutants.directions import DIRECTIONS
 from conformance.mutants.function import FUNCTION
+from conformance.mutants.lengths import LENGTHS
 from conformance.mutants.mapping import MAPPING
 from conformance.mutants.mutant import Mutant
 from conformance.mutants.numerics import NUMERICS
@@ -24,7 +26,7 @@ from conformance.mutants.training import TRAINING
 
 __all__ = ["CATALOGUE", "EVERY", "REGIMES", "Mutant", "applicable", "held_to", "of_regimes"]
 
-CATALOGUE = [*MAPPING, *FUNCTION, *TRAINING, *NUMERICS, *DIRECTIONS]
+CATALOGUE = [*MAPPING, *FUNCTION, *TRAINING, *NUMERICS, *DIRECTIONS, *LENGTHS]
 """Wrong conventions: they are wrong everywhere."""
 
 REGIMES = [*MAGNITUDES, *SIZES]
@@ -33,9 +35,9 @@ REGIMES = [*MAGNITUDES, *SIZES]
 EVERY = [*CATALOGUE, *REGIMES]
 
 
-def applicable(spec: ModelSpec) -> list[Mutant]:
-    """The wrong conventions that can be made with a spec."""
-    return [mutant for mutant in CATALOGUE if mutant.applies(spec)]
+def applicable(spec: ModelSpec, lengths: bool = False) -> list[Mutant]:
+    """The wrong conventions that can be made with a spec, and with examples of different length."""
+    return [m for m in CATALOGUE if m.applies(spec) and (lengths or not m.lengths)]
 
 
 def of_regimes(case: Case) -> list[Mutant]:
@@ -46,4 +48,5 @@ def of_regimes(case: Case) -> list[Mutant]:
 
 def held_to(case: Case) -> list[Mutant]:
     """Those that a case must tell."""
-    return (applicable(case.spec) if case.conventions else []) + of_regimes(case)
+    found = applicable(case.spec, bool(case.lengths)) if case.conventions else []
+    return found + of_regimes(case)

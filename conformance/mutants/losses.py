@@ -8,8 +8,11 @@ from conformance.oracle.equations import Value
 def loss_of(logs):
     """Cross-entropy as −mean of ``logs(O, Y)``, (n,), which also gives its derivative by O."""
 
-    def loss(O: Value, Y: np.ndarray, count: int) -> Value:
+    def loss(O: Value, Y: np.ndarray, count: int, weights: np.ndarray | None = None) -> Value:
         value, slope = logs(O.data, Y)
+        if weights is not None:
+            weights = weights.astype(O.data.dtype)
+            value, slope = weights * value, weights[:, None] * slope
         number = O.data.dtype.type(count)
         return Value(-value.sum() / number, ((O, lambda g: -g * slope / number),))
 

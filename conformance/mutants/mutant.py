@@ -29,6 +29,7 @@ class Mutant:
     forward:     whether it changes what the forward pass computes
     order:       of a wrong order of gates: whose block is read for each gate, in canonical order
     regimes:     in which it shows, in cases that are in one of them; in all cases, if there is none
+    lengths:     whether it shows in examples of different length alone
     """
 
     name: str
@@ -39,6 +40,7 @@ class Mutant:
     forward: bool = True
     order: str = ""
     regimes: frozenset[str] = frozenset()
+    lengths: bool = False
 
     def silent(self, case: Case) -> str | None:
         """Why the mutant need not be seen in a case; None if it must be."""

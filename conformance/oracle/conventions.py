@@ -23,6 +23,7 @@ from conformance.oracle.equations import (
     clip,
     cross_entropy,
     descend,
+    ended,
     sigmoid,
     tanh,
 )
@@ -42,6 +43,11 @@ def activate(spec: ModelSpec, layer: int, gate: str, a: Value) -> Value:
 def top_layer(before: list[State], after: list[State]) -> Value:
     """O_t is read from H_t^(L)   (OUT-1)"""
     return after[-1]["H"]
+
+
+def kept(after: State, before: State, live: np.ndarray, backward: bool) -> State:
+    """Where no step is made, the state stays   (LEN-2)"""
+    return {part: value.where(live, before[part]) for part, value in after.items()}
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,17 @@ class Conventions:
     reads:        what the output layer reads, from all layers' states before and after the step,
                   both directions side by side
     carry:        the state from one step to the next
-    count:        what the summed loss is divided by, from T and n
-    loss:         of a step, from its O, its Y and that count
+    within:       which steps are an example's own, from where they are, (T, n)   (LEN-1)
+    padding:      X as the first layer reads it, from what was given and from there
+    ends:         the state after a step, from that which the cell makes, the one before, (n,) of
+                  ``within``, and whether it goes backward   (LEN-2)
+    behind:       what a layer hands up and what its trace shows, from its states   (LEN-3)
+    blank:        the same of O
+    starts_as, ends_as, outputs_as:  the examples whose initial state, last state, and outputs each
+                  example gets, from ``within``
+    weighs:       of every prediction in the loss, from ``within``   (LEN-4)
+    count:        what the summed loss is divided by, from T, n and how many predictions there are
+    loss:         of a step, from its O, its Y, that count and those weights
     gradients:    what is given back as gradients
     carried:      the next minibatch's state, from the first and the last of this one
     detached:     whether gradients stop between minibatches
@@ -98,8 +113,17 @@ class Conventions:
     passes_up: Callable[[Value, Value], Value] = lambda X, H: H
     reads: Callable[[list[State], list[State]], Value] = top_layer
     carry: Callable[[State], State] = lambda state: state
-    count: Callable[[int, int], int] = lambda T, n: T * n
-    loss: Callable[[Value, np.ndarray, int], Value] = cross_entropy
+    within: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
+    padding: Callable[[list[Value], np.ndarray], list[Value]] = ended
+    ends: Callable[[State, State, np.ndarray, bool], State] = kept
+    behind: Callable[[list[Value], np.ndarray], list[Value]] = ended
+    blank: Callable[[list[Value], np.ndarray], list[Value]] = ended
+    starts_as: Callable[[np.ndarray], np.ndarray] | None = None
+    ends_as: Callable[[np.ndarray], np.ndarray] | None = None
+    outputs_as: Callable[[np.ndarray], np.ndarray] | None = None
+    weighs: Callable[[np.ndarray], np.ndarray] = lambda within: within
+    count: Callable[[int, int, int], int] = lambda T, n, predictions: predictions
+    loss: Callable[[Value, np.ndarray, int, np.ndarray | None], Value] = cross_entropy
     gradients: tuple[Callable[[ModelSpec, Arrays], Arrays], ...] = ()
     carried: Callable[[Arrays, Arrays], Arrays] = lambda first, last: last
     detached: bool = True

@@ -12,7 +12,7 @@ in numbers that know how far rounding may have moved them (rounding.py).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,50 +21,7 @@ from common.parameters import Arrays, layer_parameters
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from conformance.cases.table import Case, Material
-
-
-@dataclass(eq=False)
-class Value:
-    """An array that knows how a gradient by it reaches the values it was made of."""
-
-    data: np.ndarray
-    parents: tuple[tuple[Value, Callable[[np.ndarray], np.ndarray]], ...] = ()
-    grad: np.ndarray | None = field(default=None, repr=False)
-
-    def __add__(self, other: Value) -> Value:
-        # A bias (h,) is added to every row of (n, h): its gradient is the sum over the rows.
-        return Value(
-            self.data + other.data,
-            (
-                (self, lambda g: g),
-                (other, lambda g: g.sum(0) if np.ndim(other.data) < np.ndim(g) else g),
-            ),
-        )
-
-    def __mul__(self, other: Value) -> Value:
-        a, b = self.data, other.data
-        return Value(a * b, ((self, lambda g: g * b), (other, lambda g: g * a)))
-
-    def __matmul__(self, other: Value) -> Value:
-        a, b = self.data, other.data
-        return Value(a @ b, ((self, lambda g: g @ b.T), (other, lambda g: a.T @ g)))
-
-    def beside(self, other: Value) -> Value:
-        """Both side by side: (n, h) and (n, h) make (n, 2h)."""
-        h = self.data.shape[-1]
-        return Value(
-            np.concatenate([self.data, other.data], axis=-1),
-            ((self, lambda g: g[..., :h]), (other, lambda g: g[..., h:])),
-        )
-
-    def gradient(self) -> np.ndarray:
-        """By the loss, after ``differentiate``; every value that the loss was made of has one."""
-        if self.grad is None:
-            raise ValueError("the loss does not depend on this value")
-        return self.grad
-
-    def one_minus(self) -> Value:
-        return Value(1 - self.data, ((self, lambda g: -g),))
+from conformance.oracle.tape import Value, differentiate
 
 
 def tanh(a: Value) -> Value:
@@ -92,8 +49,11 @@ PHI: dict[str, Function] = {
 }
 
 
-def cross_entropy(O: Value, Y: np.ndarray, count: int) -> Value:
-    """−1/count Σ_i log softmax(O_i)[Y_i]   (LOSS-1)   O: (n, q)   Y: (n,)"""
+def cross_entropy(O: Value, Y: np.ndarray, count: int, weights: np.ndarray | None = None) -> Value:
+    """−1/count Σ_i log softmax(O_i)[Y_i]   (LOSS-1)   O: (n, q)   Y: (n,)
+
+    weights: (n,), of every row in the sum, 1 each if none are given; 0 leaves it out   (LEN-4)
+    """
     rows = np.arange(len(Y))
     shifted = O.data - O.data.max(axis=1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -101,28 +61,11 @@ def cross_entropy(O: Value, Y: np.ndarray, count: int) -> Value:
     chosen = np.zeros_like(softmax)
     chosen[rows, Y] = 1
     count = softmax.dtype.type(count)
-    loss = (log_total[:, 0] - shifted[rows, Y]).sum() / count
-    return Value(loss, ((O, lambda g: g * (softmax - chosen) / count),))
-
-
-def differentiate(loss: Value) -> None:
-    """Fill ``grad`` of everything that the loss was made of, in reverse topological order."""
-    order: list[Value] = []
-    seen: set[int] = set()
-    pending = [(loss, False)]
-    while pending:
-        value, done = pending.pop()
-        if done:
-            order.append(value)
-        elif id(value) not in seen:
-            seen.add(id(value))
-            pending.append((value, True))
-            pending += [(parent, False) for parent, _ in value.parents]
-    loss.grad = np.ones_like(loss.data)
-    for value in reversed(order):
-        for parent, pull in value.parents:
-            flow = pull(value.gradient())
-            parent.grad = flow if parent.grad is None else parent.grad + flow
+    losses, slope = log_total[:, 0] - shifted[rows, Y], softmax - chosen
+    if weights is not None:
+        weights = weights.astype(softmax.dtype)
+        losses, slope = weights * losses, weights[:, None] * slope
+    return Value(losses.sum() / count, ((O, lambda g: g * slope / count),))
 
 
 def step(spec: ModelSpec, layer: int, p: dict[str, Value], X: Value, S: State) -> State:
@@ -154,12 +97,29 @@ def layer_over_time(
     backward: bool,
     below: list[Value],
     start: State,
+    within: np.ndarray | None = None,
 ) -> list[State]:
-    """The states of one direction of a layer, by t: read forward (BI-1) or backward (BI-2)."""
+    """The states of one direction of a layer, by t: read forward (BI-1) or backward (BI-2).
+
+    within: (T, n), where a step is the example's own; elsewhere the state stays   (LEN-2)"""
     p, states = layer_parameters(P, layer, backward), list[State]()
-    for X in below[::-1] if backward else below:
-        states.append(step(spec, layer, p, X, states[-1] if states else start))
+    times = range(len(below))
+    for t in reversed(times) if backward else times:
+        before = states[-1] if states else start
+        after = step(spec, layer, p, below[t], before)
+        if within is not None:
+            after = {part: value.where(within[t], before[part]) for part, value in after.items()}
+        states.append(after)
     return states[::-1] if backward else states
+
+
+def ended(steps: list[Value], within: np.ndarray | None) -> list[Value]:
+    """Zeros in the place of what is behind an example's end   (LEN-3)"""
+    if within is None:
+        return steps
+    # Step 1 is everybody's own. Made of it, zeros are numbers of its kind, balls among balls.
+    zeros = Value(0 * steps[0].data + 0)
+    return [value.where(live, zeros) for value, live in zip(steps, within, strict=True)]
 
 
 @dataclass
@@ -174,37 +134,49 @@ class Run:
     gradients: Arrays
 
 
-def run(spec: ModelSpec, params: Arrays, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Run:
+def run(
+    spec: ModelSpec,
+    params: Arrays,
+    X: np.ndarray,
+    Y: np.ndarray,
+    state: Arrays,
+    lengths: np.ndarray | None = None,
+) -> Run:
     """STACK-1, OUT-1 and LOSS-1 over T steps, and the tape back.
 
     X: (T, n, d)   Y: (T, n)   state: (L, n, h) each; all floats in one dtype
+    lengths: (n,), if not all examples have T steps   (LEN-1 to LEN-4)
     """
     P = {name: Value(array) for name, array in params.items()}
     inputs = [Value(x) for x in X]
     start = [{part: Value(a[row]) for part, a in state.items()} for row in range(spec.rows)]
-    below, rows = inputs, list[list[State]]()
+    within = None if lengths is None else np.arange(len(X))[:, None] < lengths
+    below, rows = ended(inputs, within), list[list[State]]()
     for layer in range(1, spec.L + 1):
         for backward in spec.ways:
             first = start[spec.row(layer, backward)]
-            rows.append(layer_over_time(spec, layer, P, backward, below, first))
+            rows.append(layer_over_time(spec, layer, P, backward, below, first, within))
         below = [after["H"] for after in rows[-spec.directions]]
         if spec.directions == 2:  # BI-3
             below = [H.beside(after["H"]) for H, after in zip(below, rows[-1], strict=True)]
-    outputs = [H @ P["output.W_hq"] + P["output.b_q"] for H in below]
+        below = ended(below, within)
+    outputs = ended([H @ P["output.W_hq"] + P["output.b_q"] for H in below], within)
     loss = Value(np.zeros((), X.dtype))
+    count = Y.size if within is None else int(within.sum())
     for t, O in enumerate(outputs):
-        loss = loss + cross_entropy(O, Y[t], Y.size)
+        loss = loss + cross_entropy(O, Y[t], count, None if within is None else within[t])
     differentiate(loss)
     gradients = {name: value.gradient() for name, value in P.items()}
     gradients["X"] = np.stack([value.gradient() for value in inputs])
     for part in state:
         gradients[f"{part}0"] = np.stack([row[part].gradient() for row in start])
     ends = [0 if backward else -1 for backward in spec.ways] * spec.L
+    trace = {p: [ended([after[p] for after in row], within) for row in rows] for p in state}
     return Run(
         np.stack([value.data for value in outputs]),
         {p: np.stack([row[t][p].data for row, t in zip(rows, ends, strict=True)]) for p in state},
         {
-            p: np.stack([np.stack([row[t][p].data for row in rows]) for t in range(len(X))])
+            p: np.stack([np.stack([row[t].data for row in trace[p]]) for t in range(len(X))])
             for p in state
         },
         loss.data,
@@ -234,7 +206,8 @@ def answers_in(case: Case, given: Material, numbers: Callable[[np.ndarray], Any]
     answers = {f"weights/{name}": array for name, array in params.items()}
     losses: list[np.ndarray] = []
     for k in range(case.K):
-        got = run(case.spec, params, numbers(given.X[k]), given.Y[k], state)
+        question = numbers(given.X[k]), given.Y[k], state, given.lengths_of(k)
+        got = run(case.spec, params, *question)
         norm, clipped = clip({name: got.gradients[name] for name in params}, case.recipe.clip)
         if k == 0:
             answers |= {"forward/O": got.O, "loss/loss": got.loss, "clip/norm": norm}

@@ -8,32 +8,23 @@ The tape is the oracle's, so gradients are those of the function that a wrong ch
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
-from common.parameters import Arrays, layer_parameters
+from common.parameters import Arrays
 from common.spec import ModelSpec
 from conformance.cases.table import Case, Material
 from conformance.oracle.conventions import TRUTH, Conventions, Parameters
-from conformance.oracle.equations import State, Value, differentiate
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One pass over a minibatch, still on the tape. A row is a direction of a layer.
-
-    trace: by step, then row     last: by row, the state after the last step that it reads"""
-
-    outputs: list[Value]
-    trace: list[list[State]]
-    last: list[State]
-
+from conformance.oracle.equations import State, Value
+from conformance.oracle.passes import Pass, own_steps, sorted_as
+from conformance.oracle.tape import differentiate
 
 Thing = TypeVar("Thing", np.ndarray, Arrays)
+
+Generation = tuple[Arrays, np.ndarray, np.ndarray | None]
+"""Of a minibatch: the parameters, X, and which steps are an example's own."""
 
 Begun = tuple[Pass, Arrays, np.ndarray]
 """Of a minibatch: the pass, the gradients and the loss."""
@@ -42,101 +33,19 @@ AFTER_THE_GRADIENTS = {"gradients", "carried", "detached", "accumulate", "clip",
 """The choices that do not matter to the first minibatch's gradients."""
 
 
-def cell(c: Conventions, spec: ModelSpec, layer: int, p: Parameters, X: Value, S: State) -> State:
-    """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-6."""
-    H = S["H"]
-
-    def gate(g: str) -> Value:
-        a = c.product(X, p[f"W_x{g}"]) + c.product(H, p[f"W_h{g}"]) + p[f"b_{g}"]
-        return c.activate(spec, layer, g, a)
-
-    if spec.cell == "rnn":
-        return {"H": gate("h")}
-    if spec.cell == "gru":
-        z, r = gate("z"), gate("r")
-        XW = c.product(X, p["W_xh"])
-        if c.reset(spec.reset) == "after":
-            HW = c.product(H, p["W_hh"])
-            a = XW + p["b_xh"] + r * (HW + p["b_hh"]) if "b_hh" in p else XW + p["b_h"] + r * HW
-        else:
-            b = p["b_h"] if "b_h" in p else p["b_xh"] + p["b_hh"]
-            a = XW + c.product(r * H, p["W_hh"]) + b
-        return {"H": c.mix(z, H, c.activate(spec, layer, "h", a))}
-    i, f, o, candidate = (gate(g) for g in "ifoc")
-    C = c.cell_state(f * S["C"] + i * candidate)
-    return {"H": o * c.cell_output(C), "C": C}
-
-
-def unroll(
-    c: Conventions, spec: ModelSpec, P: Parameters, inputs: list[Value], start: list[State]
-) -> Pass:
-    """STACK-1, BI-1 to BI-3 and OUT-1 over T steps."""
-    output = {name: P[f"output.{name}"] for name in ("W_hq", "b_q")}
-    for reading in c.read_output:
-        output = reading(output)
-    # A layer that is left out stays where it starts.
-    rows, last = [[state] * len(inputs) for state in start], list(start)
-    below = inputs
-    for layer in c.order(spec.L):
-        for backward, p in zip(spec.ways, read_layer(c, spec, P, layer), strict=True):
-            row = spec.row(layer, backward)
-            made = over_time(c, spec, layer, p, c.turned(below) if backward else below, start[row])
-            rows[row] = c.turned_back(made) if backward else made
-            last[row] = c.last(made, backward)
-        handed = [whole["H"] for whole in by_layer(c, spec, rows, layer)]
-        below = [c.passes_up(X, H) for X, H in zip(below, handed, strict=True)]
-    layers = [
-        by_layer(c, spec, [[first, *row] for first, row in zip(start, rows, strict=True)], layer)
-        for layer in range(1, spec.L + 1)
-    ]
-    steps = list(zip(*layers, strict=True))  # by step from 0, then layer
-    outputs = [
-        c.product(c.reads(list(before), list(after)), output["W_hq"]) + output["b_q"]
-        for before, after in itertools.pairwise(steps)
-    ]
-    return Pass(outputs, [list(step) for step in zip(*rows, strict=True)], last)
-
-
-def read_layer(c: Conventions, spec: ModelSpec, P: Parameters, layer: int) -> list[Parameters]:
-    """The parameters that the directions of a layer compute with."""
-    halves = [layer_parameters(P, layer, backward) for backward in spec.ways]
-    for reading in c.read:
-        halves = [reading(spec, layer, p) for p in halves]
-    for change in c.pair if spec.directions == 2 else ():
-        halves = list(change(spec, layer, *halves))
-    return halves
-
-
-def over_time(
-    c: Conventions, spec: ModelSpec, layer: int, p: Parameters, steps: list[Value], start: State
-) -> list[State]:
-    """The states of one direction of a layer, in the order in which it reads the steps."""
-    states = list[State]()
-    for X in steps:
-        before = c.carry(states[-1]) if states else start
-        states.append(cell(c, spec, layer, p, X, before))
-    return states
-
-
-def by_layer(c: Conventions, spec: ModelSpec, rows: list[list[State]], layer: int) -> list[State]:
-    """By step, the state of a layer, with both of its directions in one."""
-    forward = rows[spec.row(layer)]
-    if spec.directions == 1:
-        return forward
-    joins = {"H": c.joins, "C": Value.beside}
-    return [
-        {part: joins[part](ahead[part], back[part]) for part in ahead}
-        for ahead, back in zip(forward, rows[spec.row(layer, True)], strict=True)
-    ]
-
-
 def forward(
-    c: Conventions, spec: ModelSpec, params: Arrays, X: np.ndarray, state: Arrays
+    c: Conventions,
+    spec: ModelSpec,
+    params: Arrays,
+    X: np.ndarray,
+    state: Arrays,
+    lengths: np.ndarray | None = None,
 ) -> Arrays:
     """forward/… and trace/…, as ``evaluate`` names them, without a gradient."""
     P = {name: Value(array) for name, array in _apply_to(spec, c.initialised, params).items()}
-    inputs = [Value(x) for x in _apply(c.inputs, X)]
-    return _outputs(c, unroll(c, spec, P, inputs, _leaves(spec, _apply(c.initial, state))))
+    inputs, within = [Value(x) for x in _apply(c.inputs, X)], own_steps(c, lengths, X)
+    leaves = _leaves(spec, _apply(c.initial, state))
+    return _outputs(c, sorted_as(c, spec, P, inputs, leaves, within))
 
 
 def _outputs(c: Conventions, passed: Pass) -> Arrays:
@@ -161,17 +70,19 @@ def evaluate(
     spec, K = case.spec, case.K if K is None else K
     params = {name: array.astype(dtype) for name, array in given.params.items()}
     first = {part: array.astype(dtype) for part, array in given.state.items()}
-    alone = forward(c, spec, params, given.X[0].astype(dtype), first) if K == 0 else {}
+    question = given.X[0].astype(dtype), first, given.lengths_of(0)
+    alone = forward(c, spec, params, *question) if K == 0 else {}
     params = _apply_to(spec, c.initialised, params)
     answers = {f"weights/{name}": array for name, array in params.items()} | alone
-    generations: list[tuple[Arrays, np.ndarray]] = []
+    generations: list[Generation] = []
     losses: list[np.ndarray] = []
     clipped: Arrays | None = None
     state = first
     for k in range(K):
         X = _apply(c.inputs, given.X[k].astype(dtype))
         Y = _apply(c.targets, given.Y[k])
-        generations.append((params, X))
+        within = own_steps(c, given.lengths_of(k), X)
+        generations.append((params, X, within))
         if k == 0 and begun and c.changed() <= AFTER_THE_GRADIENTS:
             passed, grads, loss = begun
         else:
@@ -201,7 +112,8 @@ def begin(case: Case, given: Material, dtype: str = "float64") -> Begun:
     the work, and the same for all that differ in what is done with gradients."""
     params = {name: array.astype(dtype) for name, array in given.params.items()}
     state = {part: array.astype(dtype) for part, array in given.state.items()}
-    generations = [(params, given.X[0].astype(dtype))]
+    X = given.X[0].astype(dtype)
+    generations = [(params, X, own_steps(TRUTH, given.lengths_of(0), X))]
     passed, grads, loss = _gradients(TRUTH, case.spec, generations, given.Y[0], state)
     outputs = [Value(O.data) for O in passed.outputs]  # without the tape, which is large
     *trace, last = [
@@ -214,7 +126,7 @@ def begin(case: Case, given: Material, dtype: str = "float64") -> Begun:
 def _gradients(
     c: Conventions,
     spec: ModelSpec,
-    generations: list[tuple[Arrays, np.ndarray]],
+    generations: list[Generation],
     Y: np.ndarray,
     state: Arrays,
 ) -> tuple[Pass, Arrays, np.ndarray]:
@@ -222,17 +134,21 @@ def _gradients(
     go back through all of them, each with the parameters of its time."""
     leaves = start = _leaves(spec, _apply(c.initial, state))
     tapes: list[tuple[Parameters, list[Value], Pass]] = []
-    for params, X in generations[-1:] if c.detached else generations:
+    for params, X, within in generations[-1:] if c.detached else generations:
         P = {name: Value(array) for name, array in params.items()}
         inputs = [Value(x) for x in X]
-        passed = unroll(c, spec, P, inputs, start)
+        passed = sorted_as(c, spec, P, inputs, start, within)
         start = passed.last
         tapes.append((P, inputs, passed))
     _, inputs, passed = tapes[-1]
     dtype = inputs[0].data.dtype
-    loss, count = Value(np.zeros((), dtype)), c.count(*Y.shape)
-    for O, y in zip(passed.outputs, Y, strict=True):
-        loss = loss + c.loss(O, y, count)
+    within = generations[-1][2]
+    (T, n), predictions = Y.shape, Y.size if within is None else int(within.sum())
+    count = c.count(T, n, predictions)
+    weights = [None] * T if within is None else list(c.weighs(within))
+    loss = Value(np.zeros((), dtype))
+    for O, y, of_step in zip(passed.outputs, Y, weights, strict=True):
+        loss = loss + c.loss(O, y, count, of_step)
     differentiate(loss)
     grads = {name: np.asarray(sum(_grad(P[name]) for P, _, _ in tapes)) for name in tapes[0][0]}
     grads["X"] = np.stack([_grad(value) for value in inputs])

@@ -78,6 +78,11 @@ class Bounded(np.lib.mixins.NDArrayOperatorsMixin):
         if called is np.concatenate:
             values = np.concatenate([x.value for x in args[0]], **kwargs)
             return Bounded(values, np.concatenate([x.error for x in args[0]], **kwargs), self.kind)
+        if called is np.where:
+            which, *given = args
+            yes, no = [x if isinstance(x, Bounded) else Bounded(x, 0.0, self.kind) for x in given]
+            errors = np.where(which, yes.error, no.error)
+            return Bounded(np.where(which, yes.value, no.value), errors, self.kind)
         if called in (np.zeros_like, np.ones_like, np.ndim):
             return called(args[0].value)
         return NotImplemented

@@ -123,4 +123,5 @@ def neighbour(given: Material, seed: int) -> Material:
         moved(given.X),
         given.Y,
         {part: moved(array) for part, array in given.state.items()},
+        given.lengths,
     )

@@ -62,16 +62,33 @@ def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) ->
 
 
 def direction(
-    spec: ModelSpec, layer: int, backward: bool, params: State, X: Tensor, state: State
+    spec: ModelSpec,
+    layer: int,
+    backward: bool,
+    params: State,
+    X: Tensor,
+    state: State,
+    within: Tensor | None = None,
 ) -> list[State]:
     """The state after every step of one direction of layer 1 … L, (n, h) for each part, by step.
 
     →H_t = step of X_t and →H_{t−1},  t = 1 … T      (BI-1)
     ←H_t = step of X_t and ←H_{t+1},  t = T … 1      (BI-2, backward)
+    H_t stays as it is where step t is not the example's own   (LEN-2)
 
-    X: (T, n, d or D·h)   state: (D·L, n, h) for each part
+    X: (T, n, d or D·h)   state: (D·L, n, h) for each part   within: (T, n, 1)
     """
     raise NotImplementedError("equations.py: direction is not written yet")
+
+
+def chosen(where: Tensor, one: State, other: State) -> State:
+    """Every part of one state where it says so, of the other elsewhere."""
+    raise NotImplementedError("equations.py: chosen is not written yet")
+
+
+def ended(steps: Tensor, within: Tensor | None) -> Tensor:
+    """0 in the place of what is behind an example's end   (LEN-3)"""
+    raise NotImplementedError("equations.py: ended is not written yet")
 
 
 def joined(halves: Sequence[list[State]]) -> Tensor:
@@ -79,8 +96,11 @@ def joined(halves: Sequence[list[State]]) -> Tensor:
     raise NotImplementedError("equations.py: joined is not written yet")
 
 
-def cross_entropy(O: Tensor, Y: Tensor) -> Tensor:
-    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)"""
+def cross_entropy(O: Tensor, Y: Tensor, within: Tensor | None = None) -> Tensor:
+    """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)
+
+    within: (T, n, 1), the predictions that there are   (LEN-4)
+    """
     raise NotImplementedError("equations.py: cross_entropy is not written yet")
 
 
@@ -93,11 +113,16 @@ class Equations:
     def __init__(self, spec: ModelSpec, params: State) -> None:
         raise NotImplementedError("equations.py: Equations.__init__ is not written yet")
 
-    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
-        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
+    def __call__(
+        self, X: Tensor, state: State, within: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
+        own (LEN-1)   returns O (T, n, q) and the last state"""
         raise NotImplementedError("equations.py: Equations.__call__ is not written yet")
 
-    def steps(self, X: Tensor, state: State) -> tuple[Tensor, list[list[State]]]:
+    def steps(
+        self, X: Tensor, state: State, within: Tensor | None
+    ) -> tuple[Tensor, list[list[State]]]:
         """H of the top layer, (T, n, D·h), and the state after every step, (n, h) for each part, by
         layer and direction."""
         raise NotImplementedError("equations.py: Equations.steps is not written yet")
@@ -106,7 +131,7 @@ class Equations:
         """The last state of each direction of each layer: the backward one ends at step 1."""
         raise NotImplementedError("equations.py: Equations.last is not written yet")
 
-    def trace(self, X: Tensor, state: State) -> list[State]:
+    def trace(self, X: Tensor, state: State, within: Tensor | None = None) -> list[State]:
         """The state of all layers, (L, n, h) for each part, after every step."""
         raise NotImplementedError("equations.py: Equations.trace is not written yet")
 

@@ -54,15 +54,25 @@ class Layers:
         the norm; so the second one stays 0, but for the reset-after candidate's b_hh."""
         raise NotImplementedError("layers.py: Layers.freeze is not written yet")
 
-    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
-        """X: (T, n, d)   state: (L, n, h) each   returns O (T, n, q) and the last state"""
+    def __call__(
+        self, X: Tensor, state: State, within: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
+        own (LEN-1)   returns O (T, n, q) and the last state"""
         raise NotImplementedError("layers.py: Layers.__call__ is not written yet")
 
-    def trace(self, X: Tensor, state: State) -> list[State]:
+    def over(
+        self, block: Any, X: Tensor, start: tuple[Tensor, ...], within: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...] | Tensor]:
+        """The outputs and the last state of one of the framework's layers, of examples of different
+        length, too. If it has no such thing, ``unsupported`` says so."""
+        raise NotImplementedError("layers.py: Layers.over is not written yet")
+
+    def trace(self, X: Tensor, state: State, within: Tensor | None = None) -> list[State]:
         """The state after every step. If the layers do not show it, make each step a call."""
         raise NotImplementedError("layers.py: Layers.trace is not written yet")
 
-    def trace_both(self, X: Tensor, state: State) -> list[State]:
+    def trace_both(self, X: Tensor, state: State, within: Tensor | None) -> list[State]:
         """The same of two directions: a step of a layer needs all steps of the one below, so every
         layer is taken alone. If the layers have no second direction, ``unsupported`` says so."""
         raise NotImplementedError("layers.py: Layers.trace_both is not written yet")

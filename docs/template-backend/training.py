@@ -31,20 +31,30 @@ class Model:
     def parameters(self) -> Arrays:
         raise NotImplementedError("training.py: Model.parameters is not written yet")
 
-    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
+    def within(self, X: np.ndarray, lengths: np.ndarray | None) -> Tensor | None:
+        """(T, n, 1): where a step is the example's own   (LEN-1)"""
+        raise NotImplementedError("training.py: Model.within is not written yet")
+
+    def outputs(
+        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Arrays]:
         raise NotImplementedError("training.py: Model.outputs is not written yet")
 
-    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
+    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
         raise NotImplementedError("training.py: Model.forward is not written yet")
 
-    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+    def loss_and_gradients(
+        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+    ) -> Gradients:
         raise NotImplementedError("training.py: Model.loss_and_gradients is not written yet")
 
     def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> "Trainer":
         raise NotImplementedError("training.py: Model.trainer is not written yet")
 
 
-def backward(net: Equations | Layers, X: Tensor, Y: Tensor, state: State) -> tuple[Tensor, State]:
+def backward(
+    net: Equations | Layers, X: Tensor, Y: Tensor, state: State, within: Tensor | None = None
+) -> tuple[Tensor, State]:
     """The mean loss and the last state, by the framework's own differentiation."""
     raise NotImplementedError("training.py: backward is not written yet")
 
@@ -73,7 +83,7 @@ class Trainer:
     def start(self, state: Arrays) -> None:
         raise NotImplementedError("training.py: Trainer.start is not written yet")
 
-    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
+    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
         raise NotImplementedError("training.py: Trainer.step is not written yet")
 
     def gradients(self) -> Arrays:

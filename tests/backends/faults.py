@@ -36,6 +36,8 @@ class Fault:
     into, back: canonical parameters on their way in, and on their way back
     pull:       parameters' gradients on the way back; as ``back`` if it is None
     start, X, Y: what each call is handed   spec: the spec that is really built
+    lengths:    what it is handed as lengths, from those and T; ragged: whether it is put into cases
+                with lengths, or into those without
     recipe:     the recipe that is trained with
     gradients:  of loss_and_gradients, on the way back
     carried:    whether the state is carried between training steps
@@ -50,9 +52,11 @@ class Fault:
     start: Change = same
     X: Callable[[np.ndarray], np.ndarray] = lambda X: X
     Y: Callable[[np.ndarray], np.ndarray] = lambda Y: Y
+    lengths: Callable[[np.ndarray, int], np.ndarray] = lambda lengths, T: lengths
     spec: Callable[[ModelSpec], ModelSpec] = lambda spec: spec
     recipe: Callable[[Recipe], Recipe] = lambda recipe: recipe
     gradients: Callable[[ModelSpec, Arrays], Arrays] = lambda spec, grads: grads
+    ragged: bool = False
     carried: bool = True
     compute: str = "float64"
     patches: Callable[[str], list[tuple[str, str, Callable]]] = lambda backend: []
@@ -138,13 +142,23 @@ def clipped_at(factor: float):
     return patches
 
 
+def padding_in_the_loss(backend: str) -> list[tuple[str, str, Callable]]:
+    module = LOSS.get(backend, f"backends.{backend}.training")
+    mean = importlib.import_module(module).cross_entropy
+    return [(module, "cross_entropy", lambda O, Y, *within: mean(O, Y))]
+
+
+def of_lengths(change: Callable[[np.ndarray, int], np.ndarray]) -> Fault:
+    return Fault(lengths=change, ragged=True)
+
+
 def loss_summed(backend: str) -> list[tuple[str, str, Callable]]:
     module = LOSS.get(backend, f"backends.{backend}.training")
     mean = importlib.import_module(module).cross_entropy
 
-    def total(O: Any, Y: Any) -> Any:
+    def total(O: Any, Y: Any, *within: Any) -> Any:
         count = float(np.prod([int(size) for size in Y.shape]))
-        found = mean(O, Y)
+        found = mean(O, Y, *within)
         return tuple(part * count for part in found) if isinstance(found, tuple) else found * count
 
     return [(module, "cross_entropy", total)]
@@ -198,4 +212,8 @@ FAULTS = {
     "loss-summed": Fault(patches=loss_summed),
     "sigmoid-of-half": Fault(equations_of("gru", "lstm"), patches=sigmoid_of_half),
     "tanh-of-half": Fault(equations_of("gru", "lstm"), patches=tanh_of_half),
+    "lengths-ignored": of_lengths(lambda lengths, T: np.full_like(lengths, T)),
+    "lengths-one-short": of_lengths(lambda lengths, T: np.maximum(lengths - 1, 1)),
+    "lengths-sorted": of_lengths(lambda lengths, T: -np.sort(-lengths)),
+    "padding-in-the-loss": Fault(patches=padding_in_the_loss, ragged=True),
 }  # fmt: skip

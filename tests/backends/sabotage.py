@@ -28,10 +28,10 @@ class Sabotaged:
     backend: str
     fault: Fault
 
-    def unsupported(self, spec: ModelSpec) -> str | None:
-        if not self.fault.applies(self.name, spec):
+    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
+        if not self.fault.applies(self.name, spec) or self.fault.ragged != lengths:
             return "this fault cannot be put in here"
-        return self.inner.unsupported(self.fault.spec(spec))
+        return self.inner.unsupported(self.fault.spec(spec), lengths)
 
     def model(self, spec: ModelSpec, params: Arrays) -> "SabotagedModel":
         return SabotagedModel(self, spec, params)
@@ -63,25 +63,35 @@ class SabotagedModel:
         with sabotage.patched():
             self.inner = sabotage.inner.model(self.fault.spec(spec), self.fault.into(params))
 
+    def given(self, lengths: tuple[np.ndarray, ...], X: np.ndarray) -> list[np.ndarray]:
+        """The lengths as the fault hands them on, if there are any."""
+        return [self.fault.lengths(each, len(X)) for each in lengths]
+
     @patched
     def parameters(self) -> Arrays:
         return self.fault.back(as_labelled(self.inner.parameters()))
 
     @patched
-    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
-        made = self.inner.forward(self.fault.X(X), self.fault.start(state))
+    def forward(self, X: np.ndarray, state: Arrays, *lengths: np.ndarray) -> Forward:
+        made = self.inner.forward(self.fault.X(X), self.fault.start(state), *self.given(lengths, X))
         outputs = made.outputs.astype("float64")
         return Forward(outputs, as_labelled(made.state), as_labelled(made.trace))
 
     @patched
-    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
-        O, last = self.inner.outputs(self.fault.X(X), self.fault.start(state))
+    def outputs(
+        self, X: np.ndarray, state: Arrays, *lengths: np.ndarray
+    ) -> tuple[np.ndarray, Arrays]:
+        given = self.given(lengths, X)
+        O, last = self.inner.outputs(self.fault.X(X), self.fault.start(state), *given)
         return O.astype("float64"), as_labelled(last)
 
     @patched
-    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
+    def loss_and_gradients(
+        self, X: np.ndarray, Y: np.ndarray, state: Arrays, *lengths: np.ndarray
+    ) -> Gradients:
         fault = self.fault
-        made = self.inner.loss_and_gradients(fault.X(X), fault.Y(Y), fault.start(state))
+        given = fault.X(X), fault.Y(Y), fault.start(state), *self.given(lengths, X)
+        made = self.inner.loss_and_gradients(*given)
         grads = fault.gradients(self.spec, (fault.pull or fault.back)(as_labelled(made.gradients)))
         return Gradients(made.loss, grads)
 
@@ -97,10 +107,11 @@ class SabotagedTrainer:
         self.inner = model.inner.trainer(self.fault.recipe(recipe), self.first)
 
     @patched
-    def step(self, X: np.ndarray, Y: np.ndarray) -> Any:
+    def step(self, X: np.ndarray, Y: np.ndarray, *lengths: np.ndarray) -> Any:
         if not self.fault.carried:
             self.inner.start(self.first)
-        return self.inner.step(self.fault.X(X), self.fault.Y(Y))
+        given = self.fault.X(X), self.fault.Y(Y), *self.model.given(lengths, X)
+        return self.inner.step(*given)
 
     @patched
     def gradients(self) -> Arrays:

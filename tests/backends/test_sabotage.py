@@ -8,6 +8,7 @@ from tests.backends.faults import FAULTS
 
 CASES = ["rnn-tanh-wide", "gru-before-wide", "gru-after-wide", "lstm-wide"]
 """Of two layers, and asked nothing beside the ladder."""
+CASES += ["lstm-bidirectional-lengths-L1"]
 
 SAID = {
     "gates-i-f-g-o": "the gates i,f,o,g are taken for i,f,g,o",
@@ -19,6 +20,10 @@ SAID = {
     "state-not-carried": "every minibatch starts from the first state",
     "no-clip": "gradients are not clipped",
     "loss-summed": "the loss is the sum over T·n",
+    "lengths-ignored": "the examples' lengths are ignored: all have T steps",
+    "lengths-one-short": "the examples end one step early",
+    "lengths-sorted": "the lengths are sorted and the examples are not",
+    "padding-in-the-loss": "the loss sums over the padding, too",
 }
 """What the diagnosis must say of a fault."""
 

@@ -11,7 +11,7 @@ from tests.frameworks import OTHERS
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "common" / "EQUATIONS.md"
 
-FAMILY = r"(?:STACK|BI|RNN|GRU|LSTM|OUT|LOSS|BPTT|CLIP|SGD|LATTICE|PPL)"
+FAMILY = r"(?:STACK|BI|LEN|RNN|GRU|LSTM|OUT|LOSS|BPTT|CLIP|SGD|LATTICE|PPL)"
 LABEL = re.compile(rf"\b{FAMILY}-\d[ab]?\b")
 RANGE = re.compile(rf"\b({FAMILY})-(\d) to \1-(\d)\b")
 
@@ -52,6 +52,7 @@ def test_every_equation_is_defined_exactly_once():
         *(f"LSTM-{number}" for number in range(1, 7)),
         *(f"BPTT-{number}" for number in range(1, 9)),
         *(f"BI-{number}" for number in range(1, 4)),
+        *(f"LEN-{number}" for number in range(1, 6)),
     }
 
 
@@ -72,7 +73,7 @@ def test_the_reference_implements_every_equation_that_is_not_the_same_for_all_ba
 
 @pytest.mark.parametrize("backend", OTHERS)
 def test_every_backend_writes_out_every_forward_equation(backend):
-    training = ("BPTT", "CLIP", "SGD", "LATTICE", "PPL")
+    training = ("BPTT", "LEN-5", "CLIP", "SGD", "LATTICE", "PPL")
     forward = {label for label in DEFINED if not label.startswith(training)}
     equations = ROOT / "backends" / backend / "equations.py"
     assert forward - labels_in(equations.read_text(encoding="utf-8")) == set()

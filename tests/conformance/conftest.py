@@ -30,4 +30,4 @@ def out(recorded, tmp_path) -> Path:
 def few_suspects(monkeypatch) -> None:
     """A short catalogue of every kind of mutant, for tests that ask the judge what failed and not
     why: the search for a reason runs as always, in a fraction of the seconds."""
-    monkeypatch.setattr(explain, "applicable", lambda spec: applicable(spec)[::12])
+    monkeypatch.setattr(explain, "applicable", lambda *of: applicable(*of)[::12])

@@ -102,7 +102,7 @@ class Implementation:
     def __init__(self, of_gradients: Change = same, of_parameters: Change = same) -> None:
         self.changes = of_gradients, of_parameters
 
-    def unsupported(self, spec: ModelSpec) -> str | None:
+    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
         return None
 
     def model(self, spec: ModelSpec, params: Arrays) -> PlainModel:

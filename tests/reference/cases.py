@@ -17,6 +17,7 @@ class Case:
     T: int = 6
     n: int = 2
     zero: bool = False
+    lengths: tuple[int, ...] = ()
 
     def parameters(self, dtype="float64"):
         return initialise(self.spec, "uniform", 1, dtype)
@@ -50,6 +51,11 @@ BIDIRECTIONAL = {
     for name, spec in specs(L)
 }
 CASES |= BIDIRECTIONAL
+LENGTHS = {
+    f"{name}-lengths": dataclasses.replace(case, n=4, lengths=(3, 6, 1, 5))
+    for name, case in {**dict(list(CASES.items())[:8]), **BIDIRECTIONAL}.items()
+    if case.spec.L == 1 or case.spec.directions == 2
+}
 for _name, _spec in specs(2):
     CASES |= {
         f"{_name}-one-step": Case(_spec, T=1),

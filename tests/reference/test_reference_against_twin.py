@@ -10,11 +10,12 @@ from common.parameters import layer_parameters
 from common.recipe import Recipe
 from common.spec import ACTIVATIONS, ModelSpec
 from tests.reference import twin
-from tests.reference.cases import CASES, Case, disagreement
+from tests.reference.cases import CASES, LENGTHS, Case, disagreement
 
 BOUND = 1e-13
 
-every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+ALL = CASES | LENGTHS
+every_case = pytest.mark.parametrize("case", ALL.values(), ids=ALL.keys())
 
 
 def outputs_and_states(result):
@@ -26,16 +27,18 @@ def outputs_and_states(result):
 
 def assert_forward_agrees(case, may_vanish=False):
     params, (X, _, state) = case.parameters(), case.data()
-    found = Model(case.spec, params, "float64").forward(X, state)
+    lengths = list(case.lengths) or None
+    found = Model(case.spec, params, "float64").forward(X, state, lengths)
     found = outputs_and_states((found.outputs, found.state, found.trace))
-    expected = outputs_and_states(twin.forward(case.spec, params, X, state))
+    expected = outputs_and_states(twin.forward(case.spec, params, X, state, lengths))
     assert disagreement(found, expected, may_vanish) <= BOUND
 
 
 def assert_gradients_agree(case, may_vanish=False):
     params, (X, Y, state) = case.parameters(), case.data()
-    found = Model(case.spec, params, "float64").loss_and_gradients(X, Y, state)
-    loss, expected = twin.loss_and_gradients(case.spec, params, X, Y, state)
+    lengths = list(case.lengths) or None
+    found = Model(case.spec, params, "float64").loss_and_gradients(X, Y, state, lengths)
+    loss, expected = twin.loss_and_gradients(case.spec, params, X, Y, state, lengths)
     assert abs(found.loss - loss) <= BOUND * loss
     assert disagreement(found.gradients, expected, may_vanish) <= BOUND
 

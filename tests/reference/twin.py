@@ -2,7 +2,8 @@
 
 Lists, indices and loops; no matrix, no vectorised operation, and not a line shared with
 backends/numpy. The gradients are not written out at all: a tape (tape.py) derives them from the
-forward equations, so BPTT-1 to BPTT-7 are checked against something that does not know them.
+forward equations, so BPTT-1 to BPTT-8 and LEN-5 are checked against what does not know
+them.
 
 An array is a nested list, indexed as in EQUATIONS.md but counting from 0.
 """
@@ -56,8 +57,9 @@ class Stack:
         self.state = {part: list(layers) for part, layers in state.items()}
         self.trace = {}
 
-    def run(self, X):
-        """O for inputs X, the state moving on (STACK-1, OUT-1)."""
+    def run(self, X, lengths=None):
+        """O for inputs X, the state moving on (STACK-1, OUT-1); each example for its own steps."""
+        self.lengths = lengths or [len(X)] * len(X[0])
         T, D = len(X), self.spec.directions
         self.trace = {part: [[None] * D * self.spec.L for _ in X] for part in self.state}
         for layer in range(self.spec.L):
@@ -69,18 +71,26 @@ class Stack:
                 [add_lists(rows[layer * D + way][k] for way in range(D)) for k in range(len(X[0]))]
                 for rows in self.trace["H"]
             ]  # BI-3
-        return [[self.row_of_outputs(H) for H in X_t] for X_t in X]
+        nothing = [0.0] * self.spec.q
+        return [
+            [self.row_of_outputs(H) if t < self.lengths[k] else nothing for k, H in enumerate(X_t)]
+            for t, X_t in enumerate(X)
+        ]  # LEN-3
 
     def step(self, layer, row, prefix, t, X_t):
         """One direction of a layer reads step t."""
         self.prefix = prefix
-        for k in range(len(X_t)):
+        own = [k for k in range(len(X_t)) if t < self.lengths[k]]  # LEN-1, LEN-2
+        for k in own:
             before = {part: rows[row][k] for part, rows in self.state.items()}
             for part, values in self.cell(layer, X_t[k], before).items():
                 self.state[part][row] = list(self.state[part][row])
                 self.state[part][row][k] = values
         for part, rows in self.state.items():
-            self.trace[part][t][row] = rows[row]
+            nothing = [0.0] * self.spec.h
+            self.trace[part][t][row] = [
+                rows[row][k] if k in own else nothing for k in range(len(X_t))
+            ]  # LEN-3
 
     def cell(self, layer, x, state):
         """One layer, one step, one example: the new state."""
@@ -125,30 +135,31 @@ class Stack:
         return [product(H, W, j) + b[j] for j in range(self.spec.q)]  # OUT-1
 
 
-def loss_of(O, Y):
-    """LOSS-1; O and Y as nested lists."""
-    T, n = len(O), len(O[0])
+def loss_of(O, Y, lengths=None):
+    """LOSS-1, LEN-4; O and Y as nested lists."""
+    n = len(O[0])
+    lengths = lengths or [len(O)] * n
     total = 0
-    for t in range(T):
-        for k in range(n):
+    for k in range(n):
+        for t in range(lengths[k]):
             total = total + log(add_up(exp(score) for score in O[t][k])) - O[t][k][Y[t][k]]
-    return total / (T * n)
+    return total / sum(lengths)
 
 
-def forward(spec, params, X, state):
+def forward(spec, params, X, state, lengths=None):
     """O, the last state and the trace as arrays; all arguments NumPy arrays of one dtype."""
     stack = Stack(spec, *({name: nested(a) for name, a in d.items()} for d in (params, state)))
-    O = np.array(stack.run(nested(X)))
+    O = np.array(stack.run(nested(X), lengths))
     last = {part: np.array(layers) for part, layers in stack.state.items()}
     return O, last, {part: np.array(steps) for part, steps in stack.trace.items()}
 
 
-def loss_and_gradients(spec, params, X, Y, state):
+def loss_and_gradients(spec, params, X, Y, state, lengths=None):
     """The loss, and the gradients by every parameter, by X, H0 and C0, as arrays."""
     leaves = {name: nested(array, Value) for name, array in params.items()}
     leaves["X"] = nested(X, Value)
     starts = {part: nested(array, Value) for part, array in state.items()}
-    loss = loss_of(Stack(spec, leaves, starts).run(leaves["X"]), nested(Y))
+    loss = loss_of(Stack(spec, leaves, starts).run(leaves["X"], lengths), nested(Y), lengths)
     differentiate(loss)
     leaves |= {f"{part}0": values for part, values in starts.items()}
     return loss.number, {name: gradient_of(values) for name, values in leaves.items()}

@@ -28,10 +28,13 @@ def failing(implementation, name: str, dtype: str = "float64") -> set[str]:
     compared = compare_all(got | more, right, dtype, limits, inapplicable)
     found = [c for c in compared if c.rung == "invariances"]
     assert {c.tensor for c in found} == set(more)
-    in_time = (
-        {"split", "causal"} if right.case.spec.directions == 1 else {"mirrored", "future-read"}
-    )
-    assert {c.tensor.split("/")[1] for c in found} >= {"row-alone", "permuted", *in_time}
+    expected = {"permuted"}
+    expected |= {"causal"} if right.case.spec.directions == 1 else {"mirrored", "future-read"}
+    if right.case.lengths:
+        expected |= {"behind-the-end", "alone-to-its-end", "lengths-read"}
+    else:
+        expected |= {"row-alone", *(["split"] if right.case.spec.directions == 1 else [])}
+    assert {c.tensor.split("/")[1] for c in found} >= expected
     return {c.tensor.split("/")[1] for c in found if not c.passed}
 
 
@@ -49,7 +52,7 @@ class Sabotaged:
     are what it was made from.
     """
 
-    def unsupported(self, spec):
+    def unsupported(self, spec, lengths=False):
         return None
 
     def model(self, spec, params):
@@ -60,8 +63,8 @@ class Sabotaged:
     def __getattr__(self, name):
         return getattr(self.right, name)
 
-    def outputs(self, X, state):
-        made = self.forward(X, state)
+    def outputs(self, X, state, *lengths):
+        made = self.forward(X, state, *lengths)
         return made.outputs, made.state
 
     def ask(self, X, state, **changes) -> Forward:
@@ -175,6 +178,34 @@ class ReadsInOneDirectionOnly(Sabotaged):
         return Forward(found.outputs, last, trace)
 
 
+class IgnoresLengths(Sabotaged):
+    def forward(self, X, state, lengths=None):
+        return self.right.forward(X, state)
+
+
+class SortsAndNotBack(Sabotaged):
+    """By falling length, as packing wants them; the initial states stay where they are."""
+
+    def forward(self, X, state, lengths=None):
+        if lengths is None:
+            return self.right.forward(X, state)
+        order = np.argsort(-np.asarray(lengths))
+        found = self.right.forward(X[:, order], state, np.asarray(lengths)[order])
+        back = np.argsort(order)
+        last = {part: array[:, back] for part, array in found.state.items()}
+        return Forward(found.outputs[:, back], last, found.trace)
+
+
+class LeaksABit(Sabotaged):
+    """The last bit of an output depends on what stands in the padding."""
+
+    def forward(self, X, state, lengths=None):
+        found = self.right.forward(X, state, lengths)
+        if lengths is not None and np.abs(X).max() > 1:
+            found.outputs[0] = np.nextafter(found.outputs[0], 1)
+        return found
+
+
 @pytest.mark.parametrize(
     ("mistake", "case", "caught_by"),
     [
@@ -198,6 +229,11 @@ class ReadsInOneDirectionOnly(Sabotaged):
         (ReadsInOneDirectionOnly, "lstm-bidirectional-L1", "option-directions"),
         (ReadsInOneDirectionOnly, "gru-after-bidirectional-L2", "future-read"),
         (IgnoresTheLastLayer, "gru-after-bidirectional-L2", "stacked"),
+        (IgnoresLengths, "lstm-lengths-L2", "behind-the-end"),
+        (IgnoresLengths, "gru-after-bidirectional-lengths-L2", "alone-to-its-end"),
+        (IgnoresLengths, "lstm-bidirectional-lengths-L2", "lengths-read"),
+        (SortsAndNotBack, "lstm-lengths-L2", "permuted"),
+        (LeaksABit, "lstm-lengths-L2", "behind-the-end"),
     ],
 )
 def test_a_mistake_is_caught_by_the_invariance_that_is_meant_for_it(mistake, case, caught_by):

@@ -21,7 +21,7 @@ from conformance.progress import Progress
 GIVEN = gather(load_corpus(None), None)
 PAGE = Path(__file__).parents[3] / "docs" / "detecting-power.md"
 COVERING = ["rnn-tanh-relu-sigmoid-identity", "gru-before-L3", "gru-after-L3", "lstm-L3",
-            "gru-after-bidirectional-L2"]  # fmt: skip
+            "gru-after-bidirectional-lengths-L2"]  # fmt: skip
 """Every mutant applies to one of them."""
 
 DEEP = ["rnn-tanh-L12"]

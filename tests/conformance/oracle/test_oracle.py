@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 import backends.numpy
 import conformance.oracle.equations
+import conformance.oracle.tape
 from common.parameters import parameter_shapes
 from common.recipe import Recipe
 from common.spec import ACTIVATIONS, ModelSpec
@@ -159,7 +160,8 @@ def test_the_oracle_does_not_change_what_it_is_given():
 
 
 def test_the_oracle_imports_nothing_of_what_it_judges():
-    tree = ast.parse(Path(conformance.oracle.equations.__file__).read_text(encoding="utf-8"))
+    files = (conformance.oracle.equations, conformance.oracle.tape)
+    tree = ast.parse("".join(Path(f.__file__).read_text(encoding="utf-8") for f in files))
     imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -168,5 +170,5 @@ def test_the_oracle_imports_nothing_of_what_it_judges():
             assert node.level == 0
             imported.add(node.module)
     allowed = {"__future__", "collections.abc", "dataclasses", "typing", "numpy"}
-    allowed |= {"conformance.cases.table"}
+    allowed |= {"conformance.cases.table", "conformance.oracle.tape"}
     assert imported <= allowed | {"common.parameters", "common.recipe", "common.spec"}

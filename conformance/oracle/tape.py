@@ -1,0 +1,87 @@
+"""The tape: arrays that know how a gradient by them reaches what they were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(eq=False)
+class Value:
+    """An array that knows how a gradient by it reaches the values it was made of."""
+
+    data: np.ndarray
+    parents: tuple[tuple[Value, Callable[[np.ndarray], np.ndarray]], ...] = ()
+    grad: np.ndarray | None = field(default=None, repr=False)
+
+    def __add__(self, other: Value) -> Value:
+        # A bias (h,) is added to every row of (n, h): its gradient is the sum over the rows.
+        return Value(
+            self.data + other.data,
+            (
+                (self, lambda g: g),
+                (other, lambda g: g.sum(0) if np.ndim(other.data) < np.ndim(g) else g),
+            ),
+        )
+
+    def __mul__(self, other: Value) -> Value:
+        a, b = self.data, other.data
+        return Value(a * b, ((self, lambda g: g * b), (other, lambda g: g * a)))
+
+    def __matmul__(self, other: Value) -> Value:
+        a, b = self.data, other.data
+        return Value(a @ b, ((self, lambda g: g @ b.T), (other, lambda g: a.T @ g)))
+
+    def beside(self, other: Value) -> Value:
+        """Both side by side: (n, h) and (n, h) make (n, 2h)."""
+        h = self.data.shape[-1]
+        return Value(
+            np.concatenate([self.data, other.data], axis=-1),
+            ((self, lambda g: g[..., :h]), (other, lambda g: g[..., h:])),
+        )
+
+    def gradient(self) -> np.ndarray:
+        """By the loss, after ``differentiate``; every value that the loss was made of has one."""
+        if self.grad is None:
+            raise ValueError("the loss does not depend on this value")
+        return self.grad
+
+    def where(self, live: np.ndarray, other: Value) -> Value:
+        """These rows where ``live`` says so, the other's elsewhere: (n, h) of both."""
+        own, rows = np.zeros_like(self.data), live[:, None]
+        return Value(
+            np.where(rows, self.data, other.data),
+            (
+                (self, lambda g: np.where(rows, g, own)),
+                (other, lambda g: np.where(rows, own, g)),
+            ),
+        )
+
+    def rows(self, order: np.ndarray) -> Value:
+        """The rows in another order."""
+        return Value(self.data[order], ((self, lambda g: g[np.argsort(order)]),))
+
+    def one_minus(self) -> Value:
+        return Value(1 - self.data, ((self, lambda g: -g),))
+
+
+def differentiate(loss: Value) -> None:
+    """Fill ``grad`` of everything that the loss was made of, in reverse topological order."""
+    order: list[Value] = []
+    seen: set[int] = set()
+    pending = [(loss, False)]
+    while pending:
+        value, done = pending.pop()
+        if done:
+            order.append(value)
+        elif id(value) not in seen:
+            seen.add(id(value))
+            pending.append((value, True))
+            pending += [(parent, False) for parent, _ in value.parents]
+    loss.grad = np.ones_like(loss.data)
+    for value in reversed(order):
+        for parent, pull in value.parents:
+            flow = pull(value.gradient())
+            parent.grad = flow if parent.grad is None else parent.grad + flow
