@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
 from conformance.__main__ import main
 from conformance.progress import Progress
@@ -178,9 +179,13 @@ def test_a_host_whose_peer_is_killed_ends_by_itself(
     assert "crashed: " in said(tmp_path, first)
 
 
-def test_the_benchmark_lets_a_team_take_turns_with_one_worker(backend_name: str, backend) -> None:
+def test_the_benchmark_lets_a_team_take_turns_with_one_worker(
+    backend_name: str, backend, monkeypatch
+) -> None:
+    """With a text of a few minibatches."""
     if not hasattr(backend, "join"):
         pytest.skip(f"{backend_name} has no engine that joins processes")
+    monkeypatch.setattr(bench_workers, "load_corpus", lambda: load_corpus(max_tokens=3000))
     found = bench_workers.measure(backend_name, [2], Progress(quiet=True), rounds=1)
     assert [team.size for team in found] == [1, 2]
     assert found[0].numbers == 824_348

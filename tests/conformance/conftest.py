@@ -1,14 +1,26 @@
-"""A record to judge."""
+"""A record to judge, and one reader of command lines."""
 
+import functools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from common.errors import EXIT_PASS
+from conformance import __main__ as command_line
 from conformance.diagnose import explain
 from conformance.mutants import applicable
 from tests.conformance.helpers import record
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_parser() -> Iterator[None]:
+    """Commands in this process are read by one parser. It is the same for all, and is made in a
+    hundredth of a second, a tenth of what many of these tests take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command_line, "make_parser", functools.cache(command_line.make_parser))
+        yield
 
 
 @pytest.fixture(scope="session")
