@@ -1,7 +1,7 @@
 """Commands that are started as a framework's launcher would."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,15 @@ from conformance.progress import Progress
 from conformance.run.ladder import Request, record
 from conformance.verdict.deviations import load_deviations
 from conformance.verdict.results import CaseResult
+from tests.answers import computed_once
 from tests.backends.launchers import LAUNCHERS, Host, start
 from tests.conformance.helpers import worker_script
+
+
+@pytest.fixture(scope="session", autouse=True)
+def answers_are_computed_once() -> Iterator[None]:
+    with computed_once():
+        yield
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Every case, climbed by this backend alone and compared with the oracle."""
 
 import functools
-from collections.abc import Callable
 
 import pytest
 
@@ -13,9 +12,10 @@ from conformance.cases.quick import quick_cases
 from conformance.cases.table import find_case, suite_cases
 from conformance.closeness.compare import load_bounds
 from conformance.judge.ladder import compare_all, unexcused
-from conformance.oracle.truth import Answer, right_answer
+from conformance.oracle.truth import Answer
 from conformance.verdict.deviations import load_deviations
 from conformance.worker.ladder import answer, answer_invariances
+from tests.answers import right_once
 
 BOUNDS = load_bounds()
 NAMES = suite_cases()
@@ -34,12 +34,6 @@ def rows() -> list[tuple[str, str]]:
     magnitudes = [case.name for case in cases if case.elementwise or case.undefined]
     chosen = dict.fromkeys([*quick_cases(), *magnitudes, TEXT])
     return narrow + [(name, "float32") for name in [*chosen, *GENERATED[1::2]]]
-
-
-@pytest.fixture(scope="session")
-def right(sample: Given) -> Callable[[str], Answer]:
-    """The oracle's answer to a case, computed once for all tests that ask."""
-    return functools.cache(lambda name: right_answer(name, sample))
 
 
 @functools.cache
@@ -66,15 +60,15 @@ def climb(name: str, implementation: str, device: str, dtype: str, right: Answer
 
 @pytest.mark.parametrize(("name", "dtype"), rows())
 def test_every_rung_of_every_case_holds(
-    backend_name: str, implementation: str, name: str, dtype: str, right: Callable[[str], Answer]
+    backend_name: str, implementation: str, name: str, dtype: str, sample: Given
 ) -> None:
-    climb(backend_name, implementation, "cpu", dtype, right(name))
+    climb(backend_name, implementation, "cpu", dtype, right_once(name, sample))
 
 
 @pytest.mark.usefixtures("there_is_a_gpu")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_every_rung_holds_on_a_gpu(
-    backend_name: str, implementation: str, dtype: str, name: str, right: Callable[[str], Answer]
+    backend_name: str, implementation: str, dtype: str, name: str, sample: Given
 ) -> None:
-    climb(backend_name, implementation, "gpu", dtype, right(name))
+    climb(backend_name, implementation, "gpu", dtype, right_once(name, sample))

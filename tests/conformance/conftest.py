@@ -11,6 +11,7 @@ from common.errors import EXIT_PASS
 from conformance import __main__ as command_line
 from conformance.diagnose import explain
 from conformance.mutants import applicable
+from tests.answers import computed_once
 from tests.conformance.helpers import record
 
 
@@ -20,6 +21,12 @@ def one_parser() -> Iterator[None]:
     hundredth of a second, a tenth of what many of these tests take."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command_line, "make_parser", functools.cache(command_line.make_parser))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def answers_are_computed_once() -> Iterator[None]:
+    with computed_once():
         yield
 
 
