@@ -12,7 +12,7 @@ from common.spec import ModelSpec
 from conformance.records.witness import WITNESSES, load_witness
 from conformance.studies.evaluate import epochs_to, perplexity_of
 from docs.experiments import run
-from docs.experiments.tools import Found, begin, endless, rounded, stack, time_machine
+from docs.experiments.tools import Found, begin, endless, rounded, stack, time_machine, train
 
 CELLS = {"rnn": "vanilla RNN", "gru": "GRU", "lstm": "LSTM"}
 STORED = {"rnn": "d2l-rnn", "gru": "d2l-gru-after", "lstm": "d2l-lstm"}
@@ -81,8 +81,28 @@ def parameters(spec: ModelSpec) -> int:
     return sum(math.prod(shape) for shape in parameter_shapes(spec).values())
 
 
+def solution_1(backend: str) -> None:
+    """LSTM and GRU, everything else equal: numbers, and perplexity after a short training."""
+    corpus, steps = load_corpus(), 80
+    for cell in ("lstm", "gru"):
+        ends = []
+        for seed in (1, 2, 3):
+            made = begin(stack(cell, corpus, 2, 16), Recipe(4.0, 1.0, n=16, T=16, seed=seed))
+            ends.append(train(made, corpus, steps).lately(steps // 4))
+        lowest, highest = min(ends), max(ends)
+        print(f"{CELLS[cell]:5} {parameters(made.spec)} numbers, {lowest:.1f} to {highest:.1f}")
+
+
+def solution_2(backend: str) -> None:
+    """What is left in a memory cell after some steps, at three biases of the forget gate."""
+    for bias in (0, 1, 5):
+        f = 1 / (1 + math.exp(-bias))
+        left = "  ".join(f"{f**k:.2g} after {k}" for k in (1, 10, 35))
+        print(f"b_f = {bias}: f = {f:.3f}, {left}")
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("cells", (), measure, words)
+    return run("cells", (solution_1, solution_2), measure, words)
 
 
 if __name__ == "__main__":

@@ -114,8 +114,34 @@ def edges(line: np.ndarray) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in pairwise(cuts)]
 
 
+def solution_1(backend: str) -> None:
+    """Two gates exchanged: every shape fits, and the outputs are others."""
+    spec = ModelSpec("lstm", 6, 8, 5, 2)
+    params = initialise(spec, "uniform", 1)
+    exchanged = str.maketrans("if", "fi")  # the last letter of a name is its gate
+    wrong = {name[:-1] + name[-1].translate(exchanged): array for name, array in params.items()}
+    name = registry.load(backend).IMPLEMENTATIONS[-1]
+    implementation = registry.load(backend).implementation(name, "cpu", "float64")
+    X = np.random.RandomState(1).standard_normal((7, 3, spec.d))
+    zero = zero_state(spec, 3, "float64")
+    right, _ = implementation.model(spec, params).outputs(X, zero)
+    made, _ = implementation.model(spec, {key: wrong[key] for key in params}).outputs(X, zero)
+    print(f"shapes {right.shape} and {made.shape}")
+    print(f"apart by {np.abs(right - made).max() / np.abs(right).max():.2f} of the largest output")
+
+
+def solution_2(backend: str) -> None:
+    """What second biases add to D2L's LSTM, and how far SGD moves two that stand for one."""
+    print(f"{D2L.L} layers, 4 gates, h = {D2L.h}: {D2L.L * 4 * D2L.h} more numbers")
+    rate, gradient = 2.0, 0.25
+    one, two = 0.0, [0.0, 0.0]
+    one -= rate * gradient
+    two = [b - rate * gradient for b in two]
+    print(f"one bias moves by {one}, the sum of two by {sum(two)}")
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("concise", (native, layer), measure, words)
+    return run("concise", (native, layer, solution_1, solution_2), measure, words)
 
 
 if __name__ == "__main__":

@@ -123,8 +123,31 @@ def through_time(corpus: Corpus, h: int = 64, T: int = 40) -> list[Found]:
     return found
 
 
+def solution_1(backend: str) -> None:
+    """The plateau: the perplexity of who knows only how common each character is."""
+    corpus = load_corpus()
+    share = np.bincount(corpus.tokens, minlength=corpus.q) / len(corpus.tokens)
+    share = share[share > 0]
+    print(f"{np.exp(-(share * np.log(share)).sum()):.2f} of {len(share)} characters")
+
+
+def solution_2(backend: str) -> None:
+    """The first gradient of the lowest layer over that of the top one, by depth and draw."""
+    corpus = load_corpus()
+    for scheme in ("d2l", "pytorch"):
+        shares = []
+        for L in (1, 2, 3, 4):
+            recipe = Recipe(1.0, NO_CLIP, n=8, T=8)
+            spec = stack("lstm", corpus, L, 16)
+            run = begin(spec, recipe, backend, "float64", initialise(spec, scheme, 1))
+            _, X, Y = next(endless(corpus, recipe))
+            grads = run.model.loss_and_gradients(X, Y, zero_state(spec, 8, "float64")).gradients
+            shares.append(layer_norm(grads, 1) / layer_norm(grads, L))
+        print(f"{scheme:8}", "  ".join(f"{share:.0e}" for share in shares))
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("convergence", (), measure, words)
+    return run("convergence", (solution_1, solution_2), measure, words)
 
 
 if __name__ == "__main__":

@@ -60,8 +60,26 @@ def measure(short: bool) -> Found:
     return {"tables": {"sizes": found}, "values": {row["cell"]: row["all"] for row in found}}
 
 
+def solution_1(backend: str) -> None:
+    """What a layer adds to D2L's LSTM: the second, the third and every further one the same."""
+    for layers in (1, 2, 3, 4):
+        spec = ModelSpec("lstm", 28, H, 28, layers)
+        print(f"L = {layers}: {sum(map(math.prod, parameter_shapes(spec).values()))} numbers")
+
+
+def solution_2(backend: str) -> None:
+    """Ways from X_1 to O_T: as many as there are choices of the steps at which to go up."""
+    for steps, layers in ((6, 1), (6, 3), (35, 2)):
+        ways = [1] * layers  # to each layer at the first step: straight up
+        for _ in range(steps - 1):
+            for layer in range(1, layers):
+                ways[layer] += ways[layer - 1]
+        assert ways[-1] == math.comb(steps - 1 + layers - 1, layers - 1)
+        print(f"T = {steps}, L = {layers}: {ways[-1]} ways, {steps - 1 + layers - 1} arrows each")
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("dependencies", (shapes, dynamics), measure, words)
+    return run("dependencies", (shapes, dynamics, solution_1, solution_2), measure, words)
 
 
 if __name__ == "__main__":

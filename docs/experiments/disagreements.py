@@ -7,8 +7,9 @@ import sys
 
 import numpy as np
 
+from backends.registry import load
 from common.corpus import Corpus, load_corpus, one_hot
-from common.parameters import GATES, Arrays, zero_state
+from common.parameters import GATES, Arrays, initialise, zero_state
 from common.recipe import RECIPES, Recipe, initial_parameters
 from common.spec import ModelSpec
 from conformance.calibrate.certify import examine
@@ -217,8 +218,35 @@ class TopOnly:
             return made
 
 
+def solution_1(backend: str) -> None:
+    """The two resets over one and over two steps, from a zero state and with b_hh = 0."""
+    outputs = {}
+    for reset in ("before", "after"):
+        spec = ModelSpec("gru", 6, 8, 5, 1, (), reset)
+        params = initialise(spec, "uniform", 1)
+        if reset == "before":
+            shared = params
+        else:
+            params |= {name: array for name, array in shared.items() if name in params}
+            params["layer1.b_xh"] = shared["layer1.b_h"]
+            params["layer1.b_hh"] = np.zeros(spec.h)
+        model = load(backend).implementation("equations", "cpu", "float64").model(spec, params)
+        X = np.random.RandomState(1).standard_normal((2, 3, spec.d))
+        outputs[reset], _ = model.outputs(X, zero_state(spec, 3, "float64"))
+    for t in (0, 1):
+        apart = np.abs(outputs["before"][t] - outputs["after"][t]).max()
+        print(f"step {t + 1}: {'the same' if apart < 1e-14 else f'apart by {apart:.4f}'}")
+
+
+def solution_2(backend: str) -> None:
+    """A sum over T steps in place of the mean: what the clip at 1 makes of it."""
+    norm, T = 0.2, 35
+    for name, found in (("mean", norm), ("sum over steps", norm * T)):
+        print(f"{name}: norm {found:.1f}, clipped to {min(found, 1.0):.1f}")
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("disagreements", (), measure, words)
+    return run("disagreements", (solution_1, solution_2), measure, words)
 
 
 if __name__ == "__main__":

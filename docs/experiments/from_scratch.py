@@ -69,7 +69,50 @@ def one_above_the_other(backend: str) -> None:
     print("at most 1e-14 apart:", np.abs(whole - made.outputs).max() <= 1e-14)
 
 
-EXAMPLES = (exercise_1, one_above_the_other)
+def solution_1(backend: str) -> None:
+    """Two vanilla layers out of the step of one, and the backend's own."""
+    spec = ModelSpec("rnn", d=28, h=16, q=28, L=2, activations=("tanh", "tanh"))
+    params = initialise(spec, "pytorch", 1)
+    X = np.eye(spec.d)[np.random.RandomState(1).randint(0, spec.d, (T, N))]
+
+    def step(p: Arrays, X_t: np.ndarray, H: np.ndarray) -> np.ndarray:
+        return np.tanh(X_t @ p["W_xh"] + H @ p["W_hh"] + p["b_h"])
+
+    first, second = layer_parameters(params, 1), layer_parameters(params, 2)
+    H1 = H2 = np.zeros((N, spec.h))
+    outputs = []
+    for X_t in X:
+        H1 = step(first, X_t, H1)
+        H2 = step(second, H1, H2)
+        outputs.append(H2 @ params["output.W_hq"] + params["output.b_q"])
+    model = registry.load(backend).implementation("equations", "cpu", "float64")
+    theirs, _ = model.model(spec, params).outputs(X, zero_state(spec, N, "float64"))
+    print("at most 1e-14 apart:", np.abs(np.stack(outputs) - theirs).max() <= 1e-14)
+
+
+def solution_2(backend: str) -> None:
+    """The two lines of the loop exchanged: which outputs does the input of step 3 change?"""
+    params = initialise(SPEC, "pytorch", 1)
+    first, second = layer_parameters(params, 1), layer_parameters(params, 2)
+
+    def exchanged(X: np.ndarray) -> np.ndarray:
+        H1 = C1 = H2 = C2 = np.zeros((1, SPEC.h))
+        states = []
+        for X_t in X:
+            H2, C2 = lstm_step(second, H1, H2, C2)
+            H1, C1 = lstm_step(first, X_t, H1, C1)
+            states.append(H2)
+        return np.stack(states)
+
+    X = np.random.RandomState(1).standard_normal((6, 1, SPEC.d))
+    other = X.copy()
+    other[2] += 1
+    for name, network in (("right", lambda X: two_layers(params, X)), ("exchanged", exchanged)):
+        changed = (network(X) != network(other)).any(axis=(1, 2))
+        print(f"{name:9}", " ".join(f"t={t + 1}" for t in range(6) if changed[t]))
+
+
+EXAMPLES = (exercise_1, one_above_the_other, solution_1, solution_2)
 
 
 def main(words: list[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.corpus import Corpus, Vocabulary, load_texts
+from common.corpus import Corpus, Vocabulary, load_corpus, load_texts
 from common.recipe import Recipe
 from docs.experiments import run
 from docs.experiments.tools import (
@@ -161,8 +161,28 @@ def tabulated(found: Found) -> Found:
     return {"values": values, "tables": tables | {"orders": orders}}
 
 
+def solution_1(backend: str) -> None:
+    """A vocabulary of one text, and another of another: which characters change their numbers?"""
+    corpus = load_corpus()
+    text = corpus.vocabulary.decode(corpus.tokens)
+    first, second = Vocabulary.of(text[:5000]), Vocabulary.of(text[5000:])
+    moved = [a for a in first.tokens if a in second.tokens]
+    moved = [a for a in moved if first.tokens.index(a) != second.tokens.index(a)]
+    print("two halves of one book:", "".join(first.tokens[1:13]), "".join(second.tokens[1:13]))
+    print(f"{len(moved)} of {len(first.tokens)} have another number")
+
+
+def solution_2(backend: str) -> None:
+    """Twice as much of one author: which share of the minibatches' rows is of whom?"""
+    rows = 32
+    for wells, austen in ((1, 1), (2, 1), (10, 1)):
+        share = wells / (wells + austen)
+        his = round(rows * share)
+        print(f"{wells} to {austen}: {share:.0%} of the text is Wells', {his} of {rows} rows")
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("mixing-authors", (), measure, words)
+    return run("mixing-authors", (solution_1, solution_2), measure, words)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections import Counter
 
 import numpy as np
 
-from common.corpus import Corpus, load_texts
+from common.corpus import Corpus, load_corpus, load_texts
 from common.recipe import Recipe
 from docs.experiments import run
 from docs.experiments.tools import (
@@ -142,8 +142,26 @@ def tabulated(rows: list[Found], h: int, steps: int, held_out: int) -> Found:
     return {"values": values, "tables": tables}
 
 
+def solution_1(backend: str) -> None:
+    """Longer and longer contexts, counted in 8,000 characters: by heart there, lost elsewhere."""
+    corpus = load_corpus()
+    text, test = corpus.tokens[:8000], corpus.tokens[8000:]
+    for k in (0, 1, 2, 3, 5, 8):
+        known, new = (counting(text, where, k + 1, corpus.q) for where in (text, test))
+        print(f"{k} characters of context: {known:.2f} on its own text, {new:.2f} on new text")
+
+
+def solution_2(backend: str) -> None:
+    """A text that repeats itself is held out badly: half of the test has been read before."""
+    corpus = load_corpus()
+    text, test = corpus.tokens[:8000], corpus.tokens[8000:]
+    mixed = np.concatenate([test[: len(test) // 2], text[: len(test) // 2]])
+    for name, where in (("new text", test), ("half of it read before", mixed)):
+        print(f"{name}: {counting(text, where, 4, corpus.q):.2f}")
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("more-books", (), measure, words)
+    return run("more-books", (solution_1, solution_2), measure, words)
 
 
 if __name__ == "__main__":

@@ -86,8 +86,23 @@ def measured(backend: str, short: bool) -> dict[str, Any]:
     return {"values": values, "tables": tables}
 
 
+def solution_1(backend: str) -> None:
+    """What each of N workers sends: it does not grow without end."""
+    for count in (2, 4, 8, 64, 1000):
+        print(f"{count:4} workers: {2 * (count - 1) / count:.3f} times the gradients' size")
+
+
+def solution_2(backend: str) -> None:
+    """From which size on the bytes and not the messages decide, for a ring at 10 Gbit/s."""
+    rate, latency = LINKS["10 Gbit/s"]
+    for count in (2, 8, 64):
+        size = latency * count * rate
+        seconds = all_reduce(int(size), count, rate, latency)["ring"]
+        print(f"{count:2} workers: {size / 1e6:.2f} MB, {1000 * seconds:.1f} ms")
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("more-machines", (), measured, words)
+    return run("more-machines", (solution_1, solution_2), measured, words)
 
 
 if __name__ == "__main__":

@@ -146,7 +146,28 @@ def tampered(backend: str) -> None:
         print(*suite(verify), end="")
 
 
-EXAMPLES = (moved, every_direction, refused, tampered)
+def solution_1(backend: str) -> None:
+    """To Keras and back to PyTorch: is every number the same?"""
+    with network():
+        suite(saved("pytorch"), command("pytorch", "keras", FILES["keras"]))
+        back = command("keras", "pytorch", "back.safetensors")
+        suite(back)
+        same = read_json(Path("back.safetensors.certificate.json"))["found"]["weights"]["same"]
+        print("$", back)
+        print("every number the same:", same)
+
+
+def solution_2(backend: str) -> None:
+    """A certificate for another file than the one beside it."""
+    with network():
+        suite(saved("pytorch"), command("pytorch", "onnx", FILES["onnx"]))
+        save_weights(Path("own.safetensors"), SPEC, initialise(SPEC, "uniform", 2))
+        suite("convert own.safetensors --to onnx --out other.onnx")
+        Path("other.onnx").replace(FILES["onnx"])
+        print(*suite(f"verify {FILES['onnx']}.certificate.json"), end="")
+
+
+EXAMPLES = (moved, every_direction, refused, tampered, solution_1, solution_2)
 
 
 def main(words: list[str] | None = None) -> int:

@@ -5,6 +5,7 @@ another order, so it rounds differently: it stands for another framework here.
 """
 
 import dataclasses
+import math
 import sys
 
 import numpy as np
@@ -131,8 +132,25 @@ def power() -> list[Found]:
     return [{"what": who, "runs": runs[0], "rejected": runs[1]} for who, runs in sums.items()]
 
 
+def solution_1(backend: str) -> None:
+    """How many of a million weights come to another point of the grid, by their rounding."""
+    rng = np.random.RandomState(1)
+    w = rng.standard_normal(1_000_000)
+    for name, error in (("float64", 2.0**-53), ("float32", 2.0**-24)):
+        other = w * (1 + error * rng.uniform(-1, 1, len(w)))
+        moved = (np.rint(w * 2**20) != np.rint(other * 2**20)).sum()
+        print(f"{name}: {moved}")
+
+
+def solution_2(backend: str) -> None:
+    """Differences that grow by a factor a step: from float32's and float64's to a hundredth."""
+    for factor in (1.02, 1.1, 1.5):
+        steps = [math.log(1e-2 / start) / math.log(factor) for start in (1e-7, 1e-16)]
+        print(f"{factor}: {steps[0]:.0f} steps from float32, {steps[1]:.0f} from float64")
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("the-same", (rounding,), measure, words)
+    return run("the-same", (rounding, solution_1, solution_2), measure, words)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,30 @@
 """Training and prediction on The Time Machine, with every framework's own layers."""
 
+import math
 import sys
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from common.corpus import load_corpus
+from common.parameters import zero_state
 from common.recipe import Recipe
 from common.storage.files import read_json
 from conformance.records.witness import WITNESSES, load_witness
 from conformance.studies.evaluate import perplexity_of
 from docs._ext.backends import TITLES
 from docs.experiments import run
-from docs.experiments.tools import Found, Run, begin, continued, rounded, stack, time_machine, train
+from docs.experiments.tools import (
+    Found,
+    Run,
+    begin,
+    continued,
+    endless,
+    rounded,
+    stack,
+    time_machine,
+    train,
+)
 
 RECIPE = Recipe(4.0, 1.0)
 STEPS_AN_EPOCH = 8
@@ -83,8 +95,32 @@ def on_a_gpu(curve: Rows) -> tuple[dict[str, Any], Rows]:
     return {"gpu": device, "gpu_digests": digests, "gpu_tanh": round(tanh / 2**-24)}, rows
 
 
+def solution_1(backend: str) -> None:
+    """Narrow weights at the start: all characters alike, so the loss is log q."""
+    corpus = load_corpus()
+    run = begin(stack("lstm", corpus, 1, 8), Recipe(1.0, 1.0, n=8, T=5), backend)
+    loss = train(run, corpus, 1).losses[0]
+    print(f"first loss {loss:.3f}, log {corpus.q} = {math.log(corpus.q):.3f}")
+    print(f"perplexity {perplexity_of(loss):.1f}")
+
+
+def solution_2(backend: str) -> None:
+    """Two steps from the same weights: how long is one that was clipped?"""
+    corpus = load_corpus()
+    for threshold in (1e9, 0.1):
+        recipe = Recipe(2.0, threshold, n=8, T=5)
+        run = begin(stack("lstm", corpus, 1, 8), recipe, backend, "float64")
+        zero = zero_state(run.spec, recipe.n, "float64")
+        trainer, before = run.model.trainer(recipe, zero), run.model.parameters()
+        _, X, Y = next(endless(corpus, recipe))
+        norm = float(trainer.step(X, Y).norm)
+        after = trainer.parameters()
+        moved = math.sqrt(sum(float(((after[k] - before[k]) ** 2).sum()) for k in before))
+        print(f"clip {threshold:g}: norm {norm:.3f}, weights moved by {moved:.3f}")
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("training", (), measure, words)
+    return run("training", (solution_1, solution_2), measure, words)
 
 
 if __name__ == "__main__":

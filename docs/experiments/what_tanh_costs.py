@@ -2,6 +2,7 @@
 and what a bias of less than one unit in the last place does to training."""
 
 import dataclasses
+import math
 import sys
 
 import numpy as np
@@ -104,8 +105,23 @@ def case_of(corpus: Corpus, T: int, K: int) -> tuple[Case, Material]:
     return case, material(case, corpus)
 
 
+def solution_1(backend: str) -> None:
+    """tanh by its formula in float32, near zero: the digits that 1 takes are lost."""
+    for x in np.float32([1.0, 1e-2, 1e-4, 1e-6]):
+        formula = np.float32(1) - np.float32(2) / (np.exp(np.float32(2) * x) + np.float32(1))
+        error = abs(float(formula) / math.tanh(float(x)) - 1)
+        print(f"x = {x:.0e}: relative error {error:.0e}")
+
+
+def solution_2(backend: str) -> None:
+    """σ from tanh in float32: a gate that should be nearly closed."""
+    for a in np.float32([-5, -10, -17]):
+        by_tanh = (np.float32(1) + np.tanh(a / np.float32(2))) / np.float32(2)
+        print(f"a = {a:.0f}: {by_tanh:.3g} by tanh, {1 / (1 + math.exp(-float(a))):.3g} in truth")
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("what-tanh-costs", (), measure, words)
+    return run("what-tanh-costs", (solution_1, solution_2), measure, words)
 
 
 if __name__ == "__main__":

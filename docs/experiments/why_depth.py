@@ -5,13 +5,15 @@ text that it was not trained on: how fast the state of each layer changes, which
 read from it by a linear map, and how long the predictions miss it if it is replaced.
 """
 
+import math
 import sys
 
 import numpy as np
 
 from common.corpus import in_rows, load_texts
-from common.parameters import Arrays
+from common.parameters import Arrays, parameter_shapes
 from common.recipe import Recipe
+from common.spec import ModelSpec
 from docs.experiments import run
 from docs.experiments.tools import Found, Run, begin, reference_only, stack, time_machine, train
 
@@ -134,8 +136,31 @@ def losses(run: Run, X: np.ndarray, Y: np.ndarray, state: Arrays) -> np.ndarray:
     return (np.log(np.exp(O).sum(axis=-1)) - chosen).mean(axis=1)
 
 
+def solution_1(backend: str) -> None:
+    """The width at which one layer of GRU has as many numbers as three layers of 64."""
+    q, h, L = 28, 64, 3
+
+    def numbers(h: int, L: int) -> int:
+        spec = ModelSpec("gru", q, h, q, L, (), "after")
+        return sum(math.prod(shape) for shape in parameter_shapes(spec).values())
+
+    wide = next(k for k in range(h, 10 * h) if numbers(k, 1) >= numbers(h, L))
+    print(f"three layers of {h}: {numbers(h, L)}   one layer of {wide}: {numbers(wide, 1)}")
+
+
+def solution_2(backend: str) -> None:
+    """The time scale of a made state: one that keeps a share z of itself at every step."""
+    rng = np.random.RandomState(1)
+    for z in (0.0, 0.5, 0.9):
+        H = np.zeros((2000, ROWS, 4))
+        for t in range(1, len(H)):
+            H[t] = z * H[t - 1] + (1 - z) * rng.standard_normal(H[t].shape)
+        expected = "0" if z == 0 else f"{-1 / math.log(z):.1f}"
+        print(f"z = {z}: time scale {time_scale(autocorrelation(H)):.1f}, −1 / log z = {expected}")
+
+
 def main(words: list[str] | None = None) -> int:
-    return run("why-depth", (), measure, words)
+    return run("why-depth", (solution_1, solution_2), measure, words)
 
 
 if __name__ == "__main__":
