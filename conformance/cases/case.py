@@ -97,7 +97,7 @@ class Case:
         """Patterns of gradients that are zero by construction; a zero anywhere else is an error,
         because it would compare nothing."""
         patterns: list[str] = []
-        if self.zero_state and self.T == 1:
+        if self.zero_state and max(self.lengths, default=self.T) == 1:
             # H_0 = 0 (and C_0 = 0) meets every recurrent weight, the forget gate, and the reset
             # gate if it acts before the matrix product.
             patterns += ["layer*.W_h*"]

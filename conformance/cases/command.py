@@ -28,8 +28,11 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     )
     add("--quick", action="store_true", help="the fewest cases that tell every wrong convention")
     add("--random", type=few, default=0, metavar="N", help="so many generated cases as well")
+    one = parser.add_mutually_exclusive_group().add_argument
     about = "the generated cases are drawn in regimes: extreme magnitudes, odd sizes"
-    add("--regimes", action="store_true", help=about)
+    one("--regimes", action="store_true", help=about)
+    about = "the generated cases have two directions, or examples of different length, or both"
+    one("--wider", action="store_true", help=about)
     add("--seed", type=count, default=0, metavar="S", help="of the generated cases")
     add(
         "--text",
@@ -49,7 +52,7 @@ def chosen(options: argparse.Namespace, weights: bool) -> list[str]:
         if globs:
             raise BadInput("--quick", "", "no --cases beside it", " ".join(globs))
         globs = [*quick_cases(), *(["weights"] if weights else [])]
-    return select(globs, options.random, options.seed, weights, options.regimes)
+    return select(globs, options.random, options.seed, weights, options.regimes, options.wider)
 
 
 def gathered(options: argparse.Namespace) -> Given:
@@ -67,6 +70,7 @@ def run_cases(options: argparse.Namespace) -> int:
         spec = case.spec
         about = [*spec.activations, *([f"reset {spec.reset}"] if spec.reset else [])]
         about += ["two directions"] * (spec.directions == 2)
+        about += [f"lengths {', '.join(map(str, case.lengths))}"] * bool(case.lengths)
         about += ["zero state"] * case.zero_state + ["text"] * case.text
         about += ["invariances"] * case.invariances
         sizes = (case.n, case.T, spec.d, spec.h, spec.q, spec.L)

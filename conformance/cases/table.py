@@ -10,6 +10,7 @@ import itertools
 import random
 import re
 import zlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -125,7 +126,7 @@ def weights_case(spec: ModelSpec, params: Arrays, corpus: Corpus) -> Case:
 
 
 # One name for each case: no leading zeros, and no digits of other scripts.
-GENERATED = re.compile(r"random-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})")
+GENERATED = re.compile(r"(random|wider)-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})")
 
 
 def random_case(seed: int, index: int) -> Case:
@@ -144,6 +145,21 @@ def random_case(seed: int, index: int) -> Case:
     return Case(name, spec, n, T, zero_state=zero, vanishing=off, recipe=recipe)
 
 
+def wider_case(seed: int, index: int) -> Case:
+    """Likewise ``wider-<seed>-<index>``: in two directions, of examples of different length, or
+    both."""
+    draw = random.Random(f"wider {seed} {index}")
+    drawn = random_case(draw.randrange(10**8), index)
+    both, ragged = draw.choice(((2, False), (1, True), (2, True), (2, True)))
+    lengths = tuple(draw.randint(1, drawn.T) for _ in range(drawn.n)) if ragged else ()
+    return replace(
+        drawn,
+        name=f"wider-{seed}-{index}",
+        spec=replace(drawn.spec, directions=both),
+        lengths=lengths,
+    )
+
+
 def suite_cases() -> list[str]:
     """The names of all cases of the main job."""
     curated = [case.name for case in (*CURATED, *REGIMES)]
@@ -156,7 +172,8 @@ def find_case(name: str, given: Given) -> Case:
         if case.name == name:
             return case
     if match := GENERATED.fullmatch(name):
-        return random_case(int(match[1]), int(match[2]))
+        made = {"random": random_case, "wider": wider_case}[match[1]]
+        return made(int(match[2]), int(match[3]))
     if point := case_named(name):
         return point
     if name.startswith("text-") and name.removeprefix("text-") in TEXT_CASES:
@@ -167,18 +184,24 @@ def find_case(name: str, given: Given) -> Case:
 
 
 def select(
-    globs: list[str], randoms: int, seed: int, weights: bool = False, regimes: bool = False
+    globs: list[str],
+    randoms: int,
+    seed: int,
+    weights: bool = False,
+    regimes: bool = False,
+    wider: bool = False,
 ) -> list[str]:
     """The names that the patterns choose (all but ``large-…``, if there are none), then N generated
     ones; BadInput if a pattern chooses none. A pattern may be the whole name of a generated case or
     of a point. Large cases are chosen by patterns that begin with ``large-`` only.
 
-    regimes: whether the generated ones are drawn in regimes"""
+    regimes: whether the generated ones are drawn in regimes
+    wider:   whether they have two directions or lengths"""
     names = suite_cases() + (["weights"] if weights else [])
     if any(glob.startswith("large-") for glob in globs):
         names += [case.name for case in LARGE]
     names += [glob for glob in globs if GENERATED.fullmatch(glob) or case_named(glob)]
-    kind = "regime" if regimes else "random"
+    kind = "regime" if regimes else "wider" if wider else "random"
     generated = [f"{kind}-{seed}-{index}" for index in range(randoms)]
     for glob in globs:
         if not fnmatch.filter(names + generated, glob):

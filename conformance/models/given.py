@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import BadInput
+from common.lengths import check_lengths
 from common.parameters import Arrays
 from common.weights import read_arrays
 from conformance.models.evaluator import Run
@@ -205,9 +206,10 @@ def understood(arrays: Arrays, path: Path, network: Network, left: Arrays | None
     for part, array in state.items():
         check_state(path, part, array, X, network)
     if lengths is not None:
-        T = max(X.shape[:2])
-        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not 0 <= lengths.min() <= T:
-            raise BadInput(path, "lengths", f"(n,) whole numbers up to {T}", lengths)
+        first, second = X.shape[:2]  # either may be the steps
+        turned = lengths.shape == (first,) and lengths.max(initial=0) <= second
+        n, T = (first, second) if turned else (second, first)
+        lengths = check_lengths(lengths, n, T, path)
     return Given(X, outputs, state, lengths, dtype, unused, single, embedding=embedding)
 
 

@@ -1,5 +1,6 @@
 """The table of cases: that it covers what it must, and that nothing in it hides a mistake."""
 
+import dataclasses
 import fnmatch
 import itertools
 
@@ -17,6 +18,7 @@ from conformance.cases.table import (
     material,
     random_case,
     select,
+    wider_case,
 )
 from conformance.oracle.equations import expected
 from tests.conformance.helpers import curated, curated_names, numbers, sample
@@ -201,6 +203,53 @@ def test_generated_cases_cover_every_cell_reset_activation_and_depth():
     assert {case.n == 1 for case in cases} == {case.T == 1 for case in cases} == {True, False}
     assert len({case.recipe for case in cases}) == 2
     assert len({(case.spec, case.n, case.T) for case in cases}) > 190
+
+
+def test_wider_cases_have_two_directions_or_lengths_in_any_order():
+    cases = [wider_case(0, index) for index in range(200)]
+    assert all(case.spec.directions == 2 or case.lengths for case in cases)
+    assert {case.spec.directions for case in cases} == {1, 2}
+    lengths = [case.lengths for case in cases if case.lengths]
+    assert any(max(ls) < case.T for case in cases if (ls := case.lengths))
+    assert any(list(ls) != sorted(ls, reverse=True) for ls in lengths) and any(
+        1 in ls for ls in lengths
+    )
+    again = find_case(cases[7].name, sample())
+    assert again == cases[7] and numbers(again).digest() == numbers(cases[7]).digest()
+    assert select(["lstm-L1"], 2, 7, wider=True) == ["lstm-L1", "wider-7-0", "wider-7-1"]
+
+
+def test_lengths_go_on_to_another_example_with_every_minibatch():
+    case = find_case("lstm-lengths-L2", sample())
+    assert numbers(case).lengths.tolist() == [[4, 6, 1], [1, 4, 6], [6, 1, 4]]
+    none_whole = find_case("lstm-bidirectional-lengths-L1", sample())
+    assert max(none_whole.lengths) < none_whole.T
+
+
+def test_lengths_are_part_of_what_is_asked():
+    case = find_case("lstm-lengths-L2", sample())
+    asked = numbers(case)
+    other = dataclasses.replace(asked, lengths=np.ones_like(asked.lengths))
+    assert (
+        len({asked.digest(), other.digest(), dataclasses.replace(asked, lengths=None).digest()})
+        == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        ((4, 6), "expected 3, one for each example, found 2"),
+        ((4, 0, 6), "expected 1 to 6, the steps that there are, found [4, 0, 6]"),
+        ((4, 7, 6), "expected 1 to 6, the steps that there are, found [4, 7, 6]"),
+        ((4, 2.5, 6), "expected whole numbers, found [4.0, 2.5, 6.0]"),
+    ],
+)
+def test_bad_lengths_are_one_line(lengths, said):
+    case = dataclasses.replace(find_case("lstm-lengths-L2", sample()), lengths=lengths)
+    with pytest.raises(BadInput) as error:
+        material(case, sample().corpus)
+    assert said in str(error.value) and "\n" not in str(error.value)
 
 
 def test_other_seeds_give_other_cases():

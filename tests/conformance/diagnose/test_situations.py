@@ -255,6 +255,22 @@ def test_lengths_that_are_given_are_used_as_the_framework_uses_them(tmp_path):
     assert ask(tmp_path, "keras", KERAS, swap(X), swap(zero), lengths=lengths)[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        ([7, 4], "expected 3, one for each example, found 2"),
+        ([7, 0, 2], "expected 1 to 7, the steps that there are, found [7, 0, 2]"),
+        ([7, 8, 2], "expected 1 to 7, the steps that there are, found [7, 8, 2]"),
+        ([7, 2.5, 2], "expected whole numbers, found [7.0, 2.5, 2.0]"),
+        ([], "expected 3, one for each example, found 0"),
+    ],
+)
+def test_bad_lengths_are_bad_input(lengths, said, tmp_path, capsys):
+    assert ask(tmp_path, "pytorch", TORCH, X, Y, lengths=np.array(lengths))[0] == 2
+    shown = capsys.readouterr().err
+    assert said in shown and shown.count("\n") == 1
+
+
 def test_two_networks_in_one_file_are_a_choice(tmp_path, capsys):
     other = weights("lstm", H, H, 3)
     two = torch_names("lstm", LSTM, "encoder.") | torch_names("lstm", other, "decoder.")
