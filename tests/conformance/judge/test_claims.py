@@ -33,7 +33,7 @@ from tests.conformance.helpers import (
 )
 from tests.conformance.lattice_helpers import passport_of
 
-pytestmark = pytest.mark.usefixtures("few_suspects")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("few_suspects")]
 
 CASE = "lstm-L2"
 EXPECTED = ("--expect", "numpy", "--cases", *CASES)

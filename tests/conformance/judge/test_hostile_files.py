@@ -19,6 +19,8 @@ from conformance.judge.curves import load_ensemble
 from conformance.records.witness import load_witness
 from tests.conformance.helpers import arrays_file, assert_one_line, judge
 
+pytestmark = pytest.mark.once
+
 HUGE = {
     "a billion layers": dict(cell="lstm", d=1, h=1, q=1, L=10**9),
     "a billion activations": dict(cell="rnn", d=1, h=1, q=1, L=10**9, activations=[]),

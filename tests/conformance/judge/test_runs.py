@@ -21,6 +21,8 @@ from conformance.records.witness import WITNESSES
 from tests.conformance.helpers import verdict_of
 from tests.conformance.lattice_helpers import CORPUS, RECIPE, SPEC, passport_of
 
+pytestmark = pytest.mark.once
+
 MACHINE = {"python": "3.11", "numpy": "2", "platform": "Linux", "cores": 2}
 LATTICE, FLOAT32 = "equations-rnn-quick-lattice", "equations-rnn-quick-float32"
 

@@ -16,6 +16,8 @@ from tests.conformance.report.helpers import failing, hostile, result, run, verd
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+pytestmark = pytest.mark.once
+
 Open = Callable[..., "Page"]
 CHARTS = ("errors", "curves", "strains", "speeds")
 

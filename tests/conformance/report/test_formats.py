@@ -12,6 +12,8 @@ from conformance.report.changes import FAILING, GONE, LARGER, NEW, OTHER, PASSIN
 from conformance.report.formats import badge, junit, summary
 from tests.conformance.report.helpers import failing, hostile, record, result, run, rung, verdict
 
+pytestmark = pytest.mark.once
+
 WHO = "numpy:equations"
 LONGEST_COMMENT = 65_536
 """Of a comment on GitHub."""

@@ -16,6 +16,8 @@ from conformance.report import charts, page
 from conformance.report.verdict_file import SCHEMA, read_verdict
 from tests.conformance.report.helpers import failing, hostile, result, verdict
 
+pytestmark = pytest.mark.once
+
 LARGEST = 5_000_000
 
 

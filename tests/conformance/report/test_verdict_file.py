@@ -20,6 +20,8 @@ from conformance.report.verdict_file import read_verdict
 from tests.conformance.helpers import assert_one_line
 from tests.conformance.report.helpers import failing, result, run, verdict
 
+pytestmark = pytest.mark.once
+
 ARRAYS = "numpy-cpu/arrays/equations/float64/lstm-L2.safetensors"
 RUN = "training/numpy-cpu/equations-rnn-quick-lattice"
 CASES = ("gru-before-L1", "lstm-L2")

@@ -26,6 +26,8 @@ from tests.conformance.helpers import (
     verdict_of,
 )
 
+pytestmark = pytest.mark.once
+
 SPEC = ModelSpec("gru", 5, 6, 3, 2, reset="after")
 
 

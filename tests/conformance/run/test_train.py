@@ -20,6 +20,8 @@ from conformance.run import plan
 from conformance.run.child import Child
 from tests.conformance.training_helpers import EPOCHS, content, folder_of, run_in, train
 
+pytestmark = pytest.mark.once
+
 TITLE = "numpy:equations-lstm-quick"
 PREDICTED = 50
 
