@@ -78,5 +78,5 @@ def doors_while(processes: list[subprocess.Popen], logs: list[Path]) -> dict[int
         assert time.monotonic() < deadline, ended
         for pid in family(os.getpid())[1:]:
             found.setdefault(pid, set()).update(doors_of(pid))
-        time.sleep(0.1)
+        time.sleep(0.25)
     return found
