@@ -217,3 +217,26 @@ FAULTS = {
     "lengths-sorted": of_lengths(lambda lengths, T: -np.sort(-lengths)),
     "padding-in-the-loss": Fault(patches=padding_in_the_loss, ragged=True),
 }  # fmt: skip
+
+KINDS = [("rnn", None), ("gru", "before"), ("gru", "after"), ("lstm", None)]
+"""Cells and resets, each with a case."""
+
+
+def fits_all(fault: Fault) -> bool:
+    specs = [
+        ModelSpec(cell, 2, 2, 2, 1, ("tanh",) if cell == "rnn" else (), reset)
+        for cell, reset in KINDS
+    ]
+    return not fault.ragged and all(fault.applies("layers", spec) for spec in specs)
+
+
+def in_turn(place: int) -> Callable[[str, ModelSpec], bool]:
+    return lambda implementation, spec: (KINDS.index((spec.cell, spec.reset)) + place) % 2 == 0
+
+
+def taking_turns(faults: dict[str, Fault]) -> dict[str, Fault]:
+    """The same faults, but those that can be put into everything are put into half of the cells."""
+    return {
+        name: dataclasses.replace(fault, applies=in_turn(place)) if fits_all(fault) else fault
+        for place, (name, fault) in enumerate(faults.items())
+    }

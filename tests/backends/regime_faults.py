@@ -1,13 +1,18 @@
 """Faults of live sabotage that begin at some size or magnitude. Those of numbers that are handed in
 know no framework; those of the equations are put into PyTorch's."""
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from common.corpus import load_corpus
 from common.parameters import Arrays
+from common.spec import ModelSpec
+from conformance.cases.given import Given
+from conformance.cases.table import find_case
 from tests.backends.faults import Fault, equations_of
 
 Patches = list[tuple[str, str, Callable]]
@@ -79,3 +84,29 @@ IN_PYTORCH = {
 
 def regime_faults(backend: str) -> dict[str, Fault]:
     return FOUND_BY_NUMBERS | (IN_PYTORCH if backend == "pytorch" else {})
+
+
+TOLD_BY = {
+    "steps-beyond-40-lost": "steps-lstm",
+    "rows-beyond-64-lost": "sizes-lstm",
+    "units-beyond-256-lost": "sizes-lstm",
+    "inputs-below-1e-4-flushed": "logits-gru-after",
+    "cell-clipped-at-10": "saturated-lstm",
+    "output-gate-flat-beyond-12": "saturated-lstm",
+    "loss-without-the-shift": "logits-gru-after",
+}
+"""A case that each of them must fail in."""
+
+
+def told(backend: str) -> dict[str, Fault]:
+    """The same faults, each put into what has the spec of the case that tells it."""
+    sample = Given(load_corpus())
+
+    def there(name: str, fault: Fault) -> Callable[[str, ModelSpec], bool]:
+        spec = find_case(TOLD_BY[name], sample).spec
+        return lambda implementation, other: other == spec and fault.applies(implementation, other)
+
+    return {
+        name: dataclasses.replace(fault, applies=there(name, fault))
+        for name, fault in regime_faults(backend).items()
+    }

@@ -16,7 +16,7 @@ from backends.protocol import Forward, Gradients, Implementation
 from common.parameters import Arrays
 from common.recipe import Recipe
 from common.spec import ModelSpec
-from tests.backends.faults import FAULTS, Fault
+from tests.backends.faults import Fault
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,8 @@ def as_labelled(arrays: Arrays) -> Arrays:
     return {name: array.astype("float64") for name, array in arrays.items()}
 
 
-def sabotage(backend: str, faults: dict[str, Fault] | None = None) -> None:
+def sabotage(backend: str, faults: dict[str, Fault]) -> None:
     """Let a backend offer every implementation once sound, and once with every fault."""
-    faults = FAULTS if faults is None else faults
     module = registry.load(backend)
     make, names = module.implementation, module.IMPLEMENTATIONS
 

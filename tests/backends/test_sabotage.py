@@ -2,9 +2,10 @@
 
 import pytest
 
+from common.spec import ModelSpec
 from conformance.verdict.outcome import DECLARED, FAIL, PASS, UNSUPPORTED
 from conformance.verdict.results import CaseResult
-from tests.backends.faults import FAULTS
+from tests.backends.faults import FAULTS, KINDS, taking_turns
 
 CASES = ["rnn-tanh-wide", "gru-before-wide", "gru-after-wide", "lstm-wide"]
 """Of two layers, and asked nothing beside the ladder."""
@@ -54,3 +55,19 @@ def test_what_the_diagnosis_says_of_a_real_fault(found, implementation, fault):
     results = [found[f"{implementation}-{fault}", case] for case in CASES]
     said = [result.why for result in results if result.status == FAIL]
     assert said and all(SAID[fault] in why for why in said), said
+
+
+def test_faults_that_take_turns_reach_every_cell_and_each_reaches_two():
+    """In the frameworks; the reference has each of them in each cell."""
+    reached = {kind: 0 for kind in KINDS}
+    for name, fault in taking_turns(FAULTS).items():
+        where = {False: [], True: []}
+        for cell, reset in KINDS:
+            spec = ModelSpec(cell, 2, 2, 2, 1, ("tanh",) if cell == "rnn" else (), reset)
+            for one, turns in ((FAULTS[name], False), (fault, True)):
+                if one.applies("equations", spec):
+                    where[turns].append((cell, reset))
+        assert where[True] == where[False] or len(where[True]) == len(where[False]) / 2 == 2
+        for kind in where[True]:
+            reached[kind] += 1
+    assert min(reached.values()) >= 6
