@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-fastjsonschema = pytest.importorskip(
-    "fastjsonschema", reason="needs the packages of requirements/report.txt"
-)
+NEEDS = "needs the packages of requirements/report.txt"
+fastjsonschema = pytest.importorskip("fastjsonschema", reason=NEEDS)
+pytest.importorskip("vl_convert", reason=NEEDS)
 
 from common.errors import BadInput
 from common.storage.sums import seal
