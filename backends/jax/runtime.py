@@ -3,9 +3,9 @@
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import jax
@@ -119,11 +119,31 @@ def slope(at: tuple[jax.Array], by: tuple[jax.Array]) -> tuple[jax.Array, jax.Ar
 def compiler(spec: ModelSpec, device: jax.Device) -> dict[str, Any]:
     """Options of jax.jit for a net: few for a small one on a CPU, whose compiling takes a thousand
     times as long as it computes. Flags that the environment sets are left as they are."""
-    if device.platform != "cpu" or max(spec.d, spec.h, spec.q) > SMALL:
-        return {}
+    return {} if max(spec.d, spec.h, spec.q) > SMALL else of_small(device.platform)
+
+
+def of_small(platform: str) -> dict[str, Any]:
+    """The same for whatever is small."""
     given = os.environ.get("XLA_FLAGS", "")
     options = {flag: value for flag, value in for_small().items() if flag not in given}
-    return {"compiler_options": options} if options else {}
+    return {"compiler_options": options} if options and platform == "cpu" else {}
+
+
+def shared(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a tensor or two. Within a program it is a part of it; outside it is one of its
+    own, which all tensors of these shapes share, whichever net they belong to."""
+
+    @cache
+    def program(platform: str) -> Callable[..., Any]:
+        return jax.jit(function, **of_small(platform))
+
+    @wraps(function)
+    def call(*given: Any) -> Any:
+        if isinstance(given[0], jax.core.Tracer):
+            return function(*given)
+        return program(given[0].device.platform)(*given)
+
+    return call
 
 
 @cache
@@ -223,8 +243,8 @@ def passport(device: str) -> dict[str, Any]:
         "platform version": found.client.platform_version,
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", "not set"),
         "mode": "jax.jit, programs shared by the models of a spec; what a case asks about a "
-        "minibatch is one program, predictions of that shape too, its update another; a step of a "
-        "training run is one program",
+        "minibatch is one program, predictions of that shape too; its update goes tensor by "
+        "tensor, each by a program as for small nets; a step of a training run is one program",
         "compiler options": {} if gpu else {f"sizes up to {SMALL}": for_small(), "others": {}},
         "float64": jax.config.jax_enable_x64,
         "matrix products": jax.config.jax_default_matmul_precision,

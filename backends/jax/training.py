@@ -10,7 +10,7 @@ from jax import Array
 
 from backends.jax.equations import Equations, State, cross_entropy, one_hot
 from backends.jax.layers import Layers
-from backends.jax.runtime import compiler, to_array
+from backends.jax.runtime import compiler, shared, to_array
 from backends.jax.workers import Workers
 from backends.protocol import Forward, Gradients, Step
 from common.lattice import UNITS
@@ -55,31 +55,22 @@ class Programs:
     def updated(self, recipe: Recipe) -> Callable[..., tuple]:
         """A training step of that recipe. In a training run it is one program, and the parameters
         and the state that it is given lend their memory to what it makes of them. The few steps of
-        a case do not pay for compiling it: their gradients are those of ``answered``, and a small
-        program applies them."""
-        short = recipe.epochs == 1
-        wanted = recipe.learning_rate, recipe.clip, recipe.lattice, short
+        a case do not pay for compiling it: their gradients are those of ``answered``, and are
+        applied tensor by tensor."""
+        if recipe.epochs == 1:
+            return partial(self.step_in_two, recipe)
+        wanted = recipe.learning_rate, recipe.clip, recipe.lattice
         if wanted not in self.updates:
-            if short:
-                applied = self.compiled(partial(apply, recipe))
-                self.updates[wanted] = partial(self.step_in_two, applied)
-            else:
-                step = partial(update, self.net, recipe, lambda tensors: tensors)
-                self.updates[wanted] = self.compiled(step, donate_argnums=(0, 1))
+            step = partial(update, self.net, recipe, lambda tensors: tensors)
+            self.updates[wanted] = self.compiled(step, donate_argnums=(0, 1))
         return self.updates[wanted]
 
     def step_in_two(
-        self,
-        applied: Callable[..., tuple],
-        params: Tree,
-        state: State,
-        X: Array,
-        Y: Array,
-        *within: Array,
+        self, recipe: Recipe, params: Tree, state: State, X: Array, Y: Array, *within: Array
     ) -> tuple[Tree, State, Tree, Array, Array]:
         """As ``update``."""
         (loss, (_, last, _)), (grads, *_) = self.answered(params, X, state, Y, *within)
-        params, last, grads, norm = applied(params, last, grads)
+        params, last, grads, norm = apply(recipe, params, last, grads)
         return params, last, grads, loss, norm
 
 
@@ -175,11 +166,28 @@ def clip(grads: Tree, theta: float) -> tuple[Array, Tree]:
 
     The scale is min(1, θ/‖g‖), so that no value has to be read from the device to decide.
     """
-    norm = jnp.sqrt(sum(jnp.square(grad).sum() for grad in jax.tree.leaves(grads)))
+    norm = jnp.sqrt(sum(sum_of_squares(grad) for grad in jax.tree.leaves(grads)))
     scale = jnp.minimum(theta / norm, 1)
-    return norm, jax.tree.map(lambda grad: grad * scale, grads)
+    return norm, jax.tree.map(lambda grad: scaled(grad, scale), grads)
 
 
+@shared
+def sum_of_squares(tensor: Array) -> Array:
+    return jnp.square(tensor).sum()
+
+
+@shared
+def scaled(tensor: Array, scale: Array) -> Array:
+    return tensor * scale
+
+
+@shared
+def descended(w: Array, grad: Array, rate: float) -> Array:
+    """w ← w − η g   (SGD-1)"""
+    return w - rate * grad
+
+
+@shared
 def to_lattice(tensor: Array) -> Array:
     """rint(w · 2²⁰) / 2²⁰   (LATTICE-1)"""
     return jnp.rint(tensor * UNITS) / UNITS
@@ -208,7 +216,7 @@ def apply(
 ) -> tuple[Tree, State, Tree, Array]:
     """The new parameters, the last state, the clipped gradients, and the norm before the clip."""
     norm, grads = clip(grads, recipe.clip)
-    params = jax.tree.map(lambda w, g: w - recipe.learning_rate * g, params, grads)
+    params = jax.tree.map(lambda w, g: descended(w, g, recipe.learning_rate), params, grads)
     if recipe.lattice:
         params, last = jax.tree.map(to_lattice, (params, last))
     return params, last, grads, norm
