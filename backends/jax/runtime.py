@@ -5,7 +5,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from typing import Any
 
 import jax
@@ -189,6 +189,11 @@ def to_array(array: jax.Array) -> np.ndarray:
     return np.array(array)
 
 
+def small_layer(cell: type, dtype: jnp.dtype) -> Any:
+    """Only its shapes are wanted: Flax's own draw of the weights is many programs."""
+    return nnx.RNN(cell(2, 3, param_dtype=dtype, dtype=dtype, rngs=nnx.Rngs(0)))
+
+
 def kernel_path(device: jax.Device) -> dict[str, str]:
     """What XLA made of Flax's layers: the loops, products and library calls of the compiled
     program, per cell and dtype."""
@@ -197,8 +202,7 @@ def kernel_path(device: jax.Device) -> dict[str, str]:
     paths = {}
     for cell in (nnx.SimpleCell, nnx.GRUCell, nnx.OptimizedLSTMCell):
         for name, dtype in DTYPES.items():
-            layer = nnx.RNN(cell(2, 3, param_dtype=dtype, dtype=dtype, rngs=nnx.Rngs(0)))
-            graph, weights = nnx.split(layer)
+            graph, weights = nnx.split(nnx.eval_shape(partial(small_layer, cell, dtype)))
             X = jax.device_put(jnp.zeros((1, 2, 2), dtype), device)
             made = jax.jit(lambda w, X, graph=graph: nnx.merge(graph, w)(X)).lower(weights, X)
             text = made.compile().as_text()
