@@ -1,8 +1,10 @@
-"""Capture a live model: its nnx.RNN over Flax's cells, and nnx.Bidirectional, watched in one run.
+"""Capture a live model: its nnx.RNN over Flax's cells, these cells in a loop, and its
+nnx.Bidirectional, watched in one run; or the same of Linen, as a module with its variables.
 
     from backends.jax.capture import capture
 
     capture(model, "mine.safetensors", X)
+    capture(model.bind(variables), "mine.safetensors", X)  # of Linen
 
 It sees modules inside of modules. What runs inside of jax.jit has no numbers that could be written
 down: call capture with the model itself, not with a compiled function of it.
@@ -11,20 +13,25 @@ down: call capture with the model itself, not with a compiled function of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import flax
 import jax
 import numpy as np
-from flax import nnx
+from flax import linen, nnx
 
-from common.capture import Call, Capture, Layer, Tensors, unique, write_capture
+from backends.jax import linen as of_linen
+from backends.jax.watching import (
+    CELLS,
+    Watch,
+    concatenates,
+    describe_cells,
+    to_array,
+    watching,
+)
+from common.capture import Capture, Layer, Tensors, unique, write_capture
 from common.parameters import Arrays
-
-CELLS = {nnx.SimpleCell: "rnn", nnx.GRUCell: "gru", nnx.LSTMCell: "lstm",
-         nnx.OptimizedLSTMCell: "lstm"}  # fmt: skip
 
 GATES = {"i": "i", "f": "f_", "o": "o", "c": "g"}
 """An LSTMCell's gates as its parts are called: ii, if_, io, ig."""
@@ -33,7 +40,7 @@ Found = list[tuple[Layer, Any]]
 
 
 def capture(
-    model: nnx.Module,
+    model: nnx.Module | linen.Module,
     path: str | Path,
     *inputs: Any,
     loss: Callable[[Any], jax.Array] | None = None,
@@ -41,18 +48,20 @@ def capture(
 ) -> Any:
     """Run ``model(*inputs, **options)``, write what its recurrent layers did, return its outputs.
 
-    loss: of the outputs, a number; then gradients of the weights are written as well, from a second
-    run, of a copy of the model
+    loss: of the outputs, a number; then gradients of the weights and of what went into the layers
+    are written as well, from a second run, of a copy of the model
 
     Raises BadInput if no recurrent layer ran.
     """
-    found = find(model)
+    if isinstance(model, linen.Module):
+        return of_linen.capture(model, path, *inputs, loss=loss, **options)
+    found, watch = find(model), Watch()
     twin = None if loss is None else nnx.clone(model)
-    with watching(found):
+    with watching(found, watch):
         outputs = model(*inputs, **options)
     value = None
     if loss is not None and twin is not None:
-        value = differentiate(found, twin, lambda m: loss(m(*inputs, **options)))
+        value = differentiate(found, watch, twin, lambda m: loss(m(*inputs, **options)))
     first = jax.tree.leaves(outputs)[0]
     layers = [layer for layer, _ in found]
     device = ", ".join(map(str, first.devices()))
@@ -63,19 +72,23 @@ def capture(
 
 
 def find(model: nnx.Module) -> Found:
-    """The recurrent layers of a model. Those inside of a Bidirectional are its two directions."""
-    modules = sorted(nnx.iter_modules(model), key=lambda item: len(item[0]))
+    """The recurrent layers of a model."""
     found: Found = []
-    inside: set[int] = set()
-    for place, module in modules:
-        if id(module) in inside or not is_whole(module):
-            continue
-        if isinstance(module, nnx.Bidirectional):
-            inside |= {id(module.forward_rnn), id(module.backward_rnn)}
-        cell = next(c for k, c in CELLS.items() if isinstance(directions(module)[0].cell, k))
+    for place, module in walk(model):
+        cell = next(c for k, c in CELLS.items() if isinstance(cells(module)[0], k))
         name = unique(".".join(map(str, place)), [layer.name for layer, _ in found])
         found.append((describe(name, module, cell), module))
     return found
+
+
+def walk(model: nnx.Module) -> Iterator[tuple[tuple, Any]]:
+    """The recurrent layers in a model, and where they stand. Those inside of a Bidirectional are
+    its two directions, and cells inside of a layer are the layer's."""
+    inside: set[int] = set()
+    for place, module in sorted(nnx.iter_modules(model), key=lambda item: len(item[0])):
+        if id(module) not in inside and is_whole(module):
+            inside |= {id(part) for part in (*directions(module), *cells(module))}
+            yield place, module
 
 
 def describe(name: str, module: Any, cell: str) -> Layer:
@@ -85,16 +98,7 @@ def describe(name: str, module: Any, cell: str) -> Layer:
     names = [name for sides in found for kinds in sides for name in kinds.values()]
     kept = {name: to_array(own[name]) for name in names}
     layer = Layer(name, type(module).__name__, "flax", cell, {}, found, kept)
-    acts = {"activation_fn": ("tanh", "relu", "sigmoid", "elu", "gelu")}
-    acts |= {} if cell == "rnn" else {"gate_fn": ("sigmoid", "tanh", "relu")}
-    for option, known in acts.items():
-        used = {getattr(getattr(s.cell, option), "__name__", "") for s in directions(module)}
-        if len(used) > 1 or not used <= set(known):
-            layer.unjudged.append(f"its {option} is one of your own, or several")
-        else:
-            layer.options[option] = used.pop()
-    if any(getattr(sub.cell, "residual", False) for sub in directions(module)):
-        layer.unjudged.append("its cell adds its input to its output")
+    describe_cells(layer, cells(module))
     if isinstance(module, nnx.Bidirectional) and not concatenates(module.merge_fn):
         layer.unjudged.append("its merge_fn is one of your own")
     return layer
@@ -107,12 +111,13 @@ def tensors(module: Any) -> Tensors:
     for side in ("forward_rnn.", "backward_rnn.") if both else ("",):
         kinds = {"W": "dense_i.kernel", "U": "dense_h.kernel", "b_x": "dense_i.bias",
                  "b_h": "dense_h.bias"}  # fmt: skip
-        if f"{side}cell.ii.kernel" in own:
+        stem = "" if is_cell(module) else f"{side}cell."
+        if f"{stem}ii.kernel" in own:
             kinds = {}
             for gate, name in GATES.items():
                 kinds |= {f"W:{gate}": f"i{name}.kernel", f"U:{gate}": f"h{name[:1]}.kernel"}
                 kinds |= {f"b_x:{gate}": f"i{name}.bias", f"b_h:{gate}": f"h{name[:1]}.bias"}
-        there = {kind: f"{side}cell.{name}" for kind, name in kinds.items()}
+        there = {kind: f"{stem}{name}" for kind, name in kinds.items()}
         row.append({kind: name for kind, name in there.items() if name in own})
     return [row]
 
@@ -129,10 +134,13 @@ def directions(module: Any) -> list[Any]:
     return [module.forward_rnn, module.backward_rnn] if both else [module]
 
 
-def concatenates(merge: Callable[..., Any]) -> bool:
-    """Whether it puts the backward direction's outputs behind the forward ones'."""
-    made = np.asarray(merge(np.ones((1, 1), "float32"), np.zeros((1, 1), "float32")))
-    return made.tolist() == [[1.0, 0.0]]
+def cells(module: Any) -> list[Any]:
+    """Of each direction the cell; a cell is its own."""
+    return [module] if is_cell(module) else [sub.cell for sub in directions(module)]
+
+
+def is_cell(module: Any) -> bool:
+    return isinstance(module, tuple(CELLS))
 
 
 def rest(model: nnx.Module, found: Found) -> Arrays:
@@ -144,119 +152,31 @@ def rest(model: nnx.Module, found: Found) -> Arrays:
     return {n: to_array(a) for n, a in every.items() if not n.startswith(tuple(own))}
 
 
-@contextmanager
-def watching(found: Found) -> Iterator[None]:
-    """Write down every call of the layers."""
-    known = {id(module): (layer, module) for layer, module in found}
-    ends: list[tuple[Any, Any]] = []
-    own = {kind: kind.__call__ for kind in (nnx.RNN, nnx.Bidirectional)}
-    nnx.RNN.__call__ = watch(own[nnx.RNN], known, ends)
-    nnx.Bidirectional.__call__ = watch_both(own[nnx.Bidirectional], known, ends)
-    try:
-        yield
-    finally:
-        for kind, call in own.items():
-            kind.__call__ = call
-
-
-def watch(
-    own: Callable[..., Any], known: dict[int, tuple[Layer, Any]], ends: list[tuple[Any, Any]]
-) -> Callable[..., Any]:
-    """The same call of an RNN, whose states are written down, and all of it if it is a layer of the
-    model itself."""
-
-    def call(self: Any, inputs: Any, *, return_carry: bool | None = None, **options: Any) -> Any:
-        asked = self.return_carry if return_carry is None else return_carry
-        chosen = {k: getattr(self, k) for k in ("time_major", "reverse", "keep_order")}
-        chosen |= {k: v for k, v in options.items() if k in chosen and v is not None}
-        axis = 0 if chosen["time_major"] else inputs.ndim - 2
-        if options.get("initial_carry") is None:
-            shape = inputs.shape[:axis] + inputs.shape[axis + 1 :]
-            rngs = self.rngs if options.get("rngs") is None else options["rngs"]
-            rngs = rngs.carry.fork() if isinstance(rngs, nnx.Rngs) else rngs
-            options["initial_carry"] = self.cell.initialize_carry(shape, rngs)
-        carry, outputs = own(self, inputs, return_carry=True, **options)
-        ends.append((options["initial_carry"], carry))
-        if id(self) in known:
-            layer = known[id(self)][0]
-            layer.options |= {name: str(bool(value)) for name, value in chosen.items()}
-            note(layer, inputs, outputs, ends, options.get("seq_lengths"), axis)
-            ends.clear()
-        return (carry, outputs) if asked else outputs
-
-    return call
-
-
-def watch_both(
-    own: Callable[..., Any], known: dict[int, tuple[Layer, Any]], ends: list[tuple[Any, Any]]
-) -> Callable[..., Any]:
-    """The same call of a Bidirectional, which is written down."""
-
-    def call(self: Any, inputs: Any, **options: Any) -> Any:
-        ends.clear()
-        made = own(self, inputs, **options)
-        if id(self) in known:
-            layer = known[id(self)][0]
-            major = options.get("time_major")
-            major = self.time_major if major is None else major
-            asked = options.get("return_carry")
-            asked = self.return_carry if asked is None else asked
-            layer.options["time_major"] = str(bool(major))
-            axis = 0 if major else inputs.ndim - 2
-            outputs = made[1] if asked else made
-            note(layer, inputs, outputs, ends, options.get("seq_lengths"), axis)
-            ends.clear()
-        return made
-
-    return call
-
-
-def note(
-    layer: Layer, inputs: Any, outputs: Any, ends: list[tuple[Any, Any]], lengths: Any, axis: int
-) -> None:
-    """Write down a call, unless it is of tracers, which have no numbers."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((inputs, outputs, ends))):
-        return
-    if inputs.ndim not in (2, 3):
-        layer.unjudged.append(f"its input has {inputs.ndim} axes")
-    alone = (None,) if inputs.ndim == 2 else ()
-    axis = axis + len(alone) * (layer.options["time_major"] != "True")
-    where = (slice(None),) * (1 - axis) + alone if alone else ()
-    arrays = {"X": to_array(inputs)[where], "outputs": to_array(outputs)[where]}
-    parts = ("C", "H") if layer.cell == "lstm" else ("H",)
-    for sign, which in (("0", 0), ("", 1)):
-        for k, part in enumerate(parts):
-            values = [jax.tree.leaves(end[which])[k] for end in ends]
-            stacked = np.stack([to_array(value) for value in values])
-            arrays[f"{part}{sign}"] = stacked[:, None] if alone else stacked
-    if lengths is not None:
-        arrays["lengths"] = to_array(lengths).astype("int64")
-    layer.time, layer.dtype = axis, str(outputs.dtype)
-    layer.calls.append(Call(arrays))
-
-
 def is_whole(module: Any) -> bool:
-    """Whether it is a recurrent layer of Flax's own cells."""
+    """Whether it is a recurrent layer of Flax's own cells, or one of these."""
     if isinstance(module, nnx.Bidirectional):
         return all(is_whole(sub) for sub in directions(module))
-    return isinstance(module, nnx.RNN) and isinstance(module.cell, tuple(CELLS))
+    return is_cell(module) or (isinstance(module, nnx.RNN) and is_cell(module.cell))
 
 
-def differentiate(found: Found, twin: nnx.Module, value: Callable[[Any], jax.Array]) -> float:
-    """The loss, and its gradients of the weights, in a copy of the model."""
-    number, slopes = nnx.value_and_grad(value)(twin)
-    flat = {".".join(map(str, place)): leaf[...] for place, leaf in nnx.to_flat_state(slopes)}
+def differentiate(
+    found: Found, watch: Watch, twin: nnx.Module, loss: Callable[[Any], jax.Array]
+) -> float:
+    """The loss, and its gradients, in a copy of the model, twin."""
+
+    def value(model: nnx.Module, nudges: dict[int, Any]) -> jax.Array:
+        pairs = zip(found, walk(model), strict=True)
+        with watching([(layer, module) for (layer, _), (_, module) in pairs], Watch(nudges)):
+            return loss(model)
+
+    number, slopes = nnx.value_and_grad(value, argnums=(0, 1))(twin, watch.nothing())
+    flat = {".".join(map(str, p)): leaf[...] for p, leaf in nnx.to_flat_state(slopes[0])}
     for layer, _ in found:
         for name in layer.weights:
             whole = f"{layer.name}.{name}"
             layer.gradients[name] = to_array(flat[whole] if whole in flat else flat[name])
+    watch.sloped(slopes[1])
     return float(number)
-
-
-def to_array(tensor: Any) -> np.ndarray:
-    """Its numbers; float32 for bfloat16, which NumPy lacks."""
-    found = np.array(tensor)
-    return found if found.dtype.kind in "iufb" else found.astype("float32")
 
 
 def from_array(array: np.ndarray) -> jax.Array:

@@ -1,5 +1,5 @@
-"""Capture a live model: its Keras layers SimpleRNN, GRU and LSTM, RNN over their cells, and
-Bidirectional, which are watched in one eager run.
+"""Capture a live model: its Keras layers SimpleRNN, GRU and LSTM, RNN over their cells, these cells
+in a loop, and Bidirectional, which are watched in one eager run.
 
     from backends.tensorflow.capture import capture
 
@@ -9,8 +9,8 @@ It sees layers inside of layers and models, functional and sequential ones, mask
 keep their state.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.capture import Call, Capture, Layer, Tensors, unique, write_capture
+from backends.tensorflow.watching import (
+    CELLS,
+    Found,
+    Live,
+    cells,
+    directions,
+    is_whole,
+    to_array,
+    watching,
+)
+from common.capture import Capture, Layer, Tensors, unique, write_capture
 from common.parameters import Arrays
 
-CELLS = {keras.layers.SimpleRNNCell: "rnn", keras.layers.GRUCell: "gru",
-         keras.layers.LSTMCell: "lstm"}  # fmt: skip
 KINDS = {"W": "kernel", "U": "recurrent_kernel", "b": "bias"}
-
-Found = list[tuple[Layer, Any]]
-Live = list[tuple[Layer, Call, dict[str, Any]]]
-"""Of every call, the tensors that went in."""
 
 
 def capture(
@@ -66,14 +70,15 @@ def capture(
 
 def find(model: Any) -> Found:
     """The recurrent layers of a model, in the order in which it holds them. Those inside of a
-    Bidirectional are its two directions."""
+    Bidirectional are its two directions, and cells inside of a layer are the layer's."""
     found: Found = []
     inside: set[int] = set()
     for module in model._flatten_layers(include_self=True, recursive=True):
-        if id(module) in inside or not is_whole(module):
+        known = is_whole(module) or isinstance(module, tuple(CELLS))
+        if id(module) in inside or not known:
             continue
-        if isinstance(module, keras.layers.Bidirectional):
-            inside |= {id(module.forward_layer), id(module.backward_layer)}
+        parts = [*directions(module), *(cell for side in cells(module) for cell in side)]
+        inside |= {id(part) for part in parts if part is not module}
         cell = next(c for kind, c in CELLS.items() if isinstance(cells(module)[0][0], kind))
         name = unique(module.name, [layer.name for layer, _ in found])
         kind = type(module).__name__
@@ -86,6 +91,11 @@ def describe(layer: Layer, module: Any) -> None:
     layer.options = told(layer, module)
     layer.tensors, weights = tensors(module)
     layer.weights = {name: to_array(weight) for name, weight in weights.items()}
+    wanted = [
+        c.compute_dtype for sub in directions(module) for c in (sub, getattr(sub, "cell", sub))
+    ]
+    if len(set(wanted)) > 1:
+        layer.notes.append(f"Keras computes this layer's cells in {wanted[-1]}.")
     masked = any("lengths" in call.arrays for call in layer.calls)
     if masked and any(sub.zero_output_for_mask for sub in directions(module)):
         layer.unjudged.append("zero_output_for_mask is set, and there is a mask")
@@ -96,7 +106,7 @@ def told(layer: Layer, module: Any) -> dict[str, str]:
     first, cell = directions(module)[0], cells(module)[0][0]
     both = isinstance(module, keras.layers.Bidirectional)
     found = {"merge_mode": str(module.merge_mode or "concat")} if both else {}
-    found |= {} if both else {"go_backwards": str(bool(first.go_backwards))}
+    found |= {} if both else {"go_backwards": str(bool(getattr(first, "go_backwards", False)))}
     for name in ("activation", "recurrent_activation"):
         used = [getattr(c, name, None) for side in cells(module) for c in side]
         used = [keras.activations.serialize(one) for one in used if one is not None]
@@ -124,133 +134,10 @@ def tensors(module: Any) -> tuple[Tensors, dict[str, Any]]:
     return found, weights
 
 
-def directions(module: Any) -> list[Any]:
-    """A layer, or the two of a Bidirectional."""
-    both = isinstance(module, keras.layers.Bidirectional)
-    return [module.forward_layer, module.backward_layer] if both else [module]
-
-
-def cells(module: Any) -> list[list[Any]]:
-    """By direction, the cells from the bottom up; a Keras layer other than RNN has one."""
-    found = []
-    for sub in directions(module):
-        cell = getattr(sub, "cell", None)
-        found.append(list(cell.cells) if isinstance(cell, keras.layers.StackedRNNCells) else [cell])
-    return found
-
-
 def rest(model: Any, found: Found) -> Arrays:
     """The parameters that belong to no recurrent layer."""
     own = {id(v) for _, module in found for v in module.variables}
     return {v.path: to_array(v) for v in model.variables if id(v) not in own}
-
-
-@contextmanager
-def watching(found: Found, tape: Any) -> Iterator[Live]:
-    """Write down every call of the layers. tape: by which gradients will be asked for, or None"""
-    live: Live = []
-    changed = []
-    for layer, module in found:
-        ends: list[tuple[Any, Any]] = []
-        for sub in directions(module):
-            changed.append((sub, "inner_loop", loop(sub, ends)))
-        changed.append((module, "call", watch(layer, module, ends, tape, live)))
-    for module, name, function in changed:
-        # Keras' own way to set an attribute would look into it for layers and weights.
-        object.__setattr__(module, name, function)
-    try:
-        yield live
-    finally:
-        for module, name, _ in changed:
-            object.__delattr__(module, name)
-
-
-def loop(sub: Any, ends: list[tuple[Any, Any]]) -> Callable[..., Any]:
-    """The same inner loop over the steps, which writes down the states before and after."""
-    own = sub.inner_loop
-
-    def inner_loop(sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        made = own(sequences, initial_state, mask, training)
-        ends.append((initial_state, made[2]))
-        return made
-
-    return inner_loop
-
-
-def watch(
-    layer: Layer, module: Any, ends: list[tuple[Any, Any]], tape: Any, live: Live
-) -> Callable[..., Any]:
-    """The same call, which is written down."""
-    own = module.call
-
-    def call(
-        sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = None
-    ) -> Any:
-        more = {} if training is None else {"training": training}
-        eager = tf.executing_eagerly() and hasattr(sequences, "numpy")
-        given = [] if initial_state is None else tf.nest.flatten(initial_state)
-        if eager and tape is not None:
-            for tensor in (sequences, *given):
-                tape.watch(tensor)
-        ends.clear()
-        made = own(sequences, initial_state=initial_state, mask=mask, **more)
-        if not eager:  # Keras builds a model by calling it with symbols
-            return made
-        several = isinstance(made, (list, tuple))
-        two = several and getattr(module, "merge_mode", "") is None
-        outputs = tf.concat(made[:2], -1) if two else made[0] if several else made
-        arrays = {"X": to_array(sequences), "outputs": to_array(outputs)}
-        arrays |= states(layer, module, ends)
-        if mask is not None:
-            arrays["lengths"] = lengths(layer, to_array(mask))
-        active = [c for side in cells(module) for c in side if c.dropout or c.recurrent_dropout]
-        if training and active:
-            layer.unjudged.append("a dropout was active")
-        layer.dtype = keras.backend.standardize_dtype(outputs.dtype)
-        layer.calls.append(Call(arrays))
-        inside = {"X": sequences}
-        if len(given) <= 2 and len(directions(module)) == 1:
-            inside |= dict(zip(("H0", "C0"), given, strict=False))
-        live.append((layer, layer.calls[-1], inside))
-        return made
-
-    return call
-
-
-def states(layer: Layer, module: Any, ends: list[tuple[Any, Any]]) -> Arrays:
-    """The states before and after, (L·D, n, p): each layer's directions together."""
-    parts, D = ("H", "C") if layer.cell == "lstm" else ("H",), len(directions(module))
-    if len(ends) != D:
-        return {}  # a kernel that computes both directions at once
-    found: dict[str, list[np.ndarray]] = {}
-    for level in range(len(cells(module)[0])):
-        for before, after in ends:
-            for sign, values in (("0", before), ("", after)):
-                flat = tf.nest.flatten(values)
-                for k, part in enumerate(parts):
-                    array = to_array(flat[level * len(parts) + k])
-                    found.setdefault(f"{part}{sign}", []).append(array)
-    if any(len({array.shape for array in arrays}) > 1 for arrays in found.values()):
-        return {}
-    return {name: np.stack(arrays) for name, arrays in found.items()}
-
-
-def lengths(layer: Layer, mask: np.ndarray) -> np.ndarray:
-    """How long each example is, (n,), if the mask (n, T) says no more than that."""
-    found = mask.sum(1).astype("int64")
-    if (mask != (np.arange(mask.shape[1]) < found[:, None])).any():
-        layer.unjudged.append("its mask leaves out steps that are not at the end")
-    return found
-
-
-def is_whole(module: Any) -> bool:
-    """Whether it is a recurrent layer of Keras' own cells."""
-    if isinstance(module, keras.layers.Bidirectional):
-        return all(is_whole(sub) for sub in directions(module))
-    known = tuple(CELLS)
-    return isinstance(module, keras.layers.RNN) and all(
-        isinstance(cell, known) for side in cells(module) for cell in side
-    )
 
 
 def differentiate(found: Found, live: Live, tape: Any, value: Any) -> None:
@@ -261,21 +148,14 @@ def differentiate(found: Found, live: Live, tape: Any, value: Any) -> None:
         if layer.calls
         for name, weight in tensors(module)[1].items()
     ]
-    inside = [(call, name, values[name]) for _, call, values in live for name in values]
-    wanted = [weight.value for *_, weight in weights] + [tensor for *_, tensor in inside]
+    wanted = [weight.value for *_, weight in weights] + [tensor for _, _, tensor, _ in live]
     slopes = [None if s is None else tf.convert_to_tensor(s) for s in tape.gradient(value, wanted)]
     for (layer, name, _), slope in zip(weights, slopes, strict=False):
         if slope is not None:
             layer.gradients[name] = to_array(slope)
-    for (call, name, _), slope in zip(inside, slopes[len(weights) :], strict=True):
+    for (call, name, _, shown), slope in zip(live, slopes[len(weights) :], strict=True):
         if slope is not None:
-            call.gradients[name] = to_array(slope)[(None,) * (name != "X")]
-
-
-def to_array(tensor: Any) -> np.ndarray:
-    """Its numbers at this moment; float32 for bfloat16, which NumPy lacks."""
-    found = tf.convert_to_tensor(tensor).numpy()
-    return found.copy() if found.dtype.kind in "iufb" else found.astype("float32")
+            call.gradients[name] = shown(to_array(slope))
 
 
 def from_array(array: np.ndarray) -> Any:

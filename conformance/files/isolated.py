@@ -25,8 +25,9 @@ MEMORY = 2**30
 FRAMEWORK = 24 * 2**30
 """Bytes of addresses, which a framework that is imported takes for itself."""
 
-SECONDS = 300
-"""Of computing: the largest file takes a minute."""
+SECONDS, RATE = 20, 2**25
+"""Of computing, and bytes of the file for each one more: the largest, of 4 GiB, takes a minute of
+its two and a half. A library in C may read a small file that is damaged for ever."""
 
 
 def isolated(
@@ -37,23 +38,29 @@ def isolated(
 
     Raises BadInput as ``read`` does, and if it takes too much memory or too long, or crashes.
     """
+    seconds = SECONDS + size // RATE + (more > 0) * SECONDS  # a framework is slow to import
     handle = os.memfd_create("contents")
     with open(handle, "w+b") as file:
         child = os.fork()
         if child == 0:
             # Whatever happens, this process must not go on as if it were its parent.
             try:
-                _limit(5 * size + MEMORY + more)
+                _limit(5 * size + MEMORY + more, seconds)
                 _silence()
                 file.write(_answer(read, path))
                 file.flush()
             finally:
                 os._exit(0)
-        _, status = os.waitpid(child, 0)
+        try:
+            _, status = os.waitpid(child, 0)
+        except BaseException:  # who no longer waits, leaves nobody behind
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise
         file.seek(0)
         said = file.read()
     if not said:
-        raise BadInput(path, "", says, _died(status))
+        raise BadInput(path, "", says, _died(status, seconds))
     length = int.from_bytes(said[:8], "little")
     found = json.loads(said[8 : 8 + length])
     if "error" in found:
@@ -93,10 +100,10 @@ def _plain(contents: Contents) -> Arrays:
     }
 
 
-def _limit(memory: int) -> None:
+def _limit(memory: int, seconds: int) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + memory
-    for kind, most in ((resource.RLIMIT_AS, limit), (resource.RLIMIT_CPU, SECONDS)):
+    for kind, most in ((resource.RLIMIT_AS, limit), (resource.RLIMIT_CPU, seconds)):
         before, highest = resource.getrlimit(kind)
         least = [most, *(value for value in (before, highest) if value != resource.RLIM_INFINITY)]
         resource.setrlimit(kind, (min(least), highest))
@@ -111,10 +118,10 @@ def _silence() -> None:
     os.dup2(nothing, 2)
 
 
-def _died(status: int) -> str:
+def _died(status: int, seconds: int) -> str:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU:
-            return f"one that is still being read after {SECONDS} s"
+            return f"one that is still being read after {seconds} s"
         return f"one that crashes its reader ({signal.Signals(number).name})"
     return "one that its reader cannot be done with"

@@ -5,7 +5,7 @@ import numpy as np
 from mxnet import autograd, nd
 from mxnet.gluon import nn, rnn
 
-from backends.mxnet.capture import capture
+from backends.mxnet.capture import capture, from_array
 
 T, N, D, H = 6, 4, 5, 7
 RNG = np.random.RandomState(3)
@@ -121,6 +121,10 @@ def nothing():
 NOTHING = nothing()
 
 
+WHOSE_X_IS_THE_MODEL_S = "a tanh RNN"
+"""It is given X itself, in float64."""
+
+
 def loss(outputs):
     return (outputs * outputs).mean()
 
@@ -134,4 +138,16 @@ def spoil(model) -> None:
     model.inner[0].__class__ = Wrong
 
 
-__all__ = ["LAYERS", "MODELS", "NOTHING", "SLOPES", "UNJUDGED", "array", "capture", "loss", "spoil"]
+__all__ = [
+    "LAYERS",
+    "MODELS",
+    "NOTHING",
+    "SLOPES",
+    "UNJUDGED",
+    "WHOSE_X_IS_THE_MODEL_S",
+    "array",
+    "capture",
+    "from_array",
+    "loss",
+    "spoil",
+]

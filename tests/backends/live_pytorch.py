@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from backends.pytorch.capture import capture
+from backends.pytorch.capture import capture, from_array
 
 T, N, D, H = 6, 4, 5, 7
 
@@ -143,6 +143,10 @@ LAYERS = {
 NOTHING = nn.Linear(2, 2), (torch.zeros(3, 2),)
 
 
+WHOSE_X_IS_THE_MODEL_S = "a layer as it is"
+"""It is given X itself, in float64."""
+
+
 def loss(outputs):
     first = outputs[0] if isinstance(outputs, tuple) else outputs
     return (first * first).mean()
@@ -158,4 +162,15 @@ def spoil(model) -> None:
     body.register_forward_hook(lambda module, args, made: (made[0] * 1.01, *made[1:]))
 
 
-__all__ = ["LAYERS", "MODELS", "NOTHING", "UNJUDGED", "array", "capture", "loss", "spoil"]
+__all__ = [
+    "LAYERS",
+    "MODELS",
+    "NOTHING",
+    "UNJUDGED",
+    "WHOSE_X_IS_THE_MODEL_S",
+    "array",
+    "capture",
+    "from_array",
+    "loss",
+    "spoil",
+]

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from backends.tensorflow.capture import capture
+from backends.tensorflow.capture import capture, from_array
 
 T, N, D, H = 6, 4, 5, 7
 RNG = np.random.RandomState(3)
@@ -41,10 +41,35 @@ def masked(*between):
     return filled(model), (tf.constant(X),)
 
 
-def gaps():
+def gaps(*between):
+    """Steps that are left out in the middle, at the beginning, and at the end."""
     X = RNG.standard_normal((N, T, D))
-    X[1, 2] = 0
-    return masked()[0], (tf.constant(X),)
+    X[1, 2] = X[2, 0] = X[2, 3] = X[3, 5] = 0
+    return masked(*between)[0], (tf.constant(X),)
+
+
+class Loop(keras.Model):
+    """Cells in a loop of one's own: two of them, one upon the other."""
+
+    def __init__(self, cell, **options):
+        super().__init__(dtype="float64")
+        self.low = cell(H, dtype="float64", name="low", **options)
+        self.high = cell(H, dtype="float64", name="high", **options)
+
+    def call(self, X):
+        low = self.low.get_initial_state(X.shape[0])
+        high, outputs = self.high.get_initial_state(X.shape[0]), []
+        for t in range(X.shape[1]):
+            below, low = self.low(X[:, t], low)
+            above, high = self.high(below, high)
+            outputs.append(above)
+        return tf.stack(outputs, 1)
+
+
+def loop(cell, **options):
+    model = Loop(cell, **options)
+    model(numbers(N, T, D))
+    return filled(model), (numbers(N, T, D),)
 
 
 def functional():
@@ -92,19 +117,31 @@ MODELS = {
             [layers.GRUCell(H, dtype="float64"), layers.GRUCell(H, dtype="float64")],
             dtype="float64"))),
     "a mask": masked,
+    "a mask with gaps": gaps,
+    "a mask with gaps, the last step only": lambda: gaps(layers.GRU(H, dtype="float64")),
+    "LSTM cells in a loop": lambda: loop(layers.LSTMCell),
+    "GRU cells in a loop": lambda: loop(layers.GRUCell, reset_after=False),
+    "RNN cells in a loop": lambda: loop(layers.SimpleRNNCell),
     "functional": functional,
     "a class of one's own": unbuilt,
 }  # fmt: skip
 """Each makes a model and what it is called with. All of them are as Keras computes them."""
 
 UNJUDGED = {
-    "a mask with gaps": gaps,
     "a mask, in both directions": lambda: masked(layers.Bidirectional(wide(layers.GRU, H))),
+    "a mask with gaps, in both directions": lambda: gaps(layers.Bidirectional(wide(layers.GRU, H))),
 }
 
-LAYERS = {"functional": ["lower", "upper"]}
+LAYERS = {
+    "functional": ["lower", "upper"],
+    "LSTM cells in a loop": ["low", "high"],
+}
 
 NOTHING = keras.Sequential([keras.Input((2,)), layers.Dense(2)]), (tf.zeros((3, 2)),)
+
+
+WHOSE_X_IS_THE_MODEL_S = "a class of one's own"
+"""It is given X itself, in float64."""
 
 
 def loss(outputs):
@@ -127,4 +164,15 @@ def spoil(model) -> None:
     object.__setattr__(cell, "call", call)
 
 
-__all__ = ["LAYERS", "MODELS", "NOTHING", "UNJUDGED", "array", "capture", "loss", "spoil"]
+__all__ = [
+    "LAYERS",
+    "MODELS",
+    "NOTHING",
+    "UNJUDGED",
+    "WHOSE_X_IS_THE_MODEL_S",
+    "array",
+    "capture",
+    "from_array",
+    "loss",
+    "spoil",
+]

@@ -64,6 +64,7 @@ def test_a_live_model_is_all_right_from_its_capture_alone(live, model, path, cap
     for layer in found.layers:
         assert set(layer.gradients) == (set(layer.weights) if loss else set())
         assert all(np.isfinite(array).all() for array in layer.gradients.values())
+        assert ("X" in layer.calls[0].gradients) == bool(loss)
     assert (found.loss is None) == (loss is None)
     names = [layer.name for layer in found.layers]
     assert names == live.LAYERS.get(model, names)
@@ -155,6 +156,26 @@ def exchanged(halves):
         replace(h, W=change(h.W), U=change(h.U), b_x=change(h.b_x), b_h=change(h.b_h))
         for h in halves
     )
+
+
+def test_the_gradient_of_what_went_in_is_that_of_the_loss(live, path):
+    """Along a random direction, by central differences."""
+    made, inputs = live.MODELS[live.WHOSE_X_IS_THE_MODEL_S]()
+    live.capture(made, path, *inputs, loss=live.loss)
+    (X,) = inputs
+    first = live.array(X)
+    (slope,) = [
+        layer.calls[0].gradients["X"]
+        for layer in read_capture(path).layers
+        if np.array_equal(layer.arrays["X"], first)
+    ]
+    direction = np.random.RandomState(7).standard_normal(first.shape)
+    step = 1e-5
+    there, back = (
+        live.array(live.loss(made(live.from_array(first + sign * step * direction)))).item()
+        for sign in (1, -1)
+    )
+    assert np.sum(slope * direction) == pytest.approx((there - back) / (2 * step), rel=1e-6)
 
 
 def test_capturing_leaves_the_model_as_it_was(live, path):

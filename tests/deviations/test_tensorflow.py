@@ -66,6 +66,21 @@ def test_an_lstm_fails_on_an_empty_minibatch():
     still(fails, "lstm-empty-minibatch-fails")
 
 
+def test_a_list_of_cells_is_computed_in_float32():
+    import keras
+
+    X = tf.constant(np.random.RandomState(1).standard_normal((2, 5, 3)))
+    cells = [keras.layers.GRUCell(4, dtype="float64")]
+    options = {"return_sequences": True, "dtype": "float64"}
+    stack = keras.layers.StackedRNNCells(cells, dtype="float64")
+    right = keras.layers.RNN(cells[0], **options)(X)
+    assert np.array_equal(right, keras.layers.RNN(stack, **options)(X))
+    found = keras.layers.RNN(cells, **options)(X)
+    assert found.dtype == right.dtype == "float64"
+    assert np.allclose(found, right, rtol=0, atol=1e-6)
+    still(not np.array_equal(found, right), "list-of-cells-is-float32")
+
+
 def test_xla_takes_the_maximum_without_nan():
     both, one = tf.constant([np.nan, np.nan]), tf.constant([1.0, np.nan])
     assert np.isnan(tf.reduce_max(both)) and np.isnan(tf.reduce_max(one))

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import struct
 import time
 import zipfile
@@ -368,3 +369,37 @@ def test_a_reader_has_bounded_time(tmp_path, monkeypatch):
 
     with pytest.raises(BadInput, match="still being read after 1 s"):
         isolated(endless, tmp_path, 0, "a file")
+
+
+def test_a_damaged_file_that_hdf5_reads_for_ever_is_one_line(refused, tmp_path, monkeypatch):
+    """Found by fuzzing: a heap of names, moved by one byte."""
+    monkeypatch.setattr(isolating, "SECONDS", 1)
+    name, _, write = WRITERS["keras 1"]
+    write(tmp_path / name, network("lstm"))
+    data = bytearray((tmp_path / name).read_bytes())
+    data[2231:2231] = data[2231:2232]
+    del data[3058]
+    (tmp_path / name).write_bytes(data)
+    assert "expected a file of Keras" in refused(tmp_path / name)
+
+
+def test_a_reader_ends_with_who_waits_for_it(tmp_path):
+    """An interrupt must not leave behind a reader that reads for ever."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    def endless(path: Path) -> Contents:
+        (tmp_path / "id").write_text(str(os.getpid()))
+        os.kill(os.getppid(), signal.SIGALRM)
+        while True:
+            time.process_time()
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            isolated(endless, tmp_path, 0, "a file")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "id").read_text()), 0)
