@@ -20,6 +20,9 @@ MODULES = {
     "jax": "backends.jax",
 }
 
+MADE_BY = {"torch": "pytorch", "mxnet": "mxnet", "keras": "tensorflow", "flax": "jax"}
+"""By the package of a model's class, the backend that captures it."""
+
 GROUP = "deep_rnn.backends"
 
 
@@ -52,6 +55,15 @@ def load_part(name: str, part: str) -> Any:
     load(name)
     where = f"{modules()[name]}.{part}"
     return importlib.import_module(where) if importlib.util.find_spec(where) else None
+
+
+def of_model(model: Any) -> str:
+    """The backend whose framework a model is of; TypeError if none is known."""
+    for kind in type(model).__mro__:
+        if name := MADE_BY.get(kind.__module__.partition(".")[0]):
+            return name
+    expected = f"expected a model of {', '.join(MADE_BY)}"
+    raise TypeError(f"{expected}, found {type(model).__module__}.{type(model).__name__}")
 
 
 def load(name: str) -> Backend:

@@ -1,8 +1,14 @@
 """Two sides, rung by rung: weights, what went in, outputs and states, loss, gradients.
 
 Both sides are implementations of one network, each of which may err by its own bound
-(closeness/bounds.toml). So two that are right may differ by the sum of both bounds, and no more:
-of float32 and float64 that is float32's, but for 1e-12.
+(closeness/bounds.toml): with y the exact tensor and ‖·‖ the largest magnitude,
+
+    ‖y₁ − y‖ ≤ b₁ ‖y‖  and  ‖y₂ − y‖ ≤ b₂ ‖y‖,  so  ‖y₁ − y₂‖ ≤ (b₁ + b₂) ‖y‖
+
+and less cannot be asked: errors of opposite signs reach it, and both sides are right. Nobody knows
+y here, and errors are told relative to ‖y₁‖, which is ‖y‖ but for a factor 1 ± b₁, one in 10⁵ at
+most. Of float32 and float64 the sum is float32's, but for 1e-12. The width costs little: the
+smallest wrong convention moves outputs by thousands of these bounds (docs/detecting-power.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """A live model is captured, and ``diagnose`` answers from the file alone."""
 
 import importlib
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +19,19 @@ from tests.captures import captured, layer_of
 from tests.frameworks import FRAMEWORKS
 
 ROOT = Path(__file__).parents[2]
+OTHER_PACKAGES = ("rich", "threadpoolctl", "argcomplete", "flint", "jinja2", "pytest")
+"""What the suite has beside NumPy and safetensors."""
+
+SMALL = {
+    "pytorch": "import torch\nmodel, X = torch.nn.LSTM(3, 4), torch.zeros(5, 2, 3)",
+    "tensorflow": "import keras, numpy\nX = numpy.zeros((2, 5, 3), 'float32')\n"
+    "model = keras.Sequential([keras.Input((5, 3)), keras.layers.LSTM(4)])",
+    "mxnet": "from mxnet import gluon, nd\nmodel, X = gluon.rnn.LSTM(4, input_size=3), "
+    "nd.zeros((5, 2, 3))\nmodel.initialize()",
+    "jax": "import jax\nfrom flax import nnx\nX = jax.numpy.zeros((2, 5, 3))\n"
+    "model = nnx.RNN(nnx.LSTMCell(3, 4, rngs=nnx.Rngs(0)))",
+}
+"""A script's model and input."""
 
 
 @pytest.fixture
@@ -185,15 +200,46 @@ def test_capturing_leaves_the_model_as_it_was(live, path):
     assert np.array_equal(live.array(first), live.array(again))
 
 
+def test_the_installed_suite_captures_a_model_and_leaves_names_alone(backend_name, tmp_path):
+    """Laid out as in the wheel (tests/test_installing.py); the user has a ``common`` of their own,
+    and of the suite's packages safetensors alone."""
+    if backend_name not in SMALL:
+        pytest.skip(f"{backend_name} has no layers that could be captured")
+    inside, mine = tmp_path / "site" / "deep_rnn_reference_suite", tmp_path / "mine"
+    inside.mkdir(parents=True)
+    (mine / "common").mkdir(parents=True)
+    (mine / "common" / "__init__.py").write_text("OWN = True\n")
+    for folder in ("common", "backends", "conformance"):
+        (inside / folder).symlink_to(ROOT / folder)
+    shutil.copy(ROOT / "conformance" / "installed.py", inside / "__init__.py")
+    script = f"""
+import sys
+import common
+{SMALL[backend_name]}
+for name in {OTHER_PACKAGES}:
+    sys.modules.setdefault(name, None)
+from deep_rnn_reference_suite import capture
+capture(model, "mine.safetensors", X)
+assert common.OWN and sys.modules["common"] is common
+assert not any(name.split(".")[0] in ("backends", "conformance") for name in sys.modules)
+"""
+    (mine / "script.py").write_text(script)
+    known = os.environ | {"PYTHONPATH": os.pathsep.join([str(mine), str(tmp_path / "site")])}
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=mine, env=known, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert read_capture(mine / "mine.safetensors").layers
+
+
 def test_it_needs_the_framework_numpy_and_safetensors_alone(live, backend_name):
     """Whatever else the suite has is not there in a user's own environment."""
-    others = ("rich", "threadpoolctl", "argcomplete", "flint", "jinja2", "pytest")
     script = f"""
 import importlib, sys
 import numpy, safetensors.numpy
 for name in {FRAMEWORKS[backend_name]}:
     importlib.import_module(name)
-for name in {others}:
+for name in {OTHER_PACKAGES}:
     sys.modules.setdefault(name, None)  # what the framework itself has imported may stay
 from backends.{backend_name}.capture import capture
 print(sorted(name for name in sys.modules if name.split('.')[0] in ('conformance', 'docs')))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from conformance.__main__ import main
+from conformance.closeness.compare import load_bounds
 from conformance.models.network import Network
 from tests.captures import captured, inputs, layer_of, plain
 
@@ -68,6 +69,18 @@ def test_float32_against_float64_agrees_within_the_noise_of_float32(asked):
     assert code == 0 and "outputs: 5 tensors: within" in said
     bound = float(said.split("outputs: 5 tensors: within")[1].split("bound ")[1].split()[0])
     assert 1e-7 < bound < 1e-5
+
+
+@pytest.mark.parametrize(("share", "code"), [(0.9, 0), (1.1, 1)])
+def test_two_may_differ_by_what_each_may_err_by_and_no_more(share, code, asked):
+    """Each is off by a share of its own bound, to opposite sides."""
+    net, bound = plain(), load_bounds()["cpu"]["float64"]["outputs"].error
+    sides = [layer_of(net, "pytorch"), layer_of(net, "keras")]
+    for side, sign in zip(sides, (1, -1), strict=True):
+        side.arrays["outputs"] += sign * share * bound * np.abs(side.arrays["outputs"]).max()
+    found, said = asked(*sides)
+    assert found == code, said
+    assert f"bound {2 * bound:.1e}" in said or f"above the bound {2 * bound:g}" in said
 
 
 def test_an_error_above_the_noise_of_float32_is_seen(asked):
