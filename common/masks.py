@@ -15,7 +15,7 @@ def lengths_of(mask: np.ndarray) -> np.ndarray:
 
 def has_gaps(mask: np.ndarray) -> bool:
     """Whether it leaves out steps that are not at the end. mask: (n, T)"""
-    number: np.ndarray = np.arange(mask.shape[1])
+    number = np.indices(mask.shape)[1]
     return bool(np.any(mask != (number < lengths_of(mask)[:, None])))
 
 
@@ -23,7 +23,7 @@ def places(mask: np.ndarray) -> np.ndarray:
     """(n, T): of each example the steps that count, in order, and then its last one again and
     again, as a framework repeats it behind an end; the masked ones, if none counts."""
     order = np.argsort(~mask, axis=1, kind="stable")
-    number: np.ndarray = np.arange(mask.shape[1])
+    number = np.indices(mask.shape)[1]
     length = lengths_of(mask)[:, None]
     last = np.take_along_axis(order, np.maximum(length - 1, 0), axis=1)
     return np.where((number < length) | (length == 0), order, last)
@@ -37,7 +37,7 @@ def without_gaps(array: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def repeats(outputs: np.ndarray, mask: np.ndarray) -> bool:
     """Whether the outputs at masked steps are those of the step before, and zero before the first
     that counts. outputs: (n, T, k)"""
-    number: np.ndarray = np.arange(mask.shape[1])
+    number = np.indices(mask.shape)[1]
     before = np.maximum.accumulate(np.where(mask, number, -1), axis=1)
     wanted = np.take_along_axis(outputs, np.maximum(before, 0)[..., None], axis=1)
     return same(outputs, np.where(before[..., None] < 0, 0, wanted).astype(outputs.dtype))
