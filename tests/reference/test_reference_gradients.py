@@ -34,6 +34,16 @@ SPECS = {
 }
 every_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
 
+ROUGH = {
+    name: spec
+    for name, spec in SPECS.items()
+    if spec.L == 1 or name in ("rnn-of-four", "rnn-bidirectional")
+}
+"""Every cell, reset and activation, several layers and two directions. Differences take four passes
+for every element, and say less of it than the complex step, which is taken of all: they say that
+this step may be trusted."""
+
+
 COMPLEX_STEP, COMPLEX_BOUND = 1e-30, 2e-14
 CENTRAL_STEP, CENTRAL_BOUND = 3e-4, 1e-6
 
@@ -93,7 +103,7 @@ def test_every_gradient_equals_the_complex_step(spec):
     assert disagreement(by_reference(spec), by_complex_step(spec)) <= COMPLEX_BOUND
 
 
-@every_spec
+@pytest.mark.parametrize("spec", ROUGH.values(), ids=ROUGH.keys())
 def test_every_gradient_is_near_central_differences(spec):
     assert disagreement(by_reference(spec), by_central_differences(spec)) <= CENTRAL_BOUND
 
@@ -101,11 +111,12 @@ def test_every_gradient_is_near_central_differences(spec):
 @every_spec
 def test_a_gradient_that_is_wrong_in_the_third_place_is_noticed(spec):
     right = by_reference(spec)
-    exact, rough = by_complex_step(spec), by_central_differences(spec)
+    exact = by_complex_step(spec)
+    rough = by_central_differences(spec) if spec in ROUGH.values() else None
     for name in right:
         wrong = right | {name: 1.001 * right[name]}
         assert disagreement(wrong, exact) > COMPLEX_BOUND
-        assert disagreement(wrong, rough) > CENTRAL_BOUND
+        assert rough is None or disagreement(wrong, rough) > CENTRAL_BOUND
 
 
 @every_spec
