@@ -11,7 +11,7 @@ in the order of ``parameter_shapes``.
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,15 +27,17 @@ GATES = {"rnn": "h", "gru": "zrh", "lstm": "ifoc"}
 
 def layer_shapes(spec: ModelSpec, layer: int) -> dict[str, tuple[int, ...]]:
     """Names (without the layer) and shapes of a layer, in each of its directions: per gate g, W_xg
-    (in, h), W_hg (h, h), b_g (h,); the reset-after GRU's candidate has b_xh and b_hh (GRU-3a)."""
+    (in, h), W_hg (h, h), b_g (h,); the reset-after GRU's candidate has b_xh and b_hh (GRU-3a).
+    With a projection W_hg is (p, h), and the last one is W_hp (h, p) (LSTM-7)."""
     shapes: dict[str, tuple[int, ...]] = {}
+    h, H = spec.units(layer), spec.size_of("H", layer)
     for gate in GATES[spec.cell]:
-        shapes[f"W_x{gate}"] = (spec.inputs_of(layer), spec.h)
-        shapes[f"W_h{gate}"] = (spec.h, spec.h)
+        shapes[f"W_x{gate}"] = (spec.inputs_of(layer), h)
+        shapes[f"W_h{gate}"] = (H, h)
         two_biases = spec.reset == "after" and gate == "h"
         for bias in ("b_xh", "b_hh") if two_biases else (f"b_{gate}",):
-            shapes[bias] = (spec.h,)
-    return shapes
+            shapes[bias] = (h,)
+    return shapes if spec.p is None else shapes | {"W_hp": (h, spec.p)}
 
 
 def prefix(layer: int, backward: bool = False) -> str:
@@ -78,8 +80,31 @@ def layer_parameters(
 
 
 def state_shapes(spec: ModelSpec, n: int) -> dict[str, tuple[int, ...]]:
-    """The shape of each part of the state: (L, n, h), or (2L, n, h) with two directions."""
-    return {name: (spec.rows, n, spec.h) for name in spec.states}
+    """The shape of each part of the state: (L, n, h), or (2L, n, h) with two directions. Rows are
+    as wide as the widest layer; a smaller one has zeros behind its own numbers."""
+    return {name: (spec.rows, n, spec.most(name)) for name in spec.states}
+
+
+def state_of(spec: ModelSpec, state: dict[str, Any], layer: int, backward: bool) -> dict[str, Any]:
+    """What one direction of layer 1 … L starts from, (n, h) for each part, or H (n, p): its row, of
+    that what is its own. The state may hold a framework's tensors."""
+    row = spec.row(layer, backward)
+    own = {part: tensor[row] for part, tensor in state.items()}
+    if spec.even:
+        return own
+    return {part: tensor[:, : spec.size_of(part, layer)] for part, tensor in own.items()}
+
+
+def only_own(spec: ModelSpec, state: Arrays) -> Arrays:
+    """A state with zeros in the place of what is behind a smaller layer's own numbers."""
+    if spec.even:
+        return state
+    kept: Arrays = {part: np.zeros_like(array) for part, array in state.items()}
+    for part, array in state.items():
+        for row, (layer, _) in enumerate(spec.passes):
+            size = spec.size_of(part, layer)
+            kept[part][row, :, :size] = array[row, :, :size]
+    return kept
 
 
 def zero_state(spec: ModelSpec, n: int, dtype: str) -> Arrays:
@@ -121,7 +146,8 @@ def _d2l(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.Rand
 
 
 def _uniform(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.RandomState):
-    """U(−1/√h, 1/√h) for weights and biases alike."""
+    """U(−1/√h, 1/√h) for weights and biases alike; h is the layer's, of the output layer the last
+    one's."""
     return (2 * rng.random_sample(shape) - 1) / math.sqrt(spec.h)
 
 
@@ -144,7 +170,7 @@ def _keras(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.Ra
     """
     if len(shape) == 1:
         return np.ones(shape) if name == "b_f" else np.zeros(shape)
-    gates = 1 if name == "W_hq" else len(GATES[spec.cell])
+    gates = 1 if name in ("W_hq", "W_hp") else len(GATES[spec.cell])
     limit = math.sqrt(6 / (shape[0] + gates * shape[1]))
     return limit * (2 * rng.random_sample(shape) - 1)
 
@@ -178,10 +204,12 @@ def initialise(spec: ModelSpec, scheme: str, seed: int, dtype: str = "float64") 
         raise BadInput("initialiser", "seed", "a whole number from 0 to 2³² − 1", repr(seed))
     check_size(spec)
     rng = np.random.RandomState(seed)
-    params = {
-        name: INITIALISERS[scheme](spec, name.rsplit(".")[-1], shape, rng)
-        for name, shape in parameter_shapes(spec).items()
-    }
+    layers = {f"layer{layer}": spec.alone(layer) for layer in range(1, spec.L + 1)}
+    layers["output"] = spec.alone(spec.L)
+    params: Arrays = {}
+    for name, shape in parameter_shapes(spec).items():
+        layer, *_, short = name.split(".")
+        params[name] = INITIALISERS[scheme](layers[layer], short, shape, rng)
     if scheme == "keras":
         _make_recurrent_kernels_orthogonal(spec, params, rng)
     return {name: array.astype("float32").astype(dtype) for name, array in params.items()}
@@ -195,7 +223,8 @@ def _make_recurrent_kernels_orthogonal(
     transposed. Source: Keras 3.15, ``initializers.Orthogonal``."""
     gates = GATES[spec.cell]
     for layer, backward in spec.passes:
-        q, r = np.linalg.qr(rng.standard_normal((len(gates) * spec.h, spec.h)))
+        sizes = len(gates) * spec.units(layer), spec.size_of("H", layer)
+        q, r = np.linalg.qr(rng.standard_normal(sizes))
         kernel = (q * np.sign(np.diagonal(r))).T
         for gate, block in zip(gates, np.split(kernel, len(gates), axis=1), strict=True):
             params[f"{prefix(layer, backward)}W_h{gate}"] = block

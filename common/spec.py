@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from common.errors import BadInput
-from common.storage.reading import is_object
+from common.storage.reading import is_list, is_object
 
 Cell = Literal["rnn", "gru", "lstm"]
 Reset = Literal["before", "after"]
@@ -29,14 +29,18 @@ class ModelSpec:
     """A stack of L recurrent layers of one cell, with an output layer on top.
 
     cell:         rnn (RNN-1), gru (GRU-1 to GRU-4) or lstm (LSTM-1 to LSTM-6)
-    d, h, q, L:   inputs, hidden units in every layer, outputs, layers; each at least 1, and L at
-                  most MOST_LAYERS
+    d, h, q, L:   inputs, hidden units in a layer, outputs, layers; each at least 1, and L at most
+                  MOST_LAYERS
     activations:  φ_1 … φ_L of the vanilla RNN, one of ``ACTIVATIONS`` per layer; empty for gated
                   cells, whose activations are part of their equations
     reset:        where the GRU's reset gate acts: "before" the matrix product (GRU-3b) or "after"
                   it (GRU-3a). They are different functions, so there is no default. None elsewhere.
     directions:   1: every layer reads its inputs forward in time. 2: it reads them backward, too,
                   with parameters of its own, and hands up both H side by side (BI-1 to BI-3)
+    sizes:        h_1 … h_L where the layers are of different sizes; h is the largest of them. In
+                  JSON they are ``h`` itself, a list
+    p:            the LSTM's H is projected to so many numbers, fewer than any layer has units
+                  (LSTM-7); None: it is not
 
     Raises BadInput if a field is out of range or does not belong to the cell.
     """
@@ -49,6 +53,8 @@ class ModelSpec:
     activations: tuple[str, ...] = ()
     reset: Reset | None = None
     directions: int = 1
+    sizes: tuple[int, ...] = ()
+    p: int | None = None
 
     def __post_init__(self) -> None:
         # A JSON file brings lists; the spec is hashable.
@@ -66,6 +72,8 @@ class ModelSpec:
             raise BadInput("spec", "directions", "1 or 2", repr(self.directions))
         self._check_activations()
         self._check_reset()
+        self._check_sizes()
+        self._check_projection()
 
     def _check_activations(self) -> None:
         found = self.activations
@@ -87,6 +95,28 @@ class ModelSpec:
         if self.cell != "gru" and self.reset is not None:
             raise BadInput("spec", "reset", f"none for {self.cell}", repr(self.reset))
 
+    def _check_sizes(self) -> None:
+        found = self.sizes
+        if not found:
+            return
+        if len(found) != self.L:
+            raise BadInput("spec", "h", f"one number, or {self.L}, one per layer", list(found))
+        if any(type(size) is not int or size < 1 for size in found) or max(found) != self.h:
+            expected = f"whole numbers of at least 1, the largest of them {self.h}"
+            raise BadInput("spec", "h", expected, list(found))
+        if min(found) == self.h:  # one size is said in one way
+            object.__setattr__(self, "sizes", ())
+
+    def _check_projection(self) -> None:
+        if self.p is None:
+            return
+        if self.cell != "lstm":
+            raise BadInput("spec", "p", f"none for {self.cell}: only an LSTM has one", repr(self.p))
+        least = min(self.sizes or (self.h,))
+        if type(self.p) is not int or not 1 <= self.p < least:
+            expected = f"a whole number of at least 1 and below h, {least}"
+            raise BadInput("spec", "p", expected, repr(self.p))
+
     @property
     def states(self) -> tuple[str, ...]:
         """The parts of a layer's state: H, and for the LSTM the memory cell C."""
@@ -97,10 +127,27 @@ class ModelSpec:
         """Whether it goes backward in time, of every pass that a layer makes over a sequence."""
         return (False, True)[: self.directions]
 
+    def units(self, layer: int) -> int:
+        """h of layer 1 … L."""
+        return self.sizes[layer - 1] if self.sizes else self.h
+
+    def size_of(self, part: str, layer: int) -> int:
+        """How many numbers of a part of the state one direction of layer 1 … L has."""
+        return self.p if part == "H" and self.p is not None else self.units(layer)
+
+    def most(self, part: str) -> int:
+        """The same of the layer that has most: how wide the rows of a state are."""
+        return max(self.size_of(part, layer) for layer in range(1, self.L + 1))
+
+    @property
+    def even(self) -> bool:
+        """Whether every layer fills its row of a state."""
+        return not self.sizes
+
     @property
     def width(self) -> int:
-        """How many numbers a layer hands up: h from each of its directions."""
-        return self.directions * self.h
+        """How many numbers the last layer hands up: H of each of its directions."""
+        return self.directions * self.size_of("H", self.L)
 
     @property
     def rows(self) -> int:
@@ -117,22 +164,26 @@ class ModelSpec:
         return (layer - 1) * self.directions + backward
 
     def inputs_of(self, layer: int) -> int:
-        """How many inputs layer 1 … L has: d for the first, the width of a layer above it."""
-        return self.d if layer == 1 else self.width
+        """How many inputs layer 1 … L has: d, or what the layer below it hands up."""
+        return self.d if layer == 1 else self.directions * self.size_of("H", layer - 1)
 
     def alone(self, layer: int) -> "ModelSpec":
         """Layer 1 … L as a stack of one."""
-        activations = self.activations[layer - 1 : layer]
-        return dataclasses.replace(self, d=self.inputs_of(layer), L=1, activations=activations)
+        own = {"d": self.inputs_of(layer), "h": self.units(layer), "sizes": (), "L": 1}
+        return dataclasses.replace(self, **own, activations=self.activations[layer - 1 : layer])
 
     def to_json(self) -> dict[str, Any]:
         """The spec as JSON values; ``from_json`` reads it back.
 
-        One direction is left out, so that files and digests from before there were two stay valid.
+        What a spec has not is left out: one direction, one size, no projection. So files and
+        digests from before there were others stay valid.
         """
         values = dataclasses.asdict(self) | {"activations": list(self.activations)}
-        if self.directions == 1:
-            del values["directions"]
+        values |= {"h": list(self.sizes)} if self.sizes else {}
+        del values["sizes"]
+        for field, none in (("directions", 1), ("p", None)):
+            if values[field] == none:
+                del values[field]
         return values
 
     @classmethod
@@ -140,11 +191,15 @@ class ModelSpec:
         """A spec from JSON values; every error names ``where`` it came from."""
         if not is_object(value):
             raise BadInput(where, "spec", "an object", repr(value))
-        names = {field.name for field in dataclasses.fields(cls)}
+        names = {field.name for field in dataclasses.fields(cls)} - {"sizes"}
         if unknown := sorted(set(value) - names):
             raise BadInput(where, "spec", f"only the fields {', '.join(sorted(names))}", unknown)
         if missing := sorted({"cell", "d", "h", "q", "L"} - set(value)):
             raise BadInput(where, "spec", f"the fields {', '.join(missing)}", "none of that name")
+        if is_list(h := value["h"]):
+            if not h or any(type(size) is not int for size in h):
+                raise BadInput(where, "h", "a whole number, or one per layer", repr(h))
+            value = value | {"h": max(h), "sizes": tuple(h)}
         try:
             return cls(**value)
         except BadInput as error:

@@ -30,6 +30,12 @@ DIFFERENCES = {
     ("mxnet", "layers"): {
         "Layers.native_layers": "Gluon's weights are Parameters, which a tensor is read from",
         "Layers.native_parameters": "instead",
+        "Projected": "rnn.LSTM trains with a projection on a GPU only: contrib's LSTMPCell",
+        "Projected.__init__": "one for each direction",
+        "Projected.cells": "these",
+        "Projected.forward": "unrolled",
+        "Projected._unfuse": "as an rnn.LSTM is asked for its cells",
+        "Layers.halves": "a block's parameters, of either kind",
     },
     ("mxnet", "training"): {
         "sum_of_squares": "MXNet's own sum over all elements is slow, its norm inaccurate",
@@ -87,6 +93,7 @@ DIFFERENCES = {
         "Layers.trace": "an nnx.RNN shows its H at every step, and only C needs single steps",
         "Layers.over": "an nnx.RNN takes lengths by their name",
         "Layers.run": "the outputs of every layer, for the trace",
+        "Layers.start": "a carry",
         "Layers.carry": "the state as Flax's cells carry it",
         "Layers.forward": "outputs, state and trace of one run",
         "memory": "C after every step",
@@ -131,6 +138,8 @@ DIFFERENCES = {
         "Layers.forward": "outputs, state and trace of one run",
         "Layers.call": "a shared layer with these weights",
         "Layers.memory": "C after every step",
+        "Layers.start": "every layer is a Keras layer of its own",
+        "free": "which numbers of a bias are trained",
     },
     ("tensorflow", "training"): {
         "Model.differentiate": "the function that tf.function compiles",

@@ -15,7 +15,7 @@ from jax.lax import logistic as sigmoid
 from jax.nn import relu
 
 from backends.jax.runtime import tanh, to_array
-from common.parameters import GATES, layer_parameters, parameter_shapes
+from common.parameters import GATES, layer_parameters, parameter_shapes, state_of
 from common.spec import ModelSpec
 
 State = dict[str, Array]
@@ -72,15 +72,17 @@ def lstm_step(p: State, A: State, H: Array, C: Array) -> tuple[Array, Array]:
     C̃  = tanh(X W_xc + H W_hc + b_c)     (LSTM-4)
     C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
     H' = o ⊙ tanh(C')                     (LSTM-6)
+    H' = (o ⊙ tanh(C')) W_hp              (LSTM-7, with a projection)
 
-    A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h)
+    A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h); or H, H': (n, p)
     """
     i = sigmoid(A["i"] + H @ p["W_hi"])
     f = sigmoid(A["f"] + H @ p["W_hf"])
     o = sigmoid(A["o"] + H @ p["W_ho"])
     candidate = tanh(A["c"] + H @ p["W_hc"])
     C = f * C + i * candidate
-    return o * tanh(C), C
+    H = o * tanh(C)
+    return H @ p["W_hp"] if "W_hp" in p else H, C
 
 
 def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) -> State:
@@ -118,7 +120,7 @@ def direction(
         now = made if own is None else chosen(own, made, now)
         return now, now
 
-    start = {part: array[spec.row(layer, backward)] for part, array in state.items()}
+    start = state_of(spec, state, layer, backward)
     return lax.scan(step, start, (input_products(spec, p, X), within), reverse=backward)
 
 
@@ -195,7 +197,7 @@ class Equations:
                 last.append(after)
                 trace.append({part: ended(array, within) for part, array in steps.items()})
             H = joined(trace[-spec.directions :])
-        return H, {part: jnp.stack([after[part] for after in last]) for part in state}, trace
+        return H, {part: in_rows([after[part] for after in last]) for part in state}, trace
 
     def output(self, params: State, H: Array) -> Array:
         return H @ self.read(params["output.W_hq"]) + params["output.b_q"]
@@ -205,7 +207,7 @@ class Equations:
     ) -> tuple[Array, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part."""
         H, last, trace = self.steps(params, X, state, within)
-        stacked = {part: jnp.stack([steps[part] for steps in trace], axis=1) for part in state}
+        stacked = {part: in_rows([steps[part] for steps in trace], axis=1) for part in state}
         return ended(self.output(params, H), within), last, stacked
 
     def freeze(self, grads: State) -> State:
@@ -216,6 +218,18 @@ class Equations:
         """Parameters, or their gradients, by canonical name."""
         # A dict that went through jax.jit comes back in the order of its names.
         return {name: to_array(arrays[name]) for name in parameter_shapes(self.spec)}
+
+
+def in_rows(rows: list[Array], axis: int = 0) -> Array:
+    """One array, (L, n, h), as wide as the widest: a smaller layer has zeros behind its own."""
+    widest = max(row.shape[-1] for row in rows)
+    return jnp.stack([widened(row, widest) for row in rows], axis=axis)
+
+
+def widened(row: Array, size: int) -> Array:
+    """So many columns: zeros behind those that there are."""
+    missing = size - row.shape[-1]
+    return jnp.pad(row, ((0, 0),) * (row.ndim - 1) + ((0, missing),)) if missing else row
 
 
 def one_hot(X: Array, d: int, dtype: jnp.dtype) -> Array:

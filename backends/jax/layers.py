@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from backends.jax.equations import ACTIVATIONS, State, ended
+from backends.jax.equations import ACTIVATIONS, State, ended, in_rows
 from backends.jax.runtime import nnx, tanh, to_array
-from common.parameters import layer_parameters, parameter_shapes, prefix
+from common.parameters import layer_parameters, parameter_shapes, prefix, state_of
 from common.spec import ModelSpec
 
 GATE_ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
@@ -35,6 +35,8 @@ def unsupported(spec: ModelSpec) -> str | None:
     """What Flax's layers cannot express."""
     if spec.reset == "before":
         return "nnx.GRUCell resets after the matrix product only"
+    if spec.p is not None:
+        return "nnx.OptimizedLSTMCell has no projection"
     return None
 
 
@@ -87,13 +89,13 @@ def make_layer(
 def make_half(spec: ModelSpec, layer: int, dtype: jnp.dtype, computed: jnp.dtype) -> nnx.RNN:
     """One direction of it."""
     options = {"param_dtype": dtype, "dtype": computed, "rngs": nnx.Rngs(0)}
-    sizes = (spec.inputs_of(layer), spec.h)
+    sizes = (spec.inputs_of(layer), spec.units(layer))
     if spec.cell == "rnn":
         activation = ACTIVATIONS[spec.activations[layer - 1]]
         cell = nnx.SimpleCell(*sizes, activation_fn=activation, **options)
     elif spec.cell == "gru":
         cell = nnx.GRUCell(*sizes, activation_fn=tanh, **options)
-        cell.dense_h = nnx.Linear(spec.h, 3 * spec.h, **options)
+        cell.dense_h = nnx.Linear(sizes[1], 3 * sizes[1], **options)
     else:
         cell = nnx.OptimizedLSTMCell(*sizes, activation_fn=tanh, **options)
     return nnx.RNN(cell, time_major=True, return_carry=True, rngs=False)
@@ -157,7 +159,7 @@ class Layers:
         H, last, outputs = ended(X, within).astype(self.dtype), {part: [] for part in state}, []
         lengths = None if within is None else within.sum(axis=(0, 2))
         for number, layer in enumerate(layers, start=1):
-            carry = [self.carry(state, self.spec.row(number, back)) for back in self.spec.ways]
+            carry = [self.carry(state, number, backward) for backward in self.spec.ways]
             start = carry[0] if len(carry) == 1 else tuple(carry)
             carry, H = layer(H, initial_carry=start, seq_lengths=lengths)
             H = ended(H, within)
@@ -168,11 +170,12 @@ class Layers:
                 ):
                     last[part].append(array.astype(X.dtype))
         O = ended(output(H).astype(X.dtype), within)
-        return O, {part: jnp.stack(a) for part, a in last.items()}, outputs
+        return O, {part: in_rows(a) for part, a in last.items()}, outputs
 
-    def carry(self, state: State, row: int) -> Array | tuple[Array, Array]:
+    def carry(self, state: State, layer: int, backward: bool) -> Array | tuple[Array, Array]:
         """A state as Flax carries it: (C, H) of the LSTM, H of its other cells."""
-        carry = [state[part][row].astype(self.dtype) for part in sorted(state)]
+        own = state_of(self.spec, state, layer, backward)
+        carry = [own[part].astype(self.dtype) for part in sorted(state)]
         return (carry[0], carry[1]) if "C" in state else carry[0]
 
     def forward(
@@ -189,24 +192,23 @@ class Layers:
             params, state, H = lax.stop_gradient((params, state, below))
             modules = self.modules(params)
             trace["C"] = []
-            for row, (layer, backward) in enumerate(self.spec.passes):
+            for layer, backward in self.spec.passes:
                 half = (
                     getattr(modules[layer - 1], HALVES[backward]) if D == 2 else modules[layer - 1]
                 )
                 below = H[layer - 1].astype(self.dtype)
-                start = self.carry(state, row)
+                start = self.carry(state, layer, backward)
                 C = memory(half.cell, below, start, backward, within)
                 trace["C"].append(ended(C, within))
-        return O, last, {part: jnp.stack(a, axis=1).astype(X.dtype) for part, a in trace.items()}
+        return O, last, {part: in_rows(a, axis=1).astype(X.dtype) for part, a in trace.items()}
 
     def freeze(self, grads: dict) -> dict:
         """The GRU's second bias stays 0, but for the candidate's b_hh. Two trainable biases would
         move twice as fast as the equations' one, and count twice in the norm."""
         if self.spec.reset == "after":
-            h = self.spec.h
             for row in self.spec.passes:
                 dense = self.half(grads, *row)["cell"]["dense_h"]
-                dense["bias"] = dense["bias"].at[: 2 * h].set(0)
+                dense["bias"] = dense["bias"].at[: 2 * self.spec.units(row[0])].set(0)
         return grads
 
     def canonical(self, arrays: dict) -> dict[str, np.ndarray]:

@@ -1,7 +1,8 @@
 """Gluon's own rnn.RNN, rnn.GRU and rnn.LSTM, and how their weights map to the canonical ones.
 
 Gluon stacks the gates along the rows, (G·h, in), keeps two biases per layer, and names layers from
-0. Its candidate is called g in the LSTM and n in the GRU. Source: MXNet 1.9.1, ``gluon.rnn``.
+0. Its candidate is called g in the LSTM and n in the GRU. Its rnn.LSTM trains with a projection on
+a GPU only, so that is contrib's LSTMPCell. Source: MXNet 1.9.1, ``gluon.rnn``, ``contrib.rnn``.
 """
 
 from collections.abc import Callable
@@ -10,16 +11,20 @@ from itertools import groupby
 import numpy as np
 from mxnet import gluon, init, nd
 from mxnet.gluon import nn
+from mxnet.gluon.contrib.rnn import LSTMPCell
 from mxnet.gluon.rnn.rnn_layer import _RNNLayer
 from mxnet.ndarray import NDArray
 
-from backends.mxnet.equations import State, chosen, ended
+from backends.mxnet.equations import State, chosen, ended, in_rows, widened
 from backends.mxnet.runtime import to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
 
 GATE_ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
 """Gluon's order of the gates, in canonical letters: r, z, n and i, f, g, o."""
+
+KINDS = ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
+"""Gluon's parameters of one direction of a layer; a projection's ``h2r_weight`` is one more."""
 
 LARGEST_RNN = 2
 """How many layers one rnn.RNN differentiates correctly on every kernel path; see
@@ -43,7 +48,8 @@ def to_native(spec: ModelSpec, p: dict[str, np.ndarray]) -> dict[str, np.ndarray
     """
     gates = GATE_ORDER[spec.cell]
     zeros = np.zeros_like(p["W_hh" if "W_hh" in p else "W_hi"][0])
-    return {
+    projection = {} if spec.p is None else {"h2r_weight": p["W_hp"].T}
+    return projection | {
         "i2h_weight": np.concatenate([p[f"W_x{gate}"].T for gate in gates]),
         "h2h_weight": np.concatenate([p[f"W_h{gate}"].T for gate in gates]),
         "i2h_bias": np.concatenate([p.get(f"b_{gate}", p.get("b_xh")) for gate in gates]),
@@ -57,8 +63,9 @@ def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np
     blocks = {
         name: dict(zip(gates, np.split(array, len(gates)), strict=True))
         for name, array in native.items()
+        if name in KINDS
     }
-    p = {}
+    p = {} if spec.p is None else {"W_hp": native["h2r_weight"].T}
     for gate in gates:
         p[f"W_x{gate}"] = blocks["i2h_weight"][gate].T
         p[f"W_h{gate}"] = blocks["h2h_weight"][gate].T
@@ -68,9 +75,47 @@ def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np
     return p
 
 
-def make_blocks(spec: ModelSpec, dtype: str) -> list[_RNNLayer]:
+class Projected(gluon.Block):
+    """One layer of an LSTM with a projection, called as an rnn.LSTM of one layer is."""
+
+    _num_layers = 1
+
+    def __init__(self, spec: ModelSpec, dtype: str) -> None:
+        super().__init__()
+        made = [LSTMPCell(spec.h, spec.p, input_size=spec.inputs_of(1)) for _ in spec.ways]
+        self._hidden_size = spec.h
+        self.whole = made[0] if len(made) == 1 else gluon.rnn.BidirectionalCell(*made)
+        self.whole.cast(dtype)
+
+    def _unfuse(self) -> gluon.rnn.RecurrentCell:
+        """As an rnn.LSTM has it."""
+        return self.whole
+
+    @property
+    def cells(self) -> list[LSTMPCell]:
+        """One, or that of each direction."""
+        return list(self.whole._children.values()) or [self.whole]
+
+    def forward(self, X: NDArray, state: list[NDArray]) -> tuple[NDArray, list[NDArray]]:
+        """X: (T, n, in)   state: H (D, n, p), C (D, n, h)"""
+        start = [part[row] for row in range(len(self.cells)) for part in state]
+        self.whole.reset()
+        H, last = self.whole.unroll(len(X), X, start, layout="TNC", merge_outputs=True)
+        return H, [nd.stack(*last[part::2]) for part in range(2)]
+
+
+Block = _RNNLayer | Projected
+
+
+def make_blocks(spec: ModelSpec, dtype: str) -> list[Block]:
     """One rnn.GRU or rnn.LSTM for all layers. An rnn.RNN has one activation for all its layers, so
-    each run of layers with the same activation is an rnn.RNN, or several of ``LARGEST_RNN``."""
+    each run of layers with the same activation is an rnn.RNN, or several of ``LARGEST_RNN``. Layers
+    of different sizes, and those with a projection, are a block each."""
+    if not spec.even or (spec.p is not None and spec.L > 1):
+        own = [spec.alone(layer) for layer in range(1, spec.L + 1)]
+        return [block for layer in own for block in make_blocks(layer, dtype)]
+    if spec.p is not None:
+        return [Projected(spec, dtype)]
     options = {"bidirectional": spec.directions == 2, "dtype": dtype}
     if spec.cell != "rnn":
         kind = {"gru": gluon.rnn.GRU, "lstm": gluon.rnn.LSTM}[spec.cell]
@@ -118,15 +163,15 @@ class Layers:
         self.trainable = [w.data() for w in (*found, self.bias) if w.grad_req != "null"]
 
     def native_parameters(self) -> list[dict[str, gluon.Parameter]]:
-        """Gluon's four parameters of each direction of each layer, from the bottom up."""
-        kinds = ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
-        letters = "lr"[: self.spec.directions]
-        return [
-            {kind: getattr(block, f"{letter}{layer}_{kind}") for kind in kinds}
-            for block in self.blocks
-            for layer in range(block._num_layers)
-            for letter in letters
-        ]
+        """Gluon's parameters of each direction of each layer, from the bottom up."""
+        return [half for block in self.blocks for half in self.halves(block)]
+
+    def halves(self, block: Block) -> list[dict[str, gluon.Parameter]]:
+        """Of each direction of each layer of a block."""
+        if isinstance(block, Projected):
+            return [{k: getattr(c, k) for k in (*KINDS, "h2r_weight")} for c in block.cells]
+        names = [f"{way}{n}" for n in range(block._num_layers) for way in "lr"[: block._dir]]
+        return [{kind: getattr(block, f"{name}_{kind}") for kind in KINDS} for name in names]
 
     def freeze(self, h2h_bias: gluon.Parameter) -> None:
         """Two trainable biases would move twice as fast as the equations' one, and count twice in
@@ -134,7 +179,7 @@ class Layers:
         if self.spec.reset != "after":
             h2h_bias.grad_req = "null"
             return
-        self.frozen.append(h2h_bias.grad()[: 2 * self.spec.h])
+        self.frozen.append(h2h_bias.grad()[: len(h2h_bias.data()) // 3 * 2])
 
     def __call__(
         self, X: NDArray, state: State, lengths: NDArray | None = None
@@ -143,16 +188,26 @@ class Layers:
         returns O (T, n, q) and the last state"""
         H, first, after = ended(X, lengths), 0, []
         for block in self.blocks:
-            last = first + block._num_layers * self.spec.directions
-            H, parts = self.over(block, H, [part[first:last] for part in state.values()], lengths)
+            rows = block._num_layers * self.spec.directions
+            H, parts = self.over(block, H, self.start(block, state, first, rows), lengths)
             after.append(parts)
-            first = last
-        last_state = (nd.concat(*parts, dim=0) for parts in zip(*after, strict=True))
-        O = ended(self.output(H) + self.bias.data(), lengths)
-        return O, dict(zip(state, last_state, strict=True))
+            first += rows
+        last_state = {
+            part: nd.concat(*[widened(rows, state[part].shape[-1]) for rows in parts], dim=0)
+            for part, parts in zip(state, zip(*after, strict=True), strict=True)
+        }
+        return ended(self.output(H) + self.bias.data(), lengths), last_state
+
+    def start(self, block: Block, state: State, first: int, rows: int) -> list[NDArray]:
+        """What a block starts from: its rows of the state, and of those its own numbers."""
+        own = {part: tensor[first : first + rows] for part, tensor in state.items()}
+        sizes = {"H": self.spec.p or block._hidden_size, "C": block._hidden_size}
+        if self.spec.even:
+            return list(own.values())
+        return [a.slice_axis(axis=-1, begin=0, end=sizes[part]) for part, a in own.items()]
 
     def over(
-        self, block: _RNNLayer, X: NDArray, start: list[NDArray], lengths: NDArray | None
+        self, block: Block, X: NDArray, start: list[NDArray], lengths: NDArray | None
     ) -> tuple[NDArray, list[NDArray]]:
         """The outputs and the last state of one block. For examples of different length Gluon's
         cells of the same weights are unrolled: its layers ignore lengths on the CPU, or raise.
@@ -182,8 +237,7 @@ class Layers:
         steps = [{part: [] for part in state} for _ in X]
         for layer in range(1, self.spec.L + 1):
             block = self.alone(layer)
-            rows = slice(self.spec.row(layer), self.spec.row(layer) + 2)
-            start = [part[rows] for part in state.values()]
+            start = self.start(block, state, self.spec.row(layer), 2)
             for backward in self.spec.ways:
                 now = start
                 for t in reversed(range(len(X))) if backward else range(len(X)):
@@ -195,17 +249,17 @@ class Layers:
                     for part, tensor in zip(state, now, strict=True):
                         steps[t][part].append(tensor[int(backward)])
             X = self.over(block, X, start, lengths)[0]
-        return [{part: nd.stack(*rows) for part, rows in step.items()} for step in steps]
+        return [{part: in_rows(rows) for part, rows in step.items()} for step in steps]
 
-    def alone(self, layer: int) -> _RNNLayer:
+    def alone(self, layer: int) -> Block:
         """Layer 1 … L as a block of its own, with the same weights."""
         like = self.bias.data()
         (block,) = make_blocks(self.spec.alone(layer), np.dtype(like.dtype).name)
         block.initialize(init.Zero(), ctx=like.context)
-        for backward, letter in zip(self.spec.ways, "lr", strict=False):
+        for backward, half in zip(self.spec.ways, self.halves(block), strict=True):
             native = self.native_parameters()[self.spec.row(layer, backward)]
             for kind, parameter in native.items():
-                getattr(block, f"{letter}0_{kind}").set_data(parameter.data())
+                half[kind].set_data(parameter.data())
         return block
 
     def canonical(self, read: Callable[[NDArray], NDArray]) -> dict[str, np.ndarray]:

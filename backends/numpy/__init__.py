@@ -7,7 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from backends.numpy.backward import loss_and_gradients
-from backends.numpy.equations import forward
+from backends.numpy.equations import forward, stacked
 from backends.numpy.scalars import scalars as scalars
 from backends.numpy.training import Trainer, last_state, own_steps
 from backends.protocol import Forward, Gradients
@@ -48,7 +48,7 @@ class Model:
     def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
         state, within = self._cast(state), own_steps(X, lengths)
         O, layers = forward(self.spec, self.params, self.inputs(X), state, within)
-        trace = {p: np.stack([layer.states(p) for layer in layers], 1) for p in state}
+        trace = {p: stacked([layer.states(p) for layer in layers], axis=1) for p in state}
         return Forward(O, last_state(layers, state), trace)
 
     def loss_and_gradients(

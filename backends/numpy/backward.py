@@ -1,4 +1,4 @@
-"""Backpropagation through time, by hand (EQUATIONS.md, BPTT-1 to BPTT-8, LEN-5).
+"""Backpropagation through time, by hand (EQUATIONS.md, BPTT-1 to BPTT-9, LEN-5).
 
 Every function goes back through one layer of equations.py: from dH (T, n, h), the gradient by the
 layer's outputs, to the gradients by its parameters, its inputs and its initial state. The loop
@@ -114,23 +114,29 @@ def lstm_layer(layer: Layer, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays
     δi = K ⊙ C̃ ⊙ i(1−i)         δf = K ⊙ C_{t−1} ⊙ f(1−f)
     δo = D ⊙ tanh(C_t) ⊙ o(1−o)   δc = K ⊙ i ⊙ (1−C̃²)
     B_{t−1} = δi W_hiᵀ + δf W_hfᵀ + δo W_hoᵀ + δc W_hcᵀ
+
+    With a projection D W_hpᵀ stands for D in them, and dW_hp = Σ_t (o ⊙ tanh(C_t))ᵀ D   (BPTT-9)
     """
     i, f, o, candidate, tanh_C = (layer.gates[k] for k in ("i", "f", "o", "c", "tanh_C"))
-    C, h = layer.memory, layer.H.shape[-1]
+    C, h, D = layer.memory, layer.memory.shape[-1], np.empty_like(dH)
     dA = np.empty((*dH.shape[:2], 4 * h), dH.dtype)
     di, df, do, dc = (dA[..., gate * h : (gate + 1) * h] for gate in range(4))
-    B, K_f = np.zeros_like(layer.H[0]), np.zeros_like(layer.H[0])  # K_f: K_{t+1} ⊙ f_{t+1}
+    B, K_f = np.zeros_like(layer.H[0]), np.zeros_like(C[0])  # K_f: K_{t+1} ⊙ f_{t+1}
     for t in reversed(range(len(dH))):
-        D = dH[t] + B
-        K = D * o[t] * (1 - tanh_C[t] ** 2) + K_f
+        D[t] = dH[t] + B
+        D_t = D[t] if layer.W_hp is None else D[t] @ layer.W_hp.T
+        K = D_t * o[t] * (1 - tanh_C[t] ** 2) + K_f
         di[t] = K * candidate[t] * i[t] * (1 - i[t])
         df[t] = K * C[t] * f[t] * (1 - f[t])
-        do[t] = D * tanh_C[t] * o[t] * (1 - o[t])
+        do[t] = D_t * tanh_C[t] * o[t] * (1 - o[t])
         dc[t] = K * i[t] * (1 - candidate[t] ** 2)
         dA[t] = layer.own(t, dA[t], 0)
-        B = layer.own(t, dA[t] @ layer.W_h.T, D)
+        B = layer.own(t, dA[t] @ layer.W_h.T, D[t])
         K_f = layer.own(t, K * f[t], K_f)
+        D[t] = layer.own(t, D[t], 0)
     grads, dX = input_side(layer, "lstm", dA)
+    if layer.W_hp is not None:
+        grads["W_hp"] = flat(o * tanh_C).T @ flat(D)
     return grads | recurrent_side(layer.H[:-1], "ifoc", dA), dX, {"H": B, "C": K_f}
 
 
@@ -170,7 +176,7 @@ def loss_and_gradients(
         "output.b_q": sum_over_rows(dO),
     }
     dH = (flat(dO) @ params["output.W_hq"].T).reshape(*Y.shape, spec.width)
-    starts = {part: np.empty_like(array) for part, array in state.items()}
+    starts = {part: np.zeros_like(array) for part, array in state.items()}
     for number in range(spec.L, 0, -1):
         parts: list[np.ndarray] = []
         for backward, half in zip(spec.ways, np.split(dH, spec.directions, axis=-1), strict=True):
@@ -179,7 +185,7 @@ def loss_and_gradients(
             parts.append(dX)
             grads |= {f"{prefix(number, backward)}{n}": array for n, array in p_grads.items()}
             for part, array in start.items():
-                starts[part][row] = array
+                starts[part][row, :, : array.shape[-1]] = array
         dH = functools.reduce(np.add, parts)
     ordered = {name: grads[name] for name in parameter_shapes(spec)}
     ordered |= {"X": dH} | {f"{part}0": array for part, array in starts.items()}

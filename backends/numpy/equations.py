@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from common.parameters import GATES, Arrays, layer_parameters
+from common.parameters import GATES, Arrays, layer_parameters, state_of
 from common.spec import ModelSpec
 
 
@@ -36,6 +36,7 @@ class Layer:
     W_x: (in, G·h)   W_h: (h, G·h)   the gates side by side in canonical order
     gates: their values at every step, each (T, n, h), by name
     within: (T, n, 1), where a step is the example's own, in the order of X; None if all are (LEN-1)
+    W_hp: (h, p), or None; with it H is (T+1, n, p) and W_h (p, G·h)
     backward: whether X and all that follows from it are in the order from step T to step 1 (BI-2)
     """
 
@@ -45,6 +46,7 @@ class Layer:
     H: np.ndarray
     C: np.ndarray | None = None
     gates: Arrays = field(default_factory=dict)
+    W_hp: np.ndarray | None = None
     backward: bool = False
     within: np.ndarray | None = None
 
@@ -92,7 +94,10 @@ def start_layer(
     for part, H_0 in state.items():
         sequences[part][0] = H_0
     XW = (X.reshape(T * n, d) @ W_x + b).reshape(T, n, -1)
-    return Layer(X, W_x, W_h, sequences["H"], sequences.get("C"), within=within), XW
+    layer = Layer(
+        X, W_x, W_h, sequences["H"], sequences.get("C"), W_hp=p.get("W_hp"), within=within
+    )
+    return layer, XW
 
 
 def rnn_layer(
@@ -142,10 +147,11 @@ def lstm_layer(p: Arrays, X: np.ndarray, state: Arrays, within: np.ndarray | Non
     C̃ = tanh(X_t W_xc + H_{t−1} W_hc + b_c)             (LSTM-4)
     C_t = f ⊙ C_{t−1} + i ⊙ C̃                           (LSTM-5)
     H_t = o ⊙ tanh(C_t)                                  (LSTM-6)
+    H_t = (o ⊙ tanh(C_t)) W_hp   with a projection       (LSTM-7)
     """
     layer, XW = start_layer(p, "lstm", X, state, within)
-    H, C, h = layer.H, layer.memory, layer.H.shape[-1]
-    i, f, o, candidate, tanh_C = (np.empty_like(H[1:]) for _ in range(5))
+    H, C, h = layer.H, layer.memory, layer.memory.shape[-1]
+    i, f, o, candidate, tanh_C = (np.empty_like(C[1:]) for _ in range(5))
     for t in range(len(X)):
         A = XW[t] + H[t] @ layer.W_h
         ifo = sigmoid(A[:, : 3 * h])
@@ -153,7 +159,8 @@ def lstm_layer(p: Arrays, X: np.ndarray, state: Arrays, within: np.ndarray | Non
         candidate[t] = np.tanh(A[:, 3 * h :])
         C[t + 1] = f[t] * C[t] + i[t] * candidate[t]
         tanh_C[t] = np.tanh(C[t + 1])
-        H[t + 1] = o[t] * tanh_C[t]
+        whole = o[t] * tanh_C[t]
+        H[t + 1] = whole if layer.W_hp is None else whole @ layer.W_hp
         layer.stay(t)
     layer.gates = {"i": i, "f": f, "o": o, "c": candidate, "tanh_C": tanh_C}
     return layer
@@ -162,6 +169,18 @@ def lstm_layer(p: Arrays, X: np.ndarray, state: Arrays, within: np.ndarray | Non
 def in_time(sequence: np.ndarray, backward: bool) -> np.ndarray:
     """A sequence that was read backward, put into the order of time; or the reverse."""
     return sequence[::-1] if backward else sequence
+
+
+def stacked(rows: list[np.ndarray], axis: int = 0) -> np.ndarray:
+    """The rows of a state in one array; those of a smaller layer have zeros behind their own."""
+    widest = max(row.shape[-1] for row in rows)
+    return np.stack([widened(row, widest) for row in rows], axis)
+
+
+def widened(row: np.ndarray, size: int) -> np.ndarray:
+    """So many columns: zeros behind those that there are."""
+    missing = size - row.shape[-1]
+    return np.pad(row, [*[(0, 0)] * (row.ndim - 1), (0, missing)]) if missing else row
 
 
 def joined(halves: list[Layer]) -> np.ndarray:
@@ -183,7 +202,7 @@ def direction(
     """Layer 1 … L, whichever cell it is, forward (BI-1) or backward in time (BI-2)."""
     p, X = layer_parameters(params, number, backward), in_time(X, backward)
     within = None if within is None else in_time(within, backward)
-    start = {part: array[spec.row(number, backward)] for part, array in state.items()}
+    start = state_of(spec, state, number, backward)
     if spec.cell == "rnn":
         layer = rnn_layer(p, spec.activations[number - 1], X, start, within)
     elif spec.cell == "gru":

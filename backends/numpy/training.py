@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backends.numpy.backward import loss_and_gradients
+from backends.numpy.equations import stacked
 from backends.protocol import Step
 from common.lattice import to_lattice
 from common.lengths import steps_within
@@ -68,4 +69,4 @@ def own_steps(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray | None:
 
 def last_state(layers: list, state: Arrays) -> Arrays:
     """The state after the last step that each layer reads, (L, n, h) for each part."""
-    return {part: np.stack([getattr(layer, part)[-1] for layer in layers]) for part in state}
+    return {part: stacked([getattr(layer, part)[-1] for layer in layers]) for part in state}

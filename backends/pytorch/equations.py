@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from backends.pytorch.runtime import to_array
-from common.parameters import GATES, layer_parameters
+from common.parameters import GATES, layer_parameters, state_of
 from common.spec import ModelSpec
 
 State = dict[str, Tensor]
@@ -64,15 +65,17 @@ def lstm_step(p: State, A: State, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]
     C̃  = tanh(X W_xc + H W_hc + b_c)     (LSTM-4)
     C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
     H' = o ⊙ tanh(C')                     (LSTM-6)
+    H' = (o ⊙ tanh(C')) W_hp              (LSTM-7, with a projection)
 
-    A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h)
+    A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h); or H, H': (n, p)
     """
     i = torch.sigmoid(A["i"] + H @ p["W_hi"])
     f = torch.sigmoid(A["f"] + H @ p["W_hf"])
     o = torch.sigmoid(A["o"] + H @ p["W_ho"])
     candidate = torch.tanh(A["c"] + H @ p["W_hc"])
     C = f * C + i * candidate
-    return o * torch.tanh(C), C
+    H = o * torch.tanh(C)
+    return H @ p["W_hp"] if "W_hp" in p else H, C
 
 
 def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) -> State:
@@ -103,7 +106,7 @@ def direction(
     X: (T, n, d or D·h)   state: (D·L, n, h) for each part   within: (T, n, 1)
     """
     p, after = layer_parameters(params, layer, backward), []
-    now = {part: tensor[spec.row(layer, backward)] for part, tensor in state.items()}
+    now = state_of(spec, state, layer, backward)
     steps = list(enumerate(by_step(input_products(spec, p, X))))
     for t, A in reversed(steps) if backward else steps:
         made = layer_step(spec, layer, p, A, now)
@@ -195,4 +198,16 @@ def by_step(A: State) -> Iterator[State]:
 
 def stacked(layers: Sequence[State]) -> State:
     """The states of all layers in one tensor, (L, n, h) for each part."""
-    return {part: torch.stack([state[part] for state in layers]) for part in layers[0]}
+    return {part: in_rows([state[part] for state in layers]) for part in layers[0]}
+
+
+def in_rows(rows: Sequence[Tensor]) -> Tensor:
+    """One tensor, (L, n, h), as wide as the widest: a smaller layer has zeros behind its own."""
+    widest = max(row.shape[-1] for row in rows)
+    return torch.stack([widened(row, widest) for row in rows])
+
+
+def widened(row: Tensor, size: int) -> Tensor:
+    """So many columns: zeros behind those that there are."""
+    missing = size - row.shape[-1]
+    return pad(row, (0, missing)) if missing else row

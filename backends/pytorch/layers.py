@@ -4,6 +4,7 @@ torch stacks the gates along the rows, (G·h, in), keeps two biases per layer, a
 0. Its candidate is called g in the LSTM and n in the GRU. Source: torch 2.13, ``nn.RNNBase``.
 """
 
+import warnings
 from collections.abc import Callable
 from itertools import groupby
 
@@ -11,10 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.pytorch.equations import State, chosen, ended
+from backends.pytorch.equations import State, chosen, ended, in_rows, widened
 from backends.pytorch.runtime import to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
+
+# It says which of its kernels it takes, once in every process.
+warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
 
 GATE_ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
 """torch's order of the gates, in canonical letters: r, z, n and i, f, g, o."""
@@ -37,7 +41,8 @@ def to_native(spec: ModelSpec, p: dict[str, np.ndarray]) -> dict[str, np.ndarray
     """
     gates = GATE_ORDER[spec.cell]
     zeros = np.zeros_like(p["W_hh" if "W_hh" in p else "W_hi"][0])
-    return {
+    projection = {} if spec.p is None else {"weight_hr": p["W_hp"].T}
+    return projection | {
         "weight_ih": np.concatenate([p[f"W_x{gate}"].T for gate in gates]),
         "weight_hh": np.concatenate([p[f"W_h{gate}"].T for gate in gates]),
         "bias_ih": np.concatenate([p.get(f"b_{gate}", p.get("b_xh")) for gate in gates]),
@@ -49,9 +54,11 @@ def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np
     """One layer, torch → canonical. Holds for gradients too: the bias that carries b has b's."""
     gates = GATE_ORDER[spec.cell]
     blocks = {
-        name: dict(zip(gates, np.split(a, len(gates)), strict=True)) for name, a in native.items()
+        name: dict(zip(gates, np.split(a, len(gates)), strict=True))
+        for name, a in native.items()
+        if name != "weight_hr"
     }
-    p = {}
+    p = {} if spec.p is None else {"W_hp": native["weight_hr"].T}
     for gate in gates:
         p[f"W_x{gate}"] = blocks["weight_ih"][gate].T
         p[f"W_h{gate}"] = blocks["weight_hh"][gate].T
@@ -64,7 +71,12 @@ def to_canonical(spec: ModelSpec, native: dict[str, np.ndarray]) -> dict[str, np
 def make_blocks(spec: ModelSpec, **options) -> list[nn.RNNBase]:
     """One nn.GRU or nn.LSTM for all layers. An nn.RNN has one activation for all its layers, so
     each run of layers with the same activation is an nn.RNN."""
+    if not spec.even:
+        own = [spec.alone(layer) for layer in range(1, spec.L + 1)]
+        return [block for layer in own for block in make_blocks(layer, **options)]
     options["bidirectional"] = spec.directions == 2
+    if spec.p is not None:
+        options["proj_size"] = spec.p
     if spec.cell != "rnn":
         return [{"gru": nn.GRU, "lstm": nn.LSTM}[spec.cell](spec.d, spec.h, spec.L, **options)]
     blocks, d = [], spec.d
@@ -99,8 +111,10 @@ class Layers:
         self.trainable = [w for module in modules for w in module.parameters() if w.requires_grad]
 
     def native_layers(self) -> list[dict[str, Tensor]]:
-        """torch's four tensors of each direction of each layer, from the bottom up."""
-        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        """torch's tensors of each direction of each layer, from the bottom up: four, and with a
+        projection its weight."""
+        kinds = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
+        kinds += [] if self.spec.p is None else ["weight_hr"]
         ends = ("", "_reverse")[: self.spec.directions]
         return [
             {kind: getattr(block, f"{kind}_l{layer}{end}") for kind in kinds}
@@ -115,7 +129,7 @@ class Layers:
         if self.spec.reset != "after":
             bias_hh.requires_grad_(False)
             return
-        h = self.spec.h
+        h = len(bias_hh) // 3
         bias_hh.register_hook(
             lambda grad: torch.cat([torch.zeros_like(grad[: 2 * h]), grad[2 * h :]])
         )
@@ -128,16 +142,25 @@ class Layers:
         H, first, after = X, 0, []
         for block in self.blocks:
             rows = block.num_layers * self.spec.directions
-            # cuDNN takes no state that was cut out of another along n.
-            start = tuple(part[first : first + rows].contiguous() for part in state.values())
-            H, last = self.over(block, H, start, within)
+            H, last = self.over(block, H, self.start(block, state, first, rows), within)
             after.append(last if self.spec.cell == "lstm" else (last,))
             first += rows
-        last_state = (
-            parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*after, strict=True)
+        last_state = {
+            part: parts[0]
+            if len(parts) == 1
+            else torch.cat([widened(rows, state[part].shape[-1]) for rows in parts])
+            for part, parts in zip(state, zip(*after, strict=True), strict=True)
+        }
+        return ended(self.call(self.output, H), within), last_state
+
+    def start(self, block: nn.RNNBase, state: State, first: int, rows: int) -> tuple[Tensor, ...]:
+        """What a module starts from: its rows of the state, and of those its own numbers."""
+        sizes = {"H": block.proj_size or block.hidden_size, "C": block.hidden_size}
+        # cuDNN takes no state that was cut out of another along n.
+        return tuple(
+            tensor[first : first + rows, :, : sizes[part]].contiguous()
+            for part, tensor in state.items()
         )
-        O = ended(self.call(self.output, H), within)
-        return O, dict(zip(state, last_state, strict=True))
 
     def over(
         self, block: nn.RNNBase, X: Tensor, start: tuple[Tensor, ...], within: Tensor | None
@@ -172,8 +195,7 @@ class Layers:
         steps = [{part: [] for part in state} for _ in X]
         for layer in range(1, self.spec.L + 1):
             block = self.alone(layer)
-            rows = slice(self.spec.row(layer), self.spec.row(layer) + 2)
-            start = tuple(part[rows].contiguous() for part in state.values())
+            start = self.start(block, state, self.spec.row(layer), 2)
             for backward in self.spec.ways:
                 now = start
                 for t in reversed(range(len(X))) if backward else range(len(X)):
@@ -186,7 +208,7 @@ class Layers:
                     for part, tensor in zip(state, now, strict=True):
                         steps[t][part].append(tensor[int(backward)])
             X = self.over(block, X, start, within)[0]
-        return [{part: torch.stack(rows) for part, rows in step.items()} for step in steps]
+        return [{part: in_rows(rows) for part, rows in step.items()} for step in steps]
 
     def alone(self, layer: int) -> nn.RNNBase:
         """Layer 1 … L as a module of its own, with the same weights."""

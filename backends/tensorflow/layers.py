@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from backends.tensorflow.equations import State, ended, stacked
+from backends.tensorflow.equations import State, ended, in_rows, stacked
 from backends.tensorflow.runtime import Compiled, cudnn, to_array
-from common.parameters import layer_parameters, parameter_shapes, prefix
+from common.parameters import layer_parameters, parameter_shapes, prefix, state_of
 from common.spec import ModelSpec
 
 GATE_ORDER = {"rnn": "h", "gru": "zrh", "lstm": "ifco"}
@@ -30,9 +30,9 @@ HELD = 64
 
 
 def unsupported(spec: ModelSpec) -> str | None:
-    """What Keras' layers cannot express: nothing. GRU has both resets, SimpleRNN any activation,
-    and every layer of the stack is a Keras layer of its own."""
-    return None
+    """What Keras' layers cannot express: a projection alone. GRU has both resets, SimpleRNN any
+    activation, and every layer of the stack is a Keras layer of its own."""
+    return "keras.layers.LSTM has no projection" if spec.p is not None else None
 
 
 def to_native(spec: ModelSpec, p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -73,13 +73,14 @@ def make_layer(spec: ModelSpec, layer: int, dtype: str) -> keras.Layer:
     options = {"return_sequences": True, "return_state": True, "dtype": dtype}
     # Its weights are given to every call; Keras' own draw would take longer than a small case.
     options |= {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
+    h = spec.units(layer)
     if spec.cell == "rnn":
         activation = spec.activations[layer - 1].replace("identity", "linear")
-        made = keras.layers.SimpleRNN(spec.h, activation=activation, **options)
+        made = keras.layers.SimpleRNN(h, activation=activation, **options)
     elif spec.cell == "gru":
-        made = keras.layers.GRU(spec.h, reset_after=spec.reset == "after", **options)
+        made = keras.layers.GRU(h, reset_after=spec.reset == "after", **options)
     else:
-        made = keras.layers.LSTM(spec.h, **options)
+        made = keras.layers.LSTM(h, **options)
     if spec.directions == 2:
         made = keras.layers.Bidirectional(made, merge_mode="concat", dtype=dtype)
     made.build((None, None, spec.inputs_of(layer)))
@@ -176,8 +177,9 @@ class Layers:
         parts, last = self.spec.states, []
         for layer in range(1, self.spec.L + 1):
             rows = [self.spec.row(layer, backward) for backward in self.spec.ways]
-            start = [state[part][r] for r in rows for part in parts]
-            H, *after = self.call(layer, rows, H, start, *mask)
+            start = [state_of(self.spec, state, layer, backward) for backward in self.spec.ways]
+            given = [half[part] for half in start for part in parts]
+            H, *after = self.call(layer, rows, H, given, *mask)
             H = ended(H, own)
             outputs.append(H)
             for first in range(0, len(after), len(parts)):
@@ -208,7 +210,7 @@ class Layers:
                 self.memory(layer, backward, below[layer - 1], state, within)
                 for layer, backward in self.spec.passes
             ]
-        trace = {part: tf.cast(tf.stack(layers), X.dtype) for part, layers in trace.items()}
+        trace = {part: tf.cast(in_rows(layers), X.dtype) for part, layers in trace.items()}
         trace = {part: tf.transpose(a, (2, 0, 1, 3)) for part, a in trace.items()}
         own = None if within is None else within[:, None]
         return O, last, {part: ended(a, own) for part, a in trace.items()}
@@ -218,7 +220,7 @@ class Layers:
     ) -> Tensor:
         """C after every step of one direction, (n, T, h)   X: (n, T, d or D·h)"""
         row, times, steps = self.spec.row(layer, backward), range(X.shape[1]), []
-        H, C = state["H"][row], state["C"][row]
+        H, C = state_of(self.spec, state, layer, backward).values()
         for t in reversed(times) if backward else times:
             _, *made = self.call(layer, [row], X[:, t : t + 1], [H, C])
             if within is not None:
@@ -232,10 +234,8 @@ class Layers:
         biases would move twice as fast as the equations' one, and count twice in the norm."""
         if self.spec.reset != "after":
             return grads
-        free = np.ones((2, 3 * self.spec.h))
-        free[1, : 2 * self.spec.h] = 0
         biases = range(KINDS.index("bias"), len(KINDS) * self.spec.rows, len(KINDS))
-        return [grad * free if i in biases else grad for i, grad in enumerate(grads)]
+        return [grad * free(grad) if i in biases else grad for i, grad in enumerate(grads)]
 
     def canonical(self, tensors: list[Tensor]) -> dict[str, np.ndarray]:
         """One tensor for each of ``trainable``, values or gradients, by canonical name."""
@@ -247,3 +247,11 @@ class Layers:
                 found[f"{prefix(*row)}{name}"] = array
         found |= {"output.W_hq": next(arrays), "output.b_q": next(arrays)}
         return {name: found[name] for name in parameter_shapes(self.spec)}
+
+
+def free(bias: Tensor) -> np.ndarray:
+    """1 where a bias (2, 3h) is trained, 0 where it is frozen."""
+    h = int(bias.shape[-1] or 0) // 3
+    mask = np.ones((2, 3 * h))
+    mask[1, : 2 * h] = 0
+    return mask

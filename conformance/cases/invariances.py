@@ -163,11 +163,13 @@ def _mirrored(case: Case, given: Material) -> Invariance:
     lengths, t = given.lengths_of(0), np.arange(case.T)[:, None]
     ends = np.full(case.n, case.T) if lengths is None else lengths
     mirror = np.where(t < ends, ends - 1 - t, t)[..., None]
-    params: Arrays = {"output.W_hq": np.roll(given.params["output.W_hq"], spec.h, axis=0)}
+    halves = {layer: spec.size_of("H", layer) for layer in range(1, spec.L + 1)}
+    top = given.params["output.W_hq"]
+    params: Arrays = {"output.W_hq": np.roll(top, halves[spec.L], axis=0)}
     for layer, backward in spec.passes:
         for name, array in layer_parameters(given.params, layer, not backward).items():
             reads_both = layer > 1 and name.startswith("W_x")
-            mirrored = np.roll(array, spec.h, axis=0) if reads_both else array
+            mirrored = np.roll(array, halves[layer - 1], axis=0) if reads_both else array
             params[f"{prefix(layer, backward)}{name}"] = mirrored
     params = {name: params.get(name, array) for name, array in given.params.items()}
     state = {part: array[half] for part, array in given.state.items()}
@@ -203,23 +205,32 @@ def _stacked(case: Case, given: Material) -> Invariance:
         below, lasts = given.X[0], list[Arrays]()
         for layer in range(1, spec.L + 1):
             top = layer == spec.L
-            one = dataclasses.replace(spec.alone(layer), q=spec.q if top else spec.width)
+            one = spec.alone(layer)
+            one = dataclasses.replace(one, q=spec.q if top else one.width)
             params = {
                 f"{prefix(1, backward)}{name}": array
                 for backward in spec.ways
                 for name, array in layer_parameters(given.params, layer, backward).items()
             }
-            params["output.W_hq"] = given.params["output.W_hq"] if top else np.eye(spec.width)
-            params["output.b_q"] = given.params["output.b_q"] if top else np.zeros(spec.width)
+            params["output.W_hq"] = given.params["output.W_hq"] if top else np.eye(one.width)
+            params["output.b_q"] = given.params["output.b_q"] if top else np.zeros(one.width)
             rows = slice(spec.row(layer), spec.row(layer) + spec.directions)
-            state = {part: array[rows] for part, array in given.state.items()}
+            state = {part: array[rows, :, : one.most(part)] for part, array in given.state.items()}
             answer = run(one, params, below, state, *_lengths(given))
             below = answer.pop("O").astype("float64")
             lasts.append(answer)
-        states = {part: np.concatenate([last[part] for last in lasts]) for part in given.state}
+        states = {
+            part: np.concatenate([_as_wide(last[part], whole) for last in lasts])
+            for part, whole in given.state.items()
+        }
         return {"O": below.astype(lasts[0]["H"].dtype), **states}
 
     return Invariance("stacked", ask, lambda own: own)
+
+
+def _as_wide(rows: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """The rows of a smaller layer as they lie in the state of a stack."""
+    return np.pad(rows, ((0, 0), (0, 0), (0, whole.shape[-1] - rows.shape[-1])))
 
 
 def _options(case: Case, given: Material) -> list[Invariance]:
@@ -249,7 +260,7 @@ def _switched(spec: ModelSpec, given: Material) -> list[tuple[str, ModelSpec, Ar
         other = "before" if spec.reset == "after" else "after"
         changed = dataclasses.replace(spec, reset=other)
         switched.append(("reset", changed, _other_reset(changed, given.params), given.state))
-    if spec.L > 1:
+    if spec.L > 1 and spec.even:  # otherwise the output layer's matrix fits no other layer
         changed = dataclasses.replace(spec, L=spec.L - 1, activations=spec.activations[:-1])
         params = {name: given.params[name] for name in parameter_shapes(changed)}
         state = {part: array[: -spec.directions] for part, array in given.state.items()}

@@ -69,6 +69,10 @@ class Target:
         def refuse(expected: str, found: object) -> None:
             raise BadInput(where, "", f"{expected}, for --to {self.name}", found)
 
+        if self.layout and not spec.even:
+            refuse("layers of one size", list(spec.sizes))
+        if self.layout and spec.p is not None:
+            refuse("an LSTM without a projection", f"p = {spec.p}")
         if spec.cell == "rnn" and self.layout:
             if len(set(spec.activations)) > 1:
                 refuse("one activation in all layers", ", ".join(spec.activations))

@@ -31,9 +31,19 @@ def load_any(
             raise BadInput(
                 path, "--layout, --option, --prefix", "none for the suite's format", "one"
             )
-        return load_weights(path)
+        spec, params = load_weights(path)
+        check_asked(spec, path)
+        return spec, params
     read = load(path, layout, stated, prefixes)
     return canonical(read, path)
+
+
+def check_asked(spec: ModelSpec, where: object) -> None:
+    """BadInput for what the backends compute, and no case, mutant or diagnosis knows yet."""
+    if not spec.even:
+        raise BadInput(where, "h", "one size for all layers, as cases have", list(spec.sizes))
+    if spec.p is not None:
+        raise BadInput(where, "p", "no projection, as cases have none", spec.p)
 
 
 def is_ours(path: Path) -> bool:

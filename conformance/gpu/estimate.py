@@ -34,8 +34,11 @@ def operations(spec: ModelSpec) -> int:
     """Multiplications and additions of matrix products for one token, forward and backward, which
     has two products for each one of the forward pass; a one-hot input counts as any other."""
     gates = len(GATES[spec.cell])
-    inner = sum(gates * spec.h * (spec.inputs_of(layer + 1) + spec.h) for layer in range(spec.L))
-    return 3 * 2 * (inner + spec.h * spec.q)
+    inner = 0
+    for layer, _ in spec.passes:
+        h, H = spec.units(layer), spec.size_of("H", layer)
+        inner += gates * h * (spec.inputs_of(layer) + H) + (h * H if spec.p else 0)
+    return 3 * 2 * (inner + spec.width * spec.q)
 
 
 def host_seconds(process: Process) -> float:

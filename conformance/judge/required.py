@@ -9,6 +9,7 @@ A backend that has no such file is judged all the same, and the verdict says tha
 matrix: its claims are its own. ``judge --claims FILE`` brings the file of such a backend.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,15 @@ and named."""
 @dataclass(frozen=True)
 class Expresses:
     """Which cells, resets of the GRU, activations of the RNN and numbers of directions an
-    implementation can express, in every combination; and whether examples of different length, too.
-    """
+    implementation can express, and what of ``WIDER``, in every combination; and whether examples
+    of different length, too."""
 
     cells: frozenset[str]
     resets: frozenset[str]
     activations: frozenset[str]
     directions: frozenset[int] = frozenset([1])
     lengths: bool = False
+    wider: frozenset[str] = frozenset()
 
     def can(self, spec: ModelSpec, lengths: bool = False) -> bool:
         return (
@@ -46,6 +48,7 @@ class Expresses:
             and (spec.reset is None or spec.reset in self.resets)
             and set(spec.activations) <= self.activations
             and spec.directions in self.directions
+            and {name for name, has in WIDER.items() if has(spec)} <= self.wider
         )
 
 
@@ -127,15 +130,22 @@ KNOWN = {
     "resets": _subset(*RESETS),
     "activations": _subset(*ACTIVATIONS),
 }
+WIDER: dict[str, Callable[[ModelSpec], bool]] = {
+    "sizes": lambda spec: not spec.even,
+    "projection": lambda spec: spec.p is not None,
+}
+"""What not every stack has, and how a spec says that it has it."""
+
 SINCE = {
     "directions": Kind(
         "a list out of 1, 2",
         lambda v: is_list(v) and all(type(x) is int and x in (1, 2) for x in v),
     ),
     "lengths": Kind("true or false", lambda v: type(v) is bool),
+    "wider": _subset(*WIDER),
 }
-"""What older files do not say: they mean one direction, and no lengths."""
-MEANS: dict[str, Any] = {"directions": frozenset, "lengths": bool}
+"""What older files do not say: they mean one direction, no lengths, and nothing of ``WIDER``."""
+MEANS: dict[str, Any] = {"directions": frozenset, "lengths": bool, "wider": frozenset}
 
 EACH: tuple[dict[str, Any], ...] = (
     {"cell": "lstm"},
@@ -143,6 +153,12 @@ EACH: tuple[dict[str, Any], ...] = (
     *({"cell": "rnn", "activations": (activation,)} for activation in ACTIVATIONS),
 )
 """Every cell of one layer."""
+
+WITH: tuple[tuple[str, dict[str, Any]], ...] = (
+    *(("sizes", {"L": 2, "sizes": (4, 3), **cell}) for cell in EACH if cell["cell"] != "rnn"),
+    ("projection", {"p": 2, "cell": "lstm"}),
+)
+"""Stacks that have something of ``WIDER``."""
 
 
 def describe(
@@ -152,7 +168,8 @@ def describe(
     ``unsupported``."""
 
     def can(made: Any, *lengths: bool, **options: Any) -> bool:
-        return made.unsupported(ModelSpec(d=3, h=4, q=2, L=1, **options), *lengths) is None
+        sizes: dict[str, Any] = {"d": 3, "h": 4, "q": 2, "L": 1}
+        return made.unsupported(ModelSpec(**(sizes | options)), *lengths) is None
 
     found = {}
     for name, made in implementations.items():
@@ -163,7 +180,8 @@ def describe(
         cells = [*(["rnn"] if activations else []), *(["gru"] if resets else []), *lstm]
         known = {"cells": cells, "resets": resets, "activations": activations}
         ragged = any(can(made, True, **cell) for cell in EACH)
-        found[name] = known | {"directions": ways, "lengths": ragged}
+        wider = list(dict.fromkeys(name for name, options in WITH if can(made, **options)))
+        found[name] = known | {"directions": ways, "lengths": ragged, "wider": wider}
     return {
         "format": FORMAT,
         "backend": backend,

@@ -21,7 +21,7 @@ from common.parameters import Arrays, layer_parameters
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from conformance.cases.table import Case, Material
-from conformance.oracle.tape import Value, differentiate
+from conformance.oracle.tape import Value, differentiate, widened
 
 
 def tanh(a: Value) -> Value:
@@ -69,7 +69,7 @@ def cross_entropy(O: Value, Y: np.ndarray, count: int, weights: np.ndarray | Non
 
 
 def step(spec: ModelSpec, layer: int, p: dict[str, Value], X: Value, S: State) -> State:
-    """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-6."""
+    """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-7."""
     H = S["H"]
     if spec.cell == "rnn":
         phi = PHI[spec.activations[layer - 1]]
@@ -87,7 +87,8 @@ def step(spec: ModelSpec, layer: int, p: dict[str, Value], X: Value, S: State) -
     o = sigmoid(X @ p["W_xo"] + H @ p["W_ho"] + p["b_o"])
     candidate = tanh(X @ p["W_xc"] + H @ p["W_hc"] + p["b_c"])
     C = f * S["C"] + i * candidate
-    return {"H": o * tanh(C), "C": C}
+    H = o * tanh(C)
+    return {"H": H if spec.p is None else H @ p["W_hp"], "C": C}
 
 
 def layer_over_time(
@@ -154,7 +155,8 @@ def run(
     below, rows = ended(inputs, within), list[list[State]]()
     for layer in range(1, spec.L + 1):
         for backward in spec.ways:
-            first = start[spec.row(layer, backward)]
+            given = start[spec.row(layer, backward)]
+            first = {part: a.first(spec.size_of(part, layer)) for part, a in given.items()}
             rows.append(layer_over_time(spec, layer, P, backward, below, first, within))
         below = [after["H"] for after in rows[-spec.directions]]
         if spec.directions == 2:  # BI-3
@@ -172,11 +174,18 @@ def run(
         gradients[f"{part}0"] = np.stack([row[part].gradient() for row in start])
     ends = [0 if backward else -1 for backward in spec.ways] * spec.L
     trace = {p: [ended([after[p] for after in row], within) for row in rows] for p in state}
+
+    def wide(part: str, value: Value) -> np.ndarray:
+        return value.data if spec.even else widened(value.data, state[part][0])
+
     return Run(
         np.stack([value.data for value in outputs]),
-        {p: np.stack([row[t][p].data for row, t in zip(rows, ends, strict=True)]) for p in state},
         {
-            p: np.stack([np.stack([row[t].data for row in trace[p]]) for t in range(len(X))])
+            p: np.stack([wide(p, row[t][p]) for row, t in zip(rows, ends, strict=True)])
+            for p in state
+        },
+        {
+            p: np.stack([np.stack([wide(p, row[t]) for row in trace[p]]) for t in range(len(X))])
             for p in state
         },
         loss.data,

@@ -71,13 +71,10 @@ class Bounded(np.lib.mixins.NDArrayOperatorsMixin):
         return NotImplemented if rule is None or method != "__call__" else rule(*operands)
 
     def __array_function__(self, called: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if called is np.stack:
+        if called in (np.stack, np.concatenate):
             given = [x if isinstance(x, Bounded) else Bounded(x, 0.0, self.kind) for x in args[0]]
-            values = np.stack([x.value for x in given])
-            return Bounded(values, np.stack([x.error for x in given]), self.kind)
-        if called is np.concatenate:
-            values = np.concatenate([x.value for x in args[0]], **kwargs)
-            return Bounded(values, np.concatenate([x.error for x in args[0]], **kwargs), self.kind)
+            values = called([x.value for x in given], **kwargs)
+            return Bounded(values, called([x.error for x in given], **kwargs), self.kind)
         if called is np.where:
             which, *given = args
             yes, no = [x if isinstance(x, Bounded) else Bounded(x, 0.0, self.kind) for x in given]

@@ -42,6 +42,12 @@ class Value:
             ((self, lambda g: g[..., :h]), (other, lambda g: g[..., h:])),
         )
 
+    def first(self, k: int) -> Value:
+        """The first k columns of (n, k) or more; the gradient by the others is 0."""
+        if k == self.data.shape[-1]:
+            return self
+        return Value(self.data[..., :k], ((self, lambda g: widened(g, self.data)),))
+
     def gradient(self) -> np.ndarray:
         """By the loss, after ``differentiate``; every value that the loss was made of has one."""
         if self.grad is None:
@@ -65,6 +71,11 @@ class Value:
 
     def one_minus(self) -> Value:
         return Value(1 - self.data, ((self, lambda g: -g),))
+
+
+def widened(narrow: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """As many columns as ``like`` has: zeros behind those that there are."""
+    return np.concatenate([narrow, np.zeros_like(like[..., narrow.shape[-1] :])], axis=-1)
 
 
 def differentiate(loss: Value) -> None:

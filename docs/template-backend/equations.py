@@ -50,8 +50,9 @@ def lstm_step(p: State, A: State, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]
     C̃  = tanh(X W_xc + H W_hc + b_c)     (LSTM-4)
     C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
     H' = o ⊙ tanh(C')                     (LSTM-6)
+    H' = (o ⊙ tanh(C')) W_hp              (LSTM-7, with a projection)
 
-    A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h)
+    A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h); or H, H': (n, p)
     """
     raise NotImplementedError("equations.py: lstm_step is not written yet")
 
@@ -148,3 +149,13 @@ def by_step(A: State) -> Iterator[State]:
 def stacked(layers: Sequence[State]) -> State:
     """The states of all layers in one tensor, (L, n, h) for each part."""
     raise NotImplementedError("equations.py: stacked is not written yet")
+
+
+def in_rows(rows: Sequence[Tensor]) -> Tensor:
+    """One tensor, (L, n, h), as wide as the widest: a smaller layer has zeros behind its own."""
+    raise NotImplementedError("equations.py: in_rows is not written yet")
+
+
+def widened(row: Tensor, size: int) -> Tensor:
+    """So many columns: zeros behind those that there are."""
+    raise NotImplementedError("equations.py: widened is not written yet")

@@ -61,6 +61,10 @@ class Layers:
         own (LEN-1)   returns O (T, n, q) and the last state"""
         raise NotImplementedError("layers.py: Layers.__call__ is not written yet")
 
+    def start(self, block: Any, state: State, first: int, rows: int) -> list[Tensor]:
+        """What a layer starts from: its rows of the state, and of those its own numbers."""
+        raise NotImplementedError("layers.py: Layers.start is not written yet")
+
     def over(
         self, block: Any, X: Tensor, start: tuple[Tensor, ...], within: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, ...] | Tensor]:

@@ -162,6 +162,16 @@ def test_a_bad_tensor_in_a_weights_file_is_refused_by_name(change, expected, ref
         ({"directions": 3}, "directions: expected 1 or 2, found 3"),
         ({"directions": "both"}, "directions: expected 1 or 2, found 'both'"),
         ({"directions": 2}, "layer1.backward.W_xi: expected shape"),
+        ({"h": [6]}, "h: expected one number, or 2, one per layer, found [6]"),
+        ({"h": [6, 0]}, "h: expected whole numbers of at least 1, the largest of them 6, found"),
+        ({"h": [6, "5"]}, "h: expected a whole number, or one per layer, found [6, '5']"),
+        ({"h": []}, "h: expected a whole number, or one per layer, found []"),
+        ({"h": [5, 6]}, "layer1.W_xi: expected shape"),
+        ({"p": 6}, "p: expected a whole number of at least 1 and below h, 6, found 6"),
+        ({"p": 0}, "p: expected a whole number of at least 1 and below h, 6, found 0"),
+        ({"p": 2}, "layer1.W_hp: expected shape (6, 2), found no such tensor"),
+        ({"cell": "rnn", "activations": ["tanh"] * 2, "p": 2}, "p: expected none for rnn"),
+        ({"cell": "gru", "reset": "after", "p": 2}, "p: expected none for gru: only an LSTM has"),
     ],
 )
 def test_a_bad_spec_in_a_weights_file_is_refused_by_field(spec, expected, refused, tmp_path):

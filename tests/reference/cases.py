@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.parameters import initialise, state_shapes, zero_state
+from common.parameters import initialise, only_own, state_shapes, zero_state
 from common.spec import ACTIVATIONS, ModelSpec
 
 
@@ -31,7 +31,7 @@ class Case:
         if not self.zero:
             for part, shape in state_shapes(self.spec, self.n).items():
                 state[part] = (0.5 * rng.standard_normal(shape)).astype(dtype)
-        return X, Y, state
+        return X, Y, only_own(self.spec, state)
 
 
 def specs(L, d=3, h=5, q=7):
@@ -56,6 +56,23 @@ LENGTHS = {
     for name, case in {**dict(list(CASES.items())[:8]), **BIDIRECTIONAL}.items()
     if case.spec.L == 1 or case.spec.directions == 2
 }
+UNEVEN = {
+    f"{name}-uneven-{D}": Case(dataclasses.replace(spec, h=8, sizes=sizes, directions=D))
+    for sizes, D in (((8, 2), 1), ((4, 8), 2))
+    for name, spec in specs(2)
+    if not name.startswith("rnn") or spec.activations[0] == "tanh"
+}
+PROJECTED = {
+    f"lstm-projected-{what}": Case(ModelSpec("lstm", 3, 8, 7, **spec))
+    for what, spec in {
+        "L1": {"L": 1, "p": 4},
+        "L3": {"L": 3, "p": 5},
+        "both": {"L": 2, "p": 5, "directions": 2},
+        "uneven": {"L": 2, "p": 4, "sizes": (5, 8)},
+        "uneven-both": {"L": 2, "p": 4, "sizes": (8, 5), "directions": 2},
+    }.items()
+}
+CASES |= UNEVEN | PROJECTED
 for _name, _spec in specs(2):
     CASES |= {
         f"{_name}-one-step": Case(_spec, T=1),

@@ -31,6 +31,13 @@ SPECS = {
     "gru-before-bidirectional": ModelSpec("gru", 3, 4, 5, 2, reset="before", directions=2),
     "gru-after-bidirectional": ModelSpec("gru", 3, 4, 5, 2, reset="after", directions=2),
     "lstm-bidirectional": ModelSpec("lstm", 3, 4, 5, 2, directions=2),
+    "rnn-uneven": ModelSpec("rnn", 3, 6, 5, 2, ("sigmoid", "tanh"), sizes=(6, 4)),
+    "gru-before-uneven": ModelSpec("gru", 3, 6, 5, 2, reset="before", sizes=(4, 6)),
+    "gru-after-uneven": ModelSpec("gru", 3, 6, 5, 2, (), "after", 2, (6, 2)),
+    "lstm-uneven": ModelSpec("lstm", 3, 6, 5, 3, sizes=(2, 6, 4)),
+    "lstm-projected": ModelSpec("lstm", 3, 4, 5, 2, p=2),
+    "lstm-projected-bidirectional": ModelSpec("lstm", 3, 4, 5, 2, directions=2, p=3),
+    "lstm-projected-uneven": ModelSpec("lstm", 3, 6, 5, 2, sizes=(4, 6), p=2),
 }
 every_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
 

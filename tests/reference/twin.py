@@ -2,7 +2,7 @@
 
 Lists, indices and loops; no matrix, no vectorised operation, and not a line shared with
 backends/numpy. The gradients are not written out at all: a tape (tape.py) derives them from the
-forward equations, so BPTT-1 to BPTT-8 and LEN-5 are checked against what does not know
+forward equations, so BPTT-1 to BPTT-9 and LEN-5 are checked against what does not know
 them.
 
 An array is a nested list, indexed as in EQUATIONS.md but counting from 0.
@@ -67,8 +67,12 @@ class Stack:
                 self.step(layer, layer * D, f"layer{layer + 1}.", t, X[t])
             for t in reversed(range(T)) if D == 2 else ():  # BI-2
                 self.step(layer, layer * D + 1, f"layer{layer + 1}.backward.", t, X[t])
+            h = self.size("H", layer)
             X = [
-                [add_lists(rows[layer * D + way][k] for way in range(D)) for k in range(len(X[0]))]
+                [
+                    add_lists(rows[layer * D + way][k][:h] for way in range(D))
+                    for k in range(len(X[0]))
+                ]
                 for rows in self.trace["H"]
             ]  # BI-3
         nothing = [0.0] * self.spec.q
@@ -77,24 +81,33 @@ class Stack:
             for t, X_t in enumerate(X)
         ]  # LEN-3
 
+    def size(self, part, layer):
+        """How many numbers of a row of the state are the layer's own; zeros are behind them."""
+        if part == "H" and self.spec.p:
+            return self.spec.p
+        return self.spec.sizes[layer] if self.spec.sizes else self.spec.h
+
     def step(self, layer, row, prefix, t, X_t):
         """One direction of a layer reads step t."""
         self.prefix = prefix
         own = [k for k in range(len(X_t)) if t < self.lengths[k]]  # LEN-1, LEN-2
         for k in own:
-            before = {part: rows[row][k] for part, rows in self.state.items()}
+            before = {
+                part: rows[row][k][: self.size(part, layer)] for part, rows in self.state.items()
+            }
             for part, values in self.cell(layer, X_t[k], before).items():
+                missing = len(self.state[part][row][k]) - len(values)
                 self.state[part][row] = list(self.state[part][row])
-                self.state[part][row][k] = values
+                self.state[part][row][k] = values + [0.0] * missing
         for part, rows in self.state.items():
-            nothing = [0.0] * self.spec.h
+            nothing = [0.0] * len(rows[row][0])
             self.trace[part][t][row] = [
                 rows[row][k] if k in own else nothing for k in range(len(X_t))
             ]  # LEN-3
 
     def cell(self, layer, x, state):
         """One layer, one step, one example: the new state."""
-        H, units = state["H"], range(self.spec.h)
+        H, units = state["H"], range(self.spec.sizes[layer] if self.spec.sizes else self.spec.h)
 
         def p(name):
             return self.params[f"{self.prefix}{name}"]
@@ -128,6 +141,8 @@ class Stack:
             candidate = tanh(gate("c", j))  # LSTM-4
             new_C.append(f * C[j] + i * candidate)  # LSTM-5
             new_H.append(o * tanh(new_C[j]))  # LSTM-6
+        if self.spec.p:  # LSTM-7
+            new_H = [product(new_H, p("W_hp"), j) for j in range(self.spec.p)]
         return {"H": new_H, "C": new_C}
 
     def row_of_outputs(self, H):
