@@ -10,6 +10,7 @@ flax.py         the state of nnx, in msgpack
 onnx.py         a model of nodes RNN, GRU or LSTM
 values.py       the numbers of a network as a file holds them: rounded, two biases or one
 certificate.py  both files read again and computed by the oracle: what a certificate says
+own.py          the error of the framework itself, where it is at hand
 page.py         the same as a page
 command.py      ``convert`` and ``verify``
 """

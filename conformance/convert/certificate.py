@@ -24,6 +24,7 @@ from common.storage.shape import check_shape
 from common.storage.sums import seal, sealed, sha256_of
 from common.weights import checksum
 from conformance.closeness.compare import identical, load_bounds, relative_error, within
+from conformance.convert import own
 from conformance.convert.target import DTYPES, Target
 from conformance.convert.targets import TARGETS
 from conformance.convert.values import held
@@ -68,7 +69,10 @@ FOUND = {
     "said": [str],
     "assumed": [str],
 }  # fmt: skip
-SHAPE = {"format": str, "suite": str, "asked": ASKED, "found": FOUND, "seal": str}
+SHAPE = {
+    "format": str, "suite": str, "asked": ASKED, "found": FOUND, "measured?": own.SHAPE,
+    "seal": str,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,13 @@ def read(path: Path, layout: str, options: dict[str, str], prefixes: list[str]) 
     return Held(spec, params, network.biases, found.says, [*notes, *found.notes], bare)
 
 
-def certify(asked: dict[str, Any], source: Path, target: Path, original: Held | None = None):
-    """The certificate, sealed. original: the source, if it has just been read"""
+def certify(
+    asked: dict[str, Any], source: Path, target: Path, original: Held | None = None,
+    measure: bool = False,
+):  # fmt: skip
+    """The certificate, sealed. original: the source, if it has just been read
+
+    measure: whether the framework itself is to compute the file (own.py)"""
     goal, dtype = TARGETS[asked["to"]], asked["dtype"]
     original = original or read(source, asked["layout"], asked["options"], asked["prefixes"])
     spec, reads = original.spec, goal.options(original.spec)
@@ -137,6 +146,9 @@ def certify(asked: dict[str, Any], source: Path, target: Path, original: Held | 
         "assumed": original.notes,
     }
     head = {"format": FORMAT, "suite": SUITE_VERSION, "asked": asked, "found": found}
+    if measure:
+        one = goal, spec, written.params, dtype, original.bare, target, asked["inputs"]
+        head["measured"] = own.measured(*one)
     return sealed(head)
 
 

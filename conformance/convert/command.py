@@ -39,6 +39,11 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
     add("--to", choices=tuple(TARGETS), required=True, help="whose file it becomes")
     ends = ", ".join(f"{target.name} *{target.end}" for target in TARGETS.values())
     add("--out", type=Path, required=True, metavar="FILE", help=f"what is written ({ends})")
+    add(
+        "--measure",
+        action="store_true",
+        help="have the new framework, which must be in this environment, compute the file as well",
+    )
     add("--dtype", choices=DTYPES,
         help="of the written numbers; default: the smaller that holds every matrix")  # fmt: skip
 
@@ -63,7 +68,7 @@ def run_convert(options: argparse.Namespace) -> int:
         made = Path(folder) / out.name
         goal.written(made, values(spec, params, goal, dtype, original.bare))
         # Only what was read again and found to be the same network takes its place.
-        certificate = certify(asked, source, made, original)
+        certificate = certify(asked, source, made, original, options.measure)
         check(certificate["found"], source)
         write_atomically(out, lambda temporary: os.replace(made, temporary))
     path = beside(out, ".json")
@@ -71,7 +76,22 @@ def run_convert(options: argparse.Namespace) -> int:
     command = verification(path, source, out)
     write_text(beside(out, ".html"), page(certificate, command))
     show(certificate, out, command)
-    return EXIT_PASS
+    return EXIT_PASS if near(certificate) else EXIT_FAIL
+
+
+def near(certificate: dict[str, Any]) -> bool:
+    """Whether the framework computes the file within its bound, as far as that was measured."""
+    found = certificate.get("measured")
+    return found is None or found["error"] <= found["bound"]
+
+
+def itself(certificate: dict[str, Any]) -> list[str]:
+    """What was measured, in words."""
+    if (found := certificate.get("measured")) is None:
+        return []
+    said = f"{found['package']} {found['version']} computes it within {found['error']:.2g}"
+    above = "" if near(certificate) else "FAIL: "
+    return [f"{above}{said} of the equations; the bound is {found['bound']:g}"]
 
 
 def check(found: dict[str, Any], source: Path) -> None:
@@ -104,6 +124,7 @@ def show(certificate: dict[str, Any], out: Path, command: str) -> None:
     lines = [
         f"{out}: read again, {weights['numbers'] - rounded:,} of {weights['numbers']:,} numbers "
         f"are those of {certificate['asked']['source']}, and the equations' outputs {outcome}",
+        *itself(certificate),
         *found["said"],
         *found["assumed"],
         "To load it:",
@@ -137,12 +158,15 @@ def run_verify(options: argparse.Namespace) -> int:
     if not wrong:
         again = certify(asked, paths["source"], paths["target"])
         wrong = differences(found, again["found"])
+        wrong += [line for line in itself(stored) if not near(stored)]
     console = results_console()
     for line in wrong:
         console.print(escape(printable(f"FAIL: {line}")), soft_wrap=True)
     if not wrong:
         line = f"PASS: {paths['target']} is {paths['source']} for {asked['to']}, as certified"
         console.print(escape(printable(line)), soft_wrap=True)
+        for line in itself(stored):
+            console.print(escape(printable(f"As it was measured then: {line}")), soft_wrap=True)
     return EXIT_FAIL if wrong else EXIT_PASS
 
 

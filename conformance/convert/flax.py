@@ -100,4 +100,6 @@ TARGET = Target(
     two=lambda spec: False,
     options=options,
     lacks=lacks,
+    package="flax",
+    takes="numpy.asarray(O)",
 )

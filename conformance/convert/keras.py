@@ -71,4 +71,6 @@ TARGET = Target(
     resets=("after", "before"),
     two=lambda spec: spec.reset == "after",  # the only one whose bias is (2, 3h)
     options=options,
+    package="keras",
+    takes="keras.ops.convert_to_numpy(O)",
 )

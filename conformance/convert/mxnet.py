@@ -76,4 +76,7 @@ TARGET = Target(
     options=options,
     lacks=lacks,
     warns=warns,
+    package="mxnet",
+    gives="X = mxnet.nd.array(X, dtype=X.dtype)",
+    takes="O.asnumpy()",
 )

@@ -102,4 +102,5 @@ TARGET = Target(
     resets=("after", "before"),
     two=lambda spec: True,
     dtypes=("float32",),
+    package="onnxruntime",
 )

@@ -41,6 +41,10 @@ def page(certificate: dict[str, Any], verify: str) -> str:
         rows[side] = f"{asked[side]}, {about['says']}, {about['bytes']:,} bytes"
         rows[f"{side}, SHA-256"] = about["sha256"]
         rows[f"{side}, parameters"] = about["parameters"]
+    if own := certificate.get("measured"):
+        error, bound = f"{own['error']:.2g}", f"{own['bound']:g}"
+        rows["the framework itself"] = f"{own['package']} {own['version']}: within {error} of the "
+        rows["the framework itself"] += f"equations (the bound is {bound})"
     rows["seal"] = certificate["seal"]
     told = [*found["said"], *found["assumed"]]
     title = f"Certificate of {asked['target']}"

@@ -56,4 +56,7 @@ TARGET = Target(
     resets=("after",),
     two=lambda spec: True,
     options=options,
+    package="torch",
+    gives="X = torch.from_numpy(X)",
+    takes="O.detach().numpy()",
 )

@@ -47,6 +47,8 @@ class Target:
     options: what the file does not say of itself, for conformance/files to read it
     lacks:   what else is in the way, as (expected, found), or None
     warns:   sentences on what the framework makes of such a network, though the file is right
+    package: that computes the file: of ``convert --measure``
+    gives, takes: a line that makes its X of NumPy's, and what makes NumPy's array of its O
     """
 
     name: str
@@ -62,6 +64,9 @@ class Target:
     lacks: Callable[[ModelSpec, Arrays], tuple[str, str] | None] = field(default=lambda s, p: None)
     warns: Callable[[ModelSpec, str], list[str]] = field(default=lambda spec, dtype: [])
     dtypes: tuple[str, ...] = DTYPES
+    package: str = ""
+    gives: str = ""
+    takes: str = "O"
 
     def check(self, spec: ModelSpec, params: Arrays, dtype: str, where: object) -> None:
         """BadInput for a network that the framework's own layers cannot compute."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import json
 import subprocess
 import sys
 from functools import partial
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 
 from common.weights import load_weights
+from conformance.__main__ import main
 from conformance.convert.targets import TARGETS
 from conformance.verdict.deviations import load_deviations
-from tests.conformance.convert.helpers import SPECS, bare, can, options
+from tests.conformance.convert.helpers import SPECS, bare, can, convert, options, parameters
+from tests.conformance.convert.helpers import saved as own
 from tests.moved import agrees, built, given_to
 from tests.source import ROOT
 
@@ -73,6 +76,23 @@ def test_the_framework_loads_a_network_without_an_output_layer(name, backend_nam
     with as_it_begins(backend_name, "float32"):
         to = partial(to_array, backend_name)
         agrees(target, spec, "float32", path, X, numbers, to, bare=True)
+
+
+def test_a_certificate_carries_the_framework_s_own_error(backend_name, tmp_path, capsys):
+    target = TARGET.get(backend_name, backend_name)
+    if target not in TARGETS:
+        pytest.skip(f"nothing is moved to {target}")
+    spec = SPECS["lstm"]
+    source = own(tmp_path / "own.safetensors", spec, parameters(spec, target))
+    out = convert(source, target, tmp_path, "--measure")
+    path = tmp_path / f"{out.name}.certificate.json"
+    measured = json.loads(path.read_text())["measured"]
+    package = importlib.import_module(measured["package"])
+    assert measured["version"] == package.__version__
+    assert 0 < measured["error"] < 1e-6 < measured["bound"]
+    capsys.readouterr()
+    assert main(["verify", str(path)]) == 0
+    assert f"{measured['package']} {measured['version']} computes it" in capsys.readouterr().out
 
 
 def saved(target: str, net, folder: Path) -> Path:
