@@ -19,6 +19,7 @@ limits     from where on an implementation is wrong: the smallest case, scalar f
 report     the page, and what else is made of a verdict
 calibrate  what the suite can tell, and how often it errs: certificates, scores, ensembles
 studies    comparisons and measurements of speed
+versions   which version of a framework computes what: an environment for each, asked and stored
 gpu        a GPU that is lent for minutes: what to ask it, and what comes of it
 
 The same work has the same file name in every room: ``ladder.py`` for the cases, ``training.py`` for

@@ -20,10 +20,11 @@ from conformance.records import command as records
 from conformance.report import command as report
 from conformance.run import command as run
 from conformance.studies import command as studies
+from conformance.versions import command as versions
 
 ROOMS = (
     *(cases, run, judge, limits, report, records, calibrate),
-    *(diagnose, captures, convert, studies, gpu, check_backend),
+    *(diagnose, captures, convert, studies, versions, gpu, check_backend),
 )
 COMMANDS = {command.name: command for room in ROOMS for command in room.COMMANDS}
 

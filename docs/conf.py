@@ -22,6 +22,7 @@ extensions = [
     "docs._ext.examples",
     "docs._ext.charts",
     "docs._ext.field_guide",
+    "docs._ext.atlas",
     "docs._ext.glossary",
     "docs._ext.pages",
 ]

@@ -23,6 +23,7 @@ WALL = 318, 175, 325
 
 PLACES = {
     "studies": (130, 40),
+    "versions": (245, 40),
     "report": (610, 40),
     "calibrate": (360, 110),
     "gpu": (360, 40),

@@ -23,7 +23,7 @@ LOCALE = "pt_BR"
 CATALOGUES = DOCS / "locale" / LOCALE / "LC_MESSAGES"
 FINISHED = DOCS / "locale" / "finished.txt"
 
-EDITION = ("index", "chapters/")
+EDITION = ("index", "chapters/", "versions")
 """How the names of the pages begin that are translated; the others stay English."""
 
 

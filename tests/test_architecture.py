@@ -66,6 +66,7 @@ ALLOWED = {
         "judge",
     },
     "studies": {"cases", "records", "run", "worker", "report"},
+    "versions": {"cases", "records", "run", "verdict", "judge"},
     "gpu": {
         "cases",
         "closeness",
@@ -124,6 +125,8 @@ NAMED = {
     "conformance/limits/command.py": "the examples in its help",
     "conformance/run/command.py": "the examples in its help",
     "conformance/studies/command.py": "the examples in its help",
+    "conformance/versions/command.py": "the examples in its help",
+    "conformance/versions/wanted.py": "examples of what is named",
 }
 """Where code outside of its folder and the registry names a framework, and why."""
 

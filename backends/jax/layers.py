@@ -98,6 +98,7 @@ def make_half(spec: ModelSpec, layer: int, dtype: jnp.dtype, computed: jnp.dtype
         cell.dense_h = nnx.Linear(sizes[1], 3 * sizes[1], **options)
     else:
         cell = nnx.OptimizedLSTMCell(*sizes, activation_fn=tanh, **options)
+    cell.rngs = None  # Flax before 0.12 keeps the state of its random numbers, which nobody uses
     return nnx.RNN(cell, time_major=True, return_carry=True, rngs=False)
 
 
@@ -111,14 +112,12 @@ class Layers:
         self.spec, self.dtype = spec, self.policy or dtype
         # Shapes only: Flax's own draw would take longer than a small case.
         made = nnx.eval_shape(
-            lambda: nnx.List(
-                [
-                    *(make_layer(spec, layer + 1, dtype, self.dtype) for layer in range(spec.L)),
-                    nnx.Linear(
-                        spec.width, spec.q, param_dtype=dtype, dtype=self.dtype, rngs=nnx.Rngs(0)
-                    ),
-                ]
-            )
+            lambda: [
+                *(make_layer(spec, layer + 1, dtype, self.dtype) for layer in range(spec.L)),
+                nnx.Linear(
+                    spec.width, spec.q, param_dtype=dtype, dtype=self.dtype, rngs=nnx.Rngs(0)
+                ),
+            ]
         )
         self.graph, _ = nnx.split(made)
 
@@ -137,7 +136,7 @@ class Layers:
         device = params["output.b_q"].device
         return jax.tree.map(lambda a: jax.device_put(a, device), dict(enumerate(native)))
 
-    def modules(self, params: dict) -> nnx.List:
+    def modules(self, params: dict) -> list[nnx.Module]:
         """Flax's modules with these weights."""
         return nnx.merge(self.graph, nnx.State(jax.tree.map(nnx.Param, params)))
 
@@ -150,7 +149,7 @@ class Layers:
         return O, last
 
     def run(
-        self, modules: nnx.List, X: Array, state: State, within: Array | None
+        self, modules: list[nnx.Module], X: Array, state: State, within: Array | None
     ) -> tuple[Array, State, list[Array]]:
         """As a call, and the outputs of every layer, (T, n, D·h) each. Flax picks each example's
         state out, but computes its outputs on behind its end, and NaN there would reach gradients.

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
-from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.eager import context
 
 from backends.protocol import Place
 from common.errors import BadInput
+
+# TensorFlow 2.18 moved the module that it is of.
+CoordinatedJob = context.coordination_config_pb2.CoordinatedJob
 
 SUM, get_replica_context = tf.distribute.ReduceOp.SUM, tf.distribute.get_replica_context
 

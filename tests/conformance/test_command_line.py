@@ -42,6 +42,7 @@ COMMANDS = (
         "compare",
         "report",
         "bench",
+        "atlas",
         "gpu",
         "check-backend",
     ),

@@ -1,9 +1,11 @@
 """One small reproduction for each of JAX's entries in conformance/verdict/deviations.toml."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
-from tests.deviations.reproduction import still
+from tests.deviations.reproduction import in_a_process, still
 
 nnx = pytest.importorskip("flax.nnx", reason="needs Flax: its deviations are reproduced on it")
 
@@ -51,3 +53,20 @@ def test_the_gradient_of_relu_swallows_nan():
     assert np.isnan(jax.nn.relu(np.nan))
     through = jax.grad(lambda x: np.float32(np.nan) * jax.nn.relu(x))(np.float32(np.nan))
     still(through == 0, "gradient-of-relu-swallows-nan")
+
+
+def dtypes_of_tanh() -> dict[str, str]:
+    """Of a float64, by JAX and by Keras on JAX."""
+    import jax
+    from keras import ops
+
+    x = jax.numpy.asarray(np.array([0.3]))
+    return {"jax": str(jax.numpy.tanh(x).dtype), "keras": str(ops.tanh(x).dtype)}
+
+
+def test_keras_computes_float64_in_float32():
+    if find_spec("keras") is None:  # imported here, it would look for an engine of its own
+        pytest.skip("needs Keras: its deviation is reproduced on it")
+    found = in_a_process(dtypes_of_tanh, KERAS_BACKEND="jax", JAX_ENABLE_X64="1")
+    assert found["jax"] == "float64"
+    still(found["keras"] == "float32", "keras-on-jax-rounds-float64")
