@@ -88,13 +88,14 @@ def trained(verdict: Verdict, runs: list[TrainingRun]) -> list[dict[str, Any]]:
 def told_by(report: Path, deviations: list[Deviation]) -> dict[str, dict[str, str]]:
     """What pytest's report of the reproductions says of their deviations. One that needs a GPU
     reads what was measured on one, which says nothing of this version."""
-    cases = {
-        case.get("name"): case for case in ElementTree.parse(report).getroot().iter("testcase")
-    }
+    said_by: dict[str, list[str]] = {}
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        test = case.get("name", "").partition("[")[0]  # a test may be run with several parameters
+        said_by.setdefault(test, []).extend(part.get("message", "") for part in case)
     found: dict[str, dict[str, str]] = {}
     for deviation in deviations:
-        case = cases[deviation.fields["evidence"].partition("::")[2]]
-        said = next(iter(case)).get("message", "") if len(case) else ""
+        test = deviation.fields["evidence"].partition("::")[2]
+        said = next(iter(said_by.get(test, ["was not tried"])), "")
         status = UNKNOWN if said else THERE
         if (deviation.ladder or {}).get("device") == "gpu":
             status, said = UNKNOWN, "needs a GPU"

@@ -130,9 +130,11 @@ def test_a_report_tells_what_is_there_what_is_not_and_what_cannot_be_told(tmp_pa
         f'<testcase name="test_gone"><failure message="{mended}"/></testcase>'
         '<testcase name="test_other"><error message="no\n such thing"/></testcase>'
         '<testcase name="test_gpu"/>'
+        '<testcase name="test_some[float32]"/>'
+        f'<testcase name="test_some[float64]"><failure message="{mended}"/></testcase>'
         "</testsuite></testsuites>"
     )
-    names = ("there", "gone", "other", "gpu")
+    names = ("there", "gone", "other", "gpu", "some", "absent")
     found = [Deviation({"id": name, "evidence": f"tests/x.py::test_{name}"}) for name in names]
     found[3].fields["ladder"] = {"device": "gpu"}
     told = answers.told_by(path, found)
@@ -141,7 +143,10 @@ def test_a_report_tells_what_is_there_what_is_not_and_what_cannot_be_told(tmp_pa
         answers.GONE,
         answers.UNKNOWN,
         answers.UNKNOWN,
+        answers.GONE,
+        answers.UNKNOWN,
     ]
+    assert told["absent"]["why"] == "was not tried"
     assert told["other"]["why"] == "no such thing"
     assert told["gpu"]["why"] == "needs a GPU"
 
