@@ -47,9 +47,11 @@ def store(backend: str, entry: dict[str, Any], folder: Path = FOLDER) -> None:
 
 
 def place(version: str) -> list[tuple[int, str]]:
-    """Where a version stands among others: numbers by their size, ``1.10`` behind ``1.9``."""
+    """Where a version stands among others: 1.9rc1, 1.9, 1.9.post1, 1.9.1, 1.10."""
+    early = {"a": -2, "b": -2, "rc": -2, "dev": -2}
     parts = re.findall(r"\d+|[a-z]+", version)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    found = [(int(p), "") if p.isdecimal() else (early.get(p, -1), p) for p in parts]
+    return [*found, (-1, "")]
 
 
 def answers(deviation: Deviation, entries: list[dict[str, Any]]) -> dict[str, set[str]]:

@@ -6,6 +6,7 @@ from common.errors import BadInput
 from conformance.records.witness import load_witnesses
 from conformance.verdict.deviations import Deviation, load_deviations
 from conformance.versions.stored import ANSWERED, FOLDER, load_atlas, measured, place, store
+from conformance.versions.wanted import packages, pins
 
 pytestmark = pytest.mark.once
 
@@ -27,7 +28,8 @@ def entry(version: str, status: str, package: str = "mxnet") -> dict:
 
 def test_versions_stand_in_their_order():
     found = ["1.10.0", "1.9.1", "1.9.1.post1", "1.9.1rc1", "2.0", "1.9"]
-    assert sorted(found, key=place) == ["1.9", "1.9.1rc1", "1.9.1", "1.9.1.post1", "1.10.0", "2.0"]
+    right = ["1.9", "1.9.1rc1", "1.9.1", "1.9.1.post1", "1.10.0", "2.0"]
+    assert sorted(found, key=place) == right
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,13 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path):
         load_atlas("mxnet", tmp_path)
 
 
+@pytest.mark.parametrize("one", DEVIATIONS, ids=lambda one: one.id)
+def test_every_field_of_versions_is_what_was_measured(one):
+    if (one.ladder or {}).get("device") == "gpu":
+        pytest.skip("needs a GPU: measured there, docs/results/gpu")
+    assert one.fields["versions"] == measured(one, load_atlas(one.fields["framework"]))
+
+
 @pytest.mark.parametrize("backend", STORED)
 def test_what_is_stored_speaks_of_what_there_is(backend):
     ids = {one.id for one in DEVIATIONS if one.fields["framework"] == backend}
@@ -85,3 +94,12 @@ def test_what_is_stored_speaks_of_what_there_is(backend):
             assert run["epochs"] == len(digests)
             same = run["agreed"] == run["epochs"]
             assert digests[-1].startswith(run["digest"]) == same, found["asked"]
+
+
+def test_the_atlas_has_the_versions_that_are_pinned():
+    assert STORED
+    for backend in STORED:
+        pinned = pins(backend)[0]["version"]
+        own = packages(backend)[0]
+        found = [e["packages"].get(own, "").partition("+")[0] for e in load_atlas(backend)]
+        assert pinned in found, backend
