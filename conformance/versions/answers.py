@@ -1,6 +1,7 @@
 """What a version has answered, made small enough to be stored."""
 
 import hashlib
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -101,5 +102,10 @@ def told_by(report: Path, deviations: list[Deviation]) -> dict[str, dict[str, st
             status, said = UNKNOWN, "needs a GPU"
         elif STALE in said:
             status, said = GONE, ""
-        found[deviation.id] = {"status": status, "why": " ".join(said.split())[:200]}
+        found[deviation.id] = {"status": status, "why": nowhere(said)}
     return found
+
+
+def nowhere(said: str) -> str:
+    """What is said, in a short line, without addresses and paths of one machine."""
+    return re.sub(r"\S*(://|/)\S*", "…", " ".join(said.split()))[:200]

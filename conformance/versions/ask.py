@@ -21,7 +21,7 @@ from conformance.progress import Progress
 from conformance.records.training import load_runs
 from conformance.run.child import THREAD_VARIABLES
 from conformance.verdict.deviations import Deviation
-from conformance.versions.answers import UNKNOWN, computed, told_by, trained
+from conformance.versions.answers import UNKNOWN, computed, nowhere, told_by, trained
 from conformance.versions.environment import Environment, clean
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,8 +124,8 @@ class Asking:
                     os.killpg(child.pid, signal.SIGKILL)  # what it started ends with it
                     child.wait()
             log.seek(start)
-            last = (log.read().strip().splitlines() or ["it said nothing"])[-1][:200]
-        return Ended(code, last)
+            last = (log.read().strip().splitlines() or ["it said nothing"])[-1]
+        return Ended(code, nowhere(last))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from common.errors import BadInput
 from common.storage.files import make_folder, remove_folder
 from common.storage.reading import is_object, read_json
+from conformance.versions.answers import nowhere
 from conformance.versions.wanted import Wanted, requirements
 
 PYTHONS = [f"3.{minor}" for minor in range(6, 16)]
@@ -80,8 +81,8 @@ class Environment:
 
     def others_of(self, requirement: str) -> list[str]:
         """The Pythons for which there is a build."""
-        nowhere = str(self.folder / "nowhere")
-        only = ("--no-deps", "--only-binary=:all:", "--dry-run", "--target", nowhere)
+        target = str(self.folder / "target")
+        only = ("--no-deps", "--only-binary=:all:", "--dry-run", "--target", target)
         return [
             number
             for number in PYTHONS
@@ -119,4 +120,4 @@ def first_error(complaint: str) -> str:
     """What pip says first; no address and no path of a machine."""
     lines = [line[7:] for line in complaint.splitlines() if line.lower().startswith("error: ")]
     said = lines[0] if lines else "pip does not say why"
-    return re.sub(r"\S*(://|/)\S*", "…", said)[:200]
+    return nowhere(said)

@@ -213,3 +213,4 @@ def test_what_pip_says_is_stored_without_addresses_and_paths():
     said = "WARNING: x\nERROR: Cannot find a at https://there/simple or /tmp/b\nERROR: other"
     assert first_error(said) == "Cannot find a at … or …"
     assert first_error("") == "pip does not say why"
+    assert answers.nowhere("No module 'x'\n(/home/me/x.py:3)") == "No module 'x' …"
