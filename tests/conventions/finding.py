@@ -76,3 +76,12 @@ SIDE_BY_SIDE = np.stack([np.tanh(SEQUENCE), -np.tanh(SEQUENCE)], axis=1)
 
 LAST = np.tanh(SEQUENCE[[-1, 0]]) * [1, -1]
 """Forward after step T, backward after step 1."""
+
+LENGTH = 2
+"""So many steps of the sequence belong to an example that is shorter."""
+
+OWN, ON = np.tanh(SEQUENCE[LENGTH - 1]), np.tanh(SEQUENCE[LENGTH])
+"""Its last output, and what comes of reading the padding."""
+
+UNKNOWN = np.where(np.arange(len(SEQUENCE)) < LENGTH, SEQUENCE, np.nan).astype("float32")
+"""The sequence with a NaN in the padding."""

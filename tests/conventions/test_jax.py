@@ -7,8 +7,12 @@ import pytest
 
 from tests.conventions.finding import (
     LAST,
+    LENGTH,
+    ON,
+    OWN,
     SEQUENCE,
     SIDE_BY_SIDE,
+    UNKNOWN,
     H,
     gru_conventions,
     lstm_orders,
@@ -157,3 +161,37 @@ def test_how_two_directions_are_joined():
 
 def test_last_states_of_two_directions():
     assert same(in_two_directions()[1], LAST)
+
+
+def shorter(sequence):
+    """The outputs (T,), the last state, and the gradient by the weight."""
+    layer = nnx.RNN(made(nnx.SimpleCell, 1, 1))
+    layer.cell.dense_i.kernel[...] = jnp.ones((1, 1))
+    layer.cell.dense_h.kernel[...] = jnp.zeros((1, 1))
+    X, lengths = jnp.asarray(sequence)[None, :, None], jnp.array([LENGTH])
+
+    def own(layer):
+        last, O = layer(X, seq_lengths=lengths, return_carry=True)
+        return O[:, :LENGTH].sum(), (O[0, :, 0], last[0, 0])
+
+    (_, (O, last)), grads = nnx.value_and_grad(own, has_aux=True)(layer)
+    return np.asarray(O), float(last), float(grads.cell.dense_i.kernel[...][0, 0])
+
+
+def test_how_lengths_are_given():
+    layer, X = nnx.RNN(made(nnx.SimpleCell, 1, 1)), jnp.asarray(SEQUENCE)[None, :, None]
+    last = [layer(X, seq_lengths=jnp.array([n]), return_carry=True)[0].item() for n in (LENGTH, 3)]
+    assert last[0] != last[1]
+
+
+def test_outputs_behind_an_end():
+    assert abs(shorter(SEQUENCE)[0][LENGTH] - ON) < 1e-6
+
+
+def test_last_state_of_a_shorter_example():
+    assert abs(shorter(SEQUENCE)[1] - OWN) < 1e-6
+
+
+def test_nan_in_the_padding():
+    O, last, gradient = shorter(UNKNOWN)
+    assert np.isfinite([*O[:LENGTH], last]).all() and np.isnan(gradient)

@@ -7,8 +7,12 @@ import pytest
 
 from tests.conventions.finding import (
     LAST,
+    LENGTH,
+    ON,
+    OWN,
     SEQUENCE,
     SIDE_BY_SIDE,
+    UNKNOWN,
     H,
     gru_conventions,
     lstm_orders,
@@ -147,3 +151,44 @@ def test_last_states_of_two_directions():
     assert same(in_two_directions()[1], LAST)
     layer = made(rnn.GRU, 2, 3, num_layers=2, bidirectional=True)
     assert layer.begin_state(4)[0].shape == (2 * 2, 4, 3)
+
+
+def shorter(sequence):
+    """The outputs (T,) of a cell, the last state, and the gradient by the weight."""
+    cell = made(rnn.RNNCell, 1, 1)
+    cell.i2h_weight.set_data(nd.ones((1, 1)))
+    X, length = nd.array(sequence[:, None, None]), nd.array([LENGTH])
+    with mx.autograd.record():
+        O, (last,) = cell.unroll(len(sequence), X, None, "TNC", True, length)
+        total = O[:LENGTH].sum()
+    total.backward()
+    gradient = cell.i2h_weight.grad().asnumpy().item()
+    return O[:, 0, 0].asnumpy(), last.asnumpy().item(), gradient
+
+
+def test_how_lengths_are_given():
+    for dtype in ("float32", "float64"):
+        layer = made(rnn.RNN, 1, 1, activation="tanh", use_sequence_length=True, dtype=dtype)
+        layer.l0_i2h_weight.set_data(nd.ones((1, 1)))
+        X, start = nd.array(SEQUENCE[:, None, None], dtype=dtype), layer.begin_state(1, dtype=dtype)
+        length = nd.array([LENGTH], dtype=dtype)
+        if dtype == "float64":
+            with pytest.raises(mx.MXNetError):
+                layer(X, start, length)[0].asnumpy()
+        else:
+            O, (last,) = layer(X, start, length)
+            assert same(O[:, 0, 0].asnumpy(), np.tanh(SEQUENCE))
+            assert abs(last.asnumpy().item() - ON) < 1e-6
+
+
+def test_outputs_behind_an_end():
+    assert shorter(SEQUENCE)[0][LENGTH] == 0
+
+
+def test_last_state_of_a_shorter_example():
+    assert abs(shorter(SEQUENCE)[1] - OWN) < 1e-6
+
+
+def test_nan_in_the_padding():
+    O, last, gradient = shorter(UNKNOWN)
+    assert np.isfinite([*O, last]).all() and np.isnan(gradient)

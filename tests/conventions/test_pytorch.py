@@ -7,8 +7,11 @@ import pytest
 
 from tests.conventions.finding import (
     LAST,
+    LENGTH,
+    OWN,
     SEQUENCE,
     SIDE_BY_SIDE,
+    UNKNOWN,
     H,
     gru_conventions,
     lstm_orders,
@@ -153,3 +156,37 @@ def test_last_states_of_two_directions():
     assert same(in_two_directions()[1], LAST)
     last = nn.GRU(2, 3, 2, bidirectional=True)(torch.zeros(5, 4, 2))[1]
     assert last.shape == (2 * 2, 4, 3)
+
+
+def shorter(sequence, **options):
+    """The outputs (T,), the last state, and the gradient by the weight."""
+    layer = nn.RNN(1, 1, bias=False)
+    with torch.no_grad():
+        layer.weight_ih_l0.fill_(1)
+        layer.weight_hh_l0.zero_()
+    X = tensor(sequence)[:, None, None]
+    packed = nn.utils.rnn.pack_padded_sequence(X, [LENGTH], **options)
+    O, last = layer(packed)
+    O = nn.utils.rnn.pad_packed_sequence(O, total_length=len(sequence))[0]
+    O[:LENGTH].sum().backward()
+    return O[:, 0, 0].detach().numpy(), last.item(), layer.weight_ih_l0.grad.item()
+
+
+def test_how_lengths_are_given():
+    X, lengths = torch.zeros(3, 2, 1), [1, 3]
+    with pytest.raises(RuntimeError, match="sorted"):
+        nn.utils.rnn.pack_padded_sequence(X, lengths)
+    assert nn.utils.rnn.pack_padded_sequence(X, lengths, enforce_sorted=False).data.shape == (4, 1)
+
+
+def test_outputs_behind_an_end():
+    assert shorter(SEQUENCE)[0][LENGTH] == 0
+
+
+def test_last_state_of_a_shorter_example():
+    assert abs(shorter(SEQUENCE)[1] - OWN) < 1e-6
+
+
+def test_nan_in_the_padding():
+    O, last, gradient = shorter(UNKNOWN)
+    assert np.isfinite([*O, last, gradient]).all()

@@ -8,8 +8,11 @@ import pytest
 
 from tests.conventions.finding import (
     LAST,
+    LENGTH,
+    OWN,
     SEQUENCE,
     SIDE_BY_SIDE,
+    UNKNOWN,
     H,
     gru_conventions,
     lstm_orders,
@@ -154,3 +157,41 @@ def test_how_two_directions_are_joined():
 
 def test_last_states_of_two_directions():
     assert same(in_two_directions()[1], LAST)
+
+
+MASK = np.arange(len(SEQUENCE))[None] < LENGTH
+
+
+def shorter(sequence):
+    """The outputs (T,), the last state, and the gradient by the weight."""
+    layer = layers.SimpleRNN(1, return_sequences=True, return_state=True, use_bias=False)
+    layer.build((1, 3, 1))
+    layer.set_weights([np.ones((1, 1), "float32"), zeros(1, 1)])
+    with tf.GradientTape() as tape:
+        O, last = layer(sequence[None, :, None], mask=MASK)
+        total = tf.reduce_sum(O[:, :LENGTH])
+    gradient = tape.gradient(total, layer.cell.kernel.value)
+    return O[0, :, 0].numpy(), float(last[0, 0]), float(gradient[0, 0])
+
+
+def test_how_lengths_are_given():
+    layer = layers.LSTM(3, return_sequences=True)
+    with_it, without = (layer(SEQUENCE[None, :, None], mask=mask) for mask in (MASK, None))
+    assert same(with_it[:, :LENGTH].numpy(), without[:, :LENGTH].numpy())
+    assert not same(with_it.numpy(), without.numpy())
+
+
+def test_outputs_behind_an_end():
+    assert abs(shorter(SEQUENCE)[0][LENGTH] - OWN) < 1e-6
+    layer = layers.Bidirectional(layers.SimpleRNN(1, return_sequences=True))
+    O = layer(SEQUENCE[None, :, None], mask=MASK)
+    assert not np.any(O[0, LENGTH]) and np.any(O[0, LENGTH - 1])
+
+
+def test_last_state_of_a_shorter_example():
+    assert abs(shorter(SEQUENCE)[1] - OWN) < 1e-6
+
+
+def test_nan_in_the_padding():
+    O, last, gradient = shorter(UNKNOWN)
+    assert np.isfinite([*O, last]).all() and np.isnan(gradient)
