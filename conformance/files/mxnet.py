@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ TYPES = {
     BFLOAT16: "<u2",
 }
 ACTIVATION = {"rnn_tanh": "tanh", "rnn_relu": "relu"}
+GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
+PART = r"[lr]\d+_[ih]2h_(?:weight|bias)$"
 
 
 def recognises(path: Path, start: bytes, size: int) -> bool:
@@ -58,7 +61,10 @@ def read(path: Path) -> Contents:
     contents = Contents(SAYS, arrays)
     symbol = path.with_name(re.sub(r"-\d{4}\.params$", "", path.name) + "-symbol.json")
     if symbol.exists():
-        contents.options = list(options(symbol, arrays))
+        nodes, below = graph(symbol)
+        for name, said in fused(nodes, below, arrays).items():
+            arrays |= unfused(path, name, arrays.pop(name), said)
+        contents.options = list(options(symbol, nodes, below, arrays))
     return contents
 
 
@@ -125,13 +131,60 @@ def _name(bytes_: _Bytes) -> str:
     return re.sub("^(arg|aux):", "", name)
 
 
-def options(path: Path, arrays: Arrays):
-    """Of every RNN in a symbol, its tensors and what it says of them."""
-    graph = read_json(path, follow=True)
-    nodes = graph.get("nodes") if is_object(graph) else None
+def graph(path: Path) -> tuple[list[dict[str, Any]], list[list[int]]]:
+    """The nodes of a symbol, and of each the nodes that it reads."""
+    found = read_json(path, follow=True)
+    nodes = found.get("nodes") if is_object(found) else None
     if not is_list(nodes) or not all(is_object(node) for node in nodes):
         raise BadInput(path, "nodes", "a list of objects, as in an MXNet symbol", "none")
-    below = [list(_inputs(path, node, number)) for number, node in enumerate(nodes)]
+    return nodes, [list(_inputs(path, node, number)) for number, node in enumerate(nodes)]
+
+
+def fused(
+    nodes: list[dict[str, Any]], below: list[list[int]], arrays: Arrays
+) -> dict[str, dict[str, Any]]:
+    """The vectors that hold all weights of an RNN, and what its node says."""
+    found = {}
+    for node, inputs in zip(nodes, below, strict=True):
+        name = str(nodes[inputs[1]].get("name")) if len(inputs) > 1 else ""
+        if node.get("op") == "RNN" and name in arrays and arrays[name].ndim == 1:
+            found[name] = _attributes(node)
+    return found
+
+
+def unfused(path: Path, name: str, vector: np.ndarray, said: dict[str, Any]) -> Arrays:
+    """Such a vector as Gluon names its parts: the matrices of every layer and direction, and then
+    both biases of every layer and direction.
+
+    Source: MXNet 1.9.1, ``rnn/rnn_cell.py``, ``FusedRNNCell._slice_weights``."""
+    G, D = GATES.get(str(said.get("mode")), 0), 1
+    D += str(said.get("bidirectional")) in ("True", "1")
+    sizes = [str(said.get(field)) for field in ("state_size", "num_layers")]
+    if not (G and all(re.fullmatch("[1-9][0-9]{0,5}", size) for size in sizes)):
+        raise BadInput(path, name[:80], "the mode, size and layers of its RNN", str(said)[:80])
+    if str(said.get("projection_size")) not in ("None", "0"):
+        raise BadInput(path, name[:80], "an RNN without a projection", "one")
+    h, L = map(int, sizes)
+    wide = G * h
+    d, over = divmod(vector.size - wide * D * (L * (2 + h) + (L - 1) * D * h), wide * D)
+    if d < 1 or over or L * D > MOST_TENSORS:
+        raise BadInput(path, name[:80], f"the numbers of {L} layers of {h} units", vector.size)
+    found, at, stem = {}, 0, name.removesuffix("parameters")
+    for last in ("weight", "bias"):
+        for layer in range(L):
+            for side in "lr"[:D]:
+                for part, width in (("i2h", D * h if layer else d), ("h2h", h)):
+                    shape = (wide, width) if last == "weight" else (wide,)
+                    some = vector[at : at + math.prod(shape)].reshape(shape)
+                    found[f"{stem}{side}{layer}_{part}_{last}"] = some
+                    at += some.size
+    return found
+
+
+def options(
+    path: Path, nodes: list[dict[str, Any]], below: list[list[int]], arrays: Arrays
+) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """Of every RNN in a symbol, its tensors and what it says of them."""
     for number, node in enumerate(nodes):
         if node.get("op") != "RNN":
             continue
@@ -143,7 +196,9 @@ def options(path: Path, arrays: Arrays):
         if mode in ACTIVATION:
             told["activation"] = ACTIVATION[mode]
         names = [str(nodes[k].get("name")) for k in _above(below, below[number][1:2])]
-        yield [name for name in names if name in arrays], told
+        stems = tuple(n.removesuffix("parameters") for n in names if n.endswith("parameters"))
+        parts = [name for name in arrays if stems and re.match(PART, name.removeprefix(stems[0]))]
+        yield [name for name in (*names, *parts) if name in arrays], told
 
 
 def _inputs(path: Path, node: dict[str, Any], number: int):

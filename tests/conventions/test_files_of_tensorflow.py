@@ -86,6 +86,20 @@ def test_a_checkpoint_by_objects(tmp_path):
     all_right(folder, X, of(model))
 
 
+def test_the_variables_of_a_saved_model(tmp_path):
+    model = MODELS["a stack"]()
+    tf.saved_model.save(model, str(tmp_path / "w"))
+    all_right(tmp_path / "w", X, of(model))
+
+
+def test_a_saved_model_that_only_counts_its_variables_is_refused(tmp_path):
+    """As Keras 3 exports one: what each is, nothing in it tells."""
+    model = MODELS["a stack"]()
+    model.export(str(tmp_path / "w"), verbose=False)
+    code, said = asked(tmp_path / "w", X, of(model))
+    assert code == 2 and said.count("\n") == 1 and "names that one framework gives" in said
+
+
 def test_a_checkpoint_by_names_as_tensorflow_1_wrote_it(tmp_path):
     kernel, bias = numbers(9, 20), numbers(20)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:

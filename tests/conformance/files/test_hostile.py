@@ -270,6 +270,23 @@ def test_a_symbol_that_is_none_is_refused(nodes, refused, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "said",
+    [{}, {"mode": "lstm", "state_size": "9" * 9, "num_layers": "1"},
+     {"mode": "lstm", "state_size": "3", "num_layers": "999999"},
+     {"mode": "lstm", "state_size": "3", "num_layers": "-1"},
+     {"mode": "gru", "state_size": "5", "num_layers": "1"},
+     {"mode": "lstm", "state_size": "3", "num_layers": "1", "projection_size": "2"}],
+)  # fmt: skip
+def test_a_vector_of_all_weights_that_its_symbol_belies_is_refused(said, refused, tmp_path):
+    vector = {"arg:it_parameters": np.ones(4 * 3 * (4 + 3 + 2), "float32")}
+    (tmp_path / "w-0001.params").write_bytes(samples.mxnet_list(vector, "V2"))
+    nodes = [{"op": "null", "name": name, "inputs": []} for name in ("data", "it_parameters")]
+    nodes.append({"op": "RNN", "name": "it", "inputs": [[0, 0, 0], [1, 0, 0]], "attrs": said})
+    (tmp_path / "w-symbol.json").write_text(json.dumps({"nodes": nodes}))
+    assert "it_parameters: expected" in refused(tmp_path / "w-0001.params")
+
+
+@pytest.mark.parametrize(
     "value",
     [
         {"a": msgpack.ExtType(5, b"x")},
