@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from conformance.closeness.compare import Bound
+from conformance.closeness.compare import Bound, compare
 from conformance.closeness.elements import (
     agreement_in_regime,
     compare_elements,
     compare_undefined,
     multiple_in_regime,
+    zero_behind,
 )
 
 BOUND = Bound(1e-12, units=16.0)
@@ -109,3 +110,18 @@ def test_agreement_by_element_is_by_element():
     assert agreement_in_regime(WANTED, WANTED, BOUND, 1e-16, ALLOWED, False) == 0
     lost = np.array([1.0, 0.0, 1e-30])
     assert agreement_in_regime(lost, WANTED, BOUND, 1e-16, ALLOWED, False) is None
+
+
+@pytest.mark.parametrize(("shape", "place"), [((3, 2, 4), (2, 1, 3)), ((3, 5, 2, 4), (2, 4, 1, 0))])
+def test_what_is_behind_an_end_is_exactly_zero(shape, place):
+    """(T, n, q) of outputs, (T, rows, n, h) of states; the second example has two steps."""
+    behind = np.arange(3)[:, None] >= [3, 2]
+    wanted = np.ones(shape)
+    wanted[2, ..., 1, :] = 0
+    got = wanted.copy()
+    found = compare("trace/H", got, wanted, BOUND, 1e-16)
+    assert found.passed and zero_behind(found, got, behind) is found
+    got[place] = 1e-300  # which no bound would notice
+    found = compare("trace/H", got, wanted, BOUND, 1e-16)
+    failed = zero_behind(found, got, behind)
+    assert found.passed and failed.index == place and "behind the end" in failed.problem

@@ -57,6 +57,25 @@ def test_of_two_directions_the_wrong_one_is_named_and_its_first_step(layer, back
     assert np.all(np.delete(errors, wrong, axis=1) < LIMIT)
 
 
+@pytest.mark.parametrize("backward", [False, True])
+def test_of_shorter_examples_too_a_wrong_gate_is_named_where_each_of_them_starts(backward):
+    answer = right_answer("lstm-bidirectional-lengths-L1", GIVEN)
+    got = wrong_in(answer, f"{prefix(1, backward)}W_hf")
+    found = locate_forward(answer.case, answer.numbers, got, LIMIT)
+    # The lengths are 2, 5 and 3: nothing is read at step 6.
+    assert (found.step, found.layer, found.backward) == (5 if backward else 1, 1, backward)
+    assert "f" in found.gates
+
+
+def test_what_is_left_behind_an_end_is_no_fault_of_a_gate():
+    answer = right_answer("lstm-lengths-L2", GIVEN)
+    got = evaluate(TRUTH, answer.case, answer.numbers)
+    got["trace/H"][4, 0, 0] = got["trace/H"][3, 0, 0]  # the first example has four steps
+    found = locate_forward(answer.case, answer.numbers, got, LIMIT)
+    assert (found.step, found.layer, found.gates) == (5, 1, ())
+    assert "H behind the end of an example" in str(found)
+
+
 def test_errors_do_not_add_up_over_layers_and_steps():
     """Every layer above a wrong one has wrong states, and all of them are right locally."""
     answer = right_answer("lstm-L3", GIVEN)
