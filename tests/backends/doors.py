@@ -16,7 +16,8 @@ PATIENCE = 240.0
 LISTENS = "0A"
 """As /proc/net/tcp writes that state."""
 
-SEEN = "epoch 4 of"
+SEEN = "epoch 10 of"
+"""Elsewhere than on a terminal the first line about progress is that of the tenth epoch."""
 
 
 @dataclass(frozen=True)

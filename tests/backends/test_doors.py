@@ -179,7 +179,7 @@ def test_two_hosts_that_a_launcher_has_started_train_the_same_and_listen_where_t
     outs = [tmp_path / "a", tmp_path / "b"]
     seen = backend_name not in ON_EVERY_INTERFACE  # who listens there says so
     with two_hosts() as hosts:
-        longer = ("--epochs", "10") if seen else ()
+        longer = ("--epochs", "20") if seen else ()
         processes = launch(hosts, [command(backend_name, out, *longer) for out in outs])
         if seen:
             found = doors_while(processes, [tmp_path / "0.log", tmp_path / "1.log"])
