@@ -8,7 +8,7 @@ import tempfile
 import traceback
 
 from common.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, BadInput
-from conformance.parser import COMMANDS, make_parser
+from conformance.parser import find_command, make_parser
 from conformance.progress import complain, let_go
 
 try:
@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone
-    parser = make_parser()
+    words = sys.argv[1:] if arguments is None else arguments
+    parser = make_parser(words[0] if words else None)
     if argcomplete:
         argcomplete.autocomplete(parser)  # ends the process if it is a shell that asks
     options = parser.parse_args(arguments)
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 def carry_out(options: argparse.Namespace) -> int:
     """Run the command; whatever keeps it from a verdict is one line and an exit code."""
     try:
-        return COMMANDS[options.command].run(options)
+        return find_command(options.command).run(options)
     except BadInput as error:
         complain(str(error))
         return EXIT_BAD_INPUT

@@ -2,38 +2,49 @@
 
 import argparse
 import platform
+from importlib import import_module
 
 import numpy as np
 
 from common import SUITE_VERSION
-from conformance import check_backend
-from conformance.calibrate import command as calibrate
-from conformance.captures import command as captures
-from conformance.cases import command as cases
-from conformance.convert import command as convert
-from conformance.diagnose import command as diagnose
-from conformance.gpu import command as gpu
-from conformance.judge import command as judge
-from conformance.limits import command as limits
-from conformance.options import INSTALLED, Help, program
-from conformance.records import command as records
-from conformance.report import command as report
-from conformance.run import command as run
-from conformance.studies import command as studies
-from conformance.versions import command as versions
+from conformance.options import INSTALLED, Command, Help, program
 
-ROOMS = (
-    *(cases, run, judge, limits, report, records, calibrate),
-    *(diagnose, captures, convert, studies, versions, gpu, check_backend),
-)
-COMMANDS = {command.name: command for room in ROOMS for command in room.COMMANDS}
+COMMANDS = {
+    "cases": "cases.command",
+    "record": "run.command",
+    "train": "run.command",
+    "judge": "judge.command",
+    "shrink": "limits.command",
+    "report": "report.command",
+    "witness": "records.command",
+    "ensemble": "calibrate.command",
+    "certify": "calibrate.command",
+    "diagnose": "diagnose.command",
+    "capture": "captures.command",
+    "diff": "captures.command",
+    "convert": "convert.command",
+    "verify": "convert.command",
+    "compare": "studies.command",
+    "bench": "studies.command",
+    "atlas": "versions.command",
+    "gpu": "gpu.command",
+    "check-backend": "check_backend",
+}
+"""Where each is: importing all rooms takes longer than many a command, so one room is imported."""
 
 
-def make_parser() -> argparse.ArgumentParser:
+def find_command(name: str) -> Command:
+    room = import_module(f"conformance.{COMMANDS[name]}")
+    return next(command for command in room.COMMANDS if command.name == name)
+
+
+def make_parser(asked: str | None = None) -> argparse.ArgumentParser:
+    """Of the one command that is asked for; of all if it is none: for help, and for a mistake."""
+    found = [find_command(name) for name in ([asked] if asked in COMMANDS else COMMANDS)]
     parser = argparse.ArgumentParser(
         prog=program(),
         description="Do deep RNNs compute the same in every framework? Record, then judge.",
-        epilog=examples(*COMMANDS),
+        epilog=examples(*found),
         formatter_class=Help,
         allow_abbrev=False,
     )
@@ -41,15 +52,16 @@ def make_parser() -> argparse.ArgumentParser:
         f"{INSTALLED} {SUITE_VERSION}, Python {platform.python_version()}, NumPy {np.__version__}"
     )
     parser.add_argument("--version", action="version", version=version, help="show it and end")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, command in COMMANDS.items():
+    # The metavar names all of them in a usage line, also where one alone was imported.
+    commands = parser.add_subparsers(dest="command", required=True, metavar=choices())
+    for command in found:
         # A subparser does not take allow_abbrev over: ``--case`` would stand for ``--cases``.
         own = commands.add_parser(
-            name,
+            command.name,
             help=command.about,
             description=command.does,
             allow_abbrev=False,
-            epilog=f"{examples(name)}\n{command.more}",
+            epilog=f"{examples(command)}\n{command.more}",
             formatter_class=Help,
         )
         command.add_arguments(own)
@@ -58,7 +70,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def examples(*names: str) -> str:
+def choices() -> str:
+    return f"{{{','.join(COMMANDS)}}}"
+
+
+def examples(*commands: Command) -> str:
     """Lines to be copied, for the help of one command or of all."""
-    words = [example for name in names for example in COMMANDS[name].examples]
+    words = [example for command in commands for example in command.examples]
     return "\n".join(["examples:", *(f"  {program()} {line}" for line in words)])

@@ -15,8 +15,8 @@ from conformance.__main__ import main
 from conformance.cases.table import suite_cases
 from conformance.judge.command import update_readme
 from conformance.options import Help
-from conformance.parser import COMMANDS as KNOWN
-from conformance.parser import examples, make_parser
+from conformance.parser import COMMANDS as PLACES
+from conformance.parser import examples, find_command, make_parser
 from conformance.progress import WIDTH_OF_A_PIPE
 from tests.conformance.helpers import (
     CASES,
@@ -67,8 +67,8 @@ def test_the_help_shows_every_command_and_the_examples(capsys):
         main(["--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    assert set(KNOWN) == set(COMMANDS)
-    assert examples(*KNOWN) in shown
+    assert set(PLACES) == set(COMMANDS)
+    assert examples(*map(find_command, PLACES)) in shown
     assert all(f"\n    {command} " in shown for command in COMMANDS)
 
 
@@ -79,19 +79,34 @@ def test_every_command_has_a_help(command, capsys):
     assert ended.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert f"usage: python -m conformance {command}" in shown
-    assert KNOWN[command].does in shown
+    assert find_command(command).does in shown
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_says_what_every_option_is_and_its_default(command):
     parser = argparse.ArgumentParser(formatter_class=Help)
-    KNOWN[command].add_arguments(parser)
+    find_command(command).add_arguments(parser)
     formatter = parser._get_formatter()
     for action in parser._actions:
         about = formatter._get_help_string(action)
         assert about, action.option_strings or action.dest
         takes_a_value = action.option_strings and action.nargs != 0
         assert not takes_a_value or action.required or "default" in about, action.option_strings
+
+
+def test_a_command_imports_no_other_command_s_room():
+    code = "import sys; from conformance.__main__ import main; main(['cases']); print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    imported = set(run.stdout.splitlines()[-1].split())
+    assert "conformance.cases.command" in imported
+    others = {f"conformance.{place}" for place in PLACES.values()} - {"conformance.cases.command"}
+    assert not imported & others
+
+
+def test_a_usage_line_names_all_commands_whichever_is_asked():
+    assert make_parser("record").format_usage() == make_parser().format_usage()
 
 
 def test_the_version_is_shown(capsys):
@@ -103,7 +118,9 @@ def test_the_version_is_shown(capsys):
     )
 
 
-@pytest.mark.parametrize("line", examples(*KNOWN).splitlines()[1:], ids=str.strip)
+@pytest.mark.parametrize(
+    "line", examples(*map(find_command, PLACES)).splitlines()[1:], ids=str.strip
+)
 def test_the_examples_of_the_help_are_understood(line):
     words = line.replace("'", "").split()
     assert words[:3] == ["python", "-m", "conformance"]

@@ -11,7 +11,7 @@ import pytest
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_INTERNAL, EXIT_PASS
 from conformance.__main__ import main
 from conformance.judge.command import update_readme
-from conformance.parser import COMMANDS
+from conformance.parser import find_command
 from tests.conformance.helpers import assert_one_line, edit_record, record, spoil, started
 
 pytestmark = pytest.mark.once
@@ -115,7 +115,7 @@ def test_a_fault_of_the_suite_has_an_exit_code_of_its_own(out, tmp_path, monkeyp
 
 def test_a_fault_of_the_suite_is_told_where_no_file_can_be_written(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
-    object.__setattr__(COMMANDS["cases"], "run", COMMANDS["cases"].run)
+    object.__setattr__(find_command("cases"), "run", find_command("cases").run)
 
     def broken(*arguments):
         raise RuntimeError("it")
