@@ -83,6 +83,14 @@ def test_two_may_differ_by_what_each_may_err_by_and_no_more(share, code, asked):
     assert f"bound {2 * bound:.1e}" in said or f"above the bound {2 * bound:g}" in said
 
 
+def test_a_state_of_float16_is_compared_in_float64(asked):
+    """Found by fuzzing: its multiples of the grid's unit are beyond what float16 holds."""
+    first, second = layer_of(plain()), layer_of(plain())
+    second.arrays["C"] = second.arrays["C"].astype("float16")
+    code, said = asked(first, second)
+    assert code == 1 and "outputs: 2 of 5 tensors differ" in said, said
+
+
 def test_an_error_above_the_noise_of_float32_is_seen(asked):
     net = plain()
     off = layer_of(net, dtype="float32")
