@@ -19,8 +19,7 @@ from common.errors import printable
 from common.parameters import Arrays
 from conformance.calibrate.pool import spread
 from conformance.cases.given import gather
-from conformance.cases.regimes import LARGE
-from conformance.cases.table import Case, find_case, suite_cases
+from conformance.cases.table import LARGE, Case, find_case, suite_cases
 from conformance.closeness.compare import RUNGS
 from conformance.mutants import CATALOGUE, EVERY, REGIMES, Mutant, held_to
 from conformance.oracle.evaluation import Begun, begin, evaluate

@@ -17,7 +17,14 @@ import numpy as np
 from common.corpus import Corpus, minibatches, one_hot
 from common.errors import BadInput
 from common.lengths import check_lengths
-from common.parameters import Arrays, initialise, parameter_shapes, state_shapes, zero_state
+from common.parameters import (
+    Arrays,
+    initialise,
+    only_own,
+    parameter_shapes,
+    state_shapes,
+    zero_state,
+)
 from common.spec import ACTIVATIONS, ModelSpec
 from conformance.cases.case import (
     CLIPPED,
@@ -30,7 +37,9 @@ from conformance.cases.case import (
 )
 from conformance.cases.given import Given
 from conformance.cases.points import case_named
-from conformance.cases.regimes import LARGE, LAYERS, REGIMES, in_its_regime
+from conformance.cases.regimes import LARGE as LARGE_REGIMES
+from conformance.cases.regimes import LAYERS, REGIMES, in_its_regime
+from conformance.cases.wider import LARGE_WIDER, WIDER
 from conformance.options import program
 
 __all__ = ["CURATED", "DTYPES", "FAMILIES", "TEXT_CASES", "Case", "Material"]
@@ -72,42 +81,12 @@ def _curated() -> list[Case]:
         Case("gru-after-L12", make_spec("gru-after", 5, 7, 4, 12), regimes=(LAYERS,)),
         Case("lstm-L12", make_spec("lstm", 5, 7, 4, 12), regimes=(LAYERS,)),
     ]
-    return cases + _bidirectional() + _of_lengths()
-
-
-def _bidirectional() -> list[Case]:
-    """Two layers of each family, and one and three of those that cost frameworks most."""
-    sizes = [(family, 2) for family in FAMILIES] + [("lstm", 1), ("gru-after", 3)]
-    asked = ("lstm-bidirectional-L1", "gru-after-bidirectional-L2")
-    return [
-        Case(name, make_spec(family, 5, 7, 4, L, directions=2), invariances=name in asked)
-        for family, L in sizes
-        for name in [f"{family}-bidirectional-L{L}"]
-    ]
-
-
-def _of_lengths() -> list[Case]:
-    """Examples of 1 to T steps, in no order, and one minibatch in which none has T."""
-    sizes = [
-        ("lstm", 2, 1, (4, 6, 1)),
-        ("lstm", 2, 2, (4, 6, 1)),
-        ("lstm", 1, 2, (2, 5, 3)),
-        ("gru-after", 2, 2, (3, 6, 2)),
-        ("gru-before", 2, 2, (5, 1, 4)),
-        ("rnn-tanh", 2, 2, (4, 6, 2)),
-    ]
-    return [
-        Case(
-            f"{family}-{'bidirectional-' * (directions == 2)}lengths-L{L}",
-            make_spec(family, 5, 7, 4, L, directions),
-            invariances=family in ("lstm", "gru-after") and L == 2,
-            lengths=lengths,
-        )
-        for family, L, directions, lengths in sizes
-    ]
+    return cases + WIDER
 
 
 CURATED = _curated()
+LARGE = [*LARGE_REGIMES, *LARGE_WIDER]
+"""Of ``--cases 'large-*'`` alone."""
 
 TEXT_CASES = ("rnn-tanh", "gru-before", "gru-after", "lstm")
 """At D2L's sizes, on minibatches of the text: ``text-<family>``."""
@@ -231,7 +210,8 @@ def material(case: Case, corpus: Corpus) -> Material:
     X, Y = numbers
     state = zero_state(spec, n, "float64")
     if not case.zero_state:
-        state = {part: uniform(*shape) for part, shape in state_shapes(spec, n).items()}
+        drawn = {part: uniform(*shape) for part, shape in state_shapes(spec, n).items()}
+        state = only_own(spec, drawn)
     return in_its_regime(case, Material(params, X, Y, state, _lengths(case)))
 
 

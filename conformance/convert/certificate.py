@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingType
 
 from common import SUITE_VERSION
 from common.errors import BadInput
-from common.parameters import Arrays
+from common.parameters import Arrays, only_own, state_shapes
 from common.spec import ModelSpec
 from common.storage.reading import read_json
 from common.storage.shape import check_shape
@@ -172,7 +172,8 @@ def outputs(inputs: dict[str, int], dtype: str, a: Held, b: Held) -> dict[str, A
     spec = a.spec
     rng = np.random.RandomState(inputs["seed"])
     X = rng.standard_normal((inputs["T"], inputs["n"], spec.d))
-    state = {part: rng.uniform(-1, 1, (spec.rows, inputs["n"], spec.h)) for part in spec.states}
+    shapes = state_shapes(spec, inputs["n"])
+    state = only_own(spec, {part: rng.uniform(-1, 1, shape) for part, shape in shapes.items()})
     with threadpool_limits(1), np.errstate(all="ignore"):
         made = [forward(TRUTH, one.spec, one.params, X, state)["forward/O"] for one in (a, b)]
     wanted, got = made

@@ -63,7 +63,7 @@ class Replay:
 
     rows:   X or the H below, H_{t−1} and 1, the inputs of an affine map, (T·n, in + h + 1)
     before, after: the recorded states, (T·n, h) each     right: what the oracle makes of ``before``
-    values: of the oracle's gates
+    values: of the oracle's gates     W_hp: of a projection
     own:    (T·n,), which of them are of an example's own steps
     """
 
@@ -73,6 +73,7 @@ class Replay:
     right: Arrays
     values: Arrays
     own: np.ndarray
+    W_hp: np.ndarray | None = None
 
     def of_own_steps(self) -> "Replay":
         """Without the rows behind the ends of examples."""
@@ -81,7 +82,8 @@ class Replay:
             return {name: array[self.own] for name, array in arrays.items()}
 
         states = kept(self.before), kept(self.after), kept(self.right)
-        return Replay(self.rows[self.own], *states, kept(self.values), self.own[self.own])
+        own = self.own[self.own]
+        return Replay(self.rows[self.own], *states, kept(self.values), own, self.W_hp)
 
 
 def replay(
@@ -95,15 +97,16 @@ def replay(
         trace = got.get(f"trace/{part}")
         if trace is None or trace.shape != (case.T, *first.shape):
             return None
-        states, start = trace[:, row].astype("float64"), first[row][None]
+        size = spec.size_of(part, layer)
+        states, start = trace[:, row, :, :size].astype("float64"), first[row][None, :, :size]
         earlier = np.concatenate([states[1:], start] if backward else [start, states[:-1]])
         if backward:  # which starts at each example's own last step
             earlier = np.where((np.arange(case.T)[:, None] == ends - 1)[..., None], start, earlier)
         before[part], after[part] = _rows(earlier), _rows(states)
     below = numbers.X[0]
     if layer > 1:
-        last = spec.row(layer)
-        halves = [got["trace/H"][:, r] for r in range(last - spec.directions, last)]
+        last, size = spec.row(layer), spec.size_of("H", layer - 1)
+        halves = [got["trace/H"][:, r, :, :size] for r in range(last - spec.directions, last)]
         below = np.concatenate(halves, axis=-1).astype("float64")
     values: Arrays = {}
 
@@ -118,7 +121,8 @@ def replay(
     rows = np.hstack([_rows(below), before["H"], np.ones((len(before["H"]), 1))])
     own = (np.arange(case.T)[:, None] < ends).ravel()
     right = {name: np.where(own[:, None], value.data, 0) for name, value in made.items()}  # LEN-3
-    return Replay(rows, before, after, right, values, own)
+    W_hp = p["W_hp"].data if "W_hp" in p else None
+    return Replay(rows, before, after, right, values, own, W_hp)
 
 
 def _ends(case: Case, numbers: Material) -> np.ndarray:
@@ -167,6 +171,8 @@ def locate_forward(case: Case, numbers: Material, got: Arrays, limit: float) -> 
             "forward", t + 1, layer, (), f"{part} behind the end of an example", backward
         )
     found = gates(case, made.of_own_steps(), limit)
+    if part == "H" and case.spec.p is not None:
+        part = "H, its output gate or projection"
     return Location("forward", t + 1, layer, found, part, backward)
 
 
@@ -217,8 +223,10 @@ def _solved_lstm(made: Replay, limit: float) -> Arrays:
     i, f, o, c = (made.values[gate] for gate in "ifoc")
     C0, C, H = made.before["C"], made.after["C"], made.after["H"]
     if within(C, made.right["C"], limit):
-        return {"o": H / np.tanh(C)}
-    if not within(H, o * np.tanh(C), limit):
+        # Of a projected H the p numbers do not tell those that they were made of.
+        return {"o": H / np.tanh(C)} if made.W_hp is None else {}
+    again = o * np.tanh(C)
+    if not within(H, again if made.W_hp is None else again @ made.W_hp, limit):
         return {}
     return {"i": (C - f * C0) / c, "f": (C - i * c) / C0, "c": (C - f * C0) / i}
 
@@ -266,9 +274,10 @@ def locate(
     order = GATES[case.spec.cell]
     found = tuple(gate for gate in order if gate in wrong)
     gates_named = found if len(found) < len(order) else ()
+    part = "projection" if wrong == {"p"} else ""
     backward = (top, True) in passes and (top, False) not in passes
     step = _last_wrong_step(case, got, comparisons)
-    return Location(STAGES[rung], step, top, gates_named, backward=backward)
+    return Location(STAGES[rung], step, top, gates_named, part, backward)
 
 
 def _last_wrong_step(case: Case, got: Arrays, comparisons: list) -> int:

@@ -31,19 +31,9 @@ def load_any(
             raise BadInput(
                 path, "--layout, --option, --prefix", "none for the suite's format", "one"
             )
-        spec, params = load_weights(path)
-        check_asked(spec, path)
-        return spec, params
+        return load_weights(path)
     read = load(path, layout, stated, prefixes)
     return canonical(read, path)
-
-
-def check_asked(spec: ModelSpec, where: object) -> None:
-    """BadInput for what the backends compute, and no case, mutant or diagnosis knows yet."""
-    if not spec.even:
-        raise BadInput(where, "h", "one size for all layers, as cases have", list(spec.sizes))
-    if spec.p is not None:
-        raise BadInput(where, "p", "no projection, as cases have none", spec.p)
 
 
 def is_ours(path: Path) -> bool:
@@ -71,17 +61,19 @@ def canonical(read: Read, path: Path) -> tuple[ModelSpec, Arrays]:
     check(network, usual, path)
     output = network.output or (identity(network) if is_bare(read) else output_layer(read, path))
     spec = ModelSpec(
-        cast(Any, network.cell), network.d, network.h(), output[1].size, network.L,
+        cast(Any, network.cell), network.d, max(network.sizes), output[1].size, network.L,
         tuple([usual.choices.activations.get("h", "tanh")] * network.L)
         if network.cell == "rnn" else (),
         cast(Any, usual.choices.reset) if network.cell == "gru" else None, network.directions,
+        tuple(network.sizes), projection(network, path),
     )  # fmt: skip
     check_size(spec, path)
     params: Arrays = {}
     for row, half in zip(spec.passes, network.halves, strict=True):
-        of = prefix(*row)
+        of, h = prefix(*row), spec.units(row[0])
+        params |= {} if half.project is None else {f"{of}W_hp": half.project}
         for k, gate in enumerate(GATES[network.cell]):
-            block = slice(k * spec.h, (k + 1) * spec.h)
+            block = slice(k * h, (k + 1) * h)
             params[f"{of}W_x{gate}"] = half.W[:, block]
             params[f"{of}W_h{gate}"] = half.U[:, block]
             b_x, b_h = half.b_x[block], half.b_h[block]
@@ -94,6 +86,16 @@ def canonical(read: Read, path: Path) -> tuple[ModelSpec, Arrays]:
     params = {name: np.array(array, "float64", order="C") for name, array in params.items()}
     check_parameters(spec, params, path)
     return spec, params
+
+
+def projection(network: Network, path: Path) -> int | None:
+    """p; BadInput unless it is one and the same, and smaller than every layer (LSTM-7)."""
+    found = {half.p if half.project is not None else None for half in network.halves}
+    p = max((p for p in found if p is not None), default=None)
+    if p is not None and (found != {p} or p >= min(network.sizes)):
+        expected = "one projection in all layers, to fewer numbers than any has units"
+        raise BadInput(path, "", f"{expected}, as the suite's spec has", sorted(map(str, found)))
+    return p
 
 
 NEEDED = ("activation", "recurrent_activation", "inner_activation", "nonlinearity", "activation_fn",
@@ -110,11 +112,8 @@ def check(network: Network, usual: Settings, path: Path) -> None:
 
     if network.directions > 1 and usual.choices.merge != "concat":
         refuse("directions side by side, merge_mode=concat", usual.choices.merge)
-    if len(set(network.sizes)) > 1:
-        refuse("layers of one size h", network.sizes)
-    for half in network.halves:
-        if half.project is not None or half.peephole is not None:
-            refuse("an LSTM without projection and peepholes", "one with them")
+    if any(half.peephole is not None for half in network.halves):
+        refuse("an LSTM without peepholes", "one with them")
     choices = usual.choices
     acts = USUAL[network.cell] | dict(choices.activations)
     if network.cell == "rnn":

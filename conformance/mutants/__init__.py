@@ -7,6 +7,8 @@ numerics.py  the same function, computed carelessly
 training.py  loss, gradients, clipping and steps
 directions.py  two directions that are read, joined or ordered in another way
 lengths.py   examples of different length that are padded, ended or counted in another way
+uneven.py    layers of different sizes that are taken for layers of another size
+projection.py  the LSTM's H that is projected in another way, or not
 regimes.py   what goes wrong from some magnitude on, and with what is no number
 losses.py    the losses among them
 sizes.py     what goes wrong from some size on
@@ -20,13 +22,24 @@ from conformance.mutants.lengths import LENGTHS
 from conformance.mutants.mapping import MAPPING
 from conformance.mutants.mutant import Mutant
 from conformance.mutants.numerics import NUMERICS
+from conformance.mutants.projection import PROJECTION
 from conformance.mutants.regimes import MAGNITUDES
 from conformance.mutants.sizes import SIZES
 from conformance.mutants.training import TRAINING
+from conformance.mutants.uneven import UNEVEN
 
 __all__ = ["CATALOGUE", "EVERY", "REGIMES", "Mutant", "applicable", "held_to", "of_regimes"]
 
-CATALOGUE = [*MAPPING, *FUNCTION, *TRAINING, *NUMERICS, *DIRECTIONS, *LENGTHS]
+CATALOGUE = [
+    *MAPPING,
+    *FUNCTION,
+    *TRAINING,
+    *NUMERICS,
+    *DIRECTIONS,
+    *LENGTHS,
+    *UNEVEN,
+    *PROJECTION,
+]
 """Wrong conventions: they are wrong everywhere."""
 
 REGIMES = [*MAGNITUDES, *SIZES]

@@ -5,7 +5,16 @@ import numpy as np
 from common.parameters import Arrays
 from common.spec import ModelSpec
 from conformance.mutants.mapping import biases, gate_order, nothing, times, transposed
-from conformance.mutants.mutant import ONE_STEP, Mutant, Silence, both, deep, gated, two_ways
+from conformance.mutants.mutant import (
+    ONE_STEP,
+    Mutant,
+    Silence,
+    as_wide,
+    both,
+    deep,
+    gated,
+    two_ways,
+)
 from conformance.mutants.training import frozen_where, norm_of, over
 from conformance.oracle.conventions import Conventions, Parameters
 from conformance.oracle.equations import State, Value
@@ -211,7 +220,7 @@ DIRECTIONS = [
     _pair("weights of the directions exchanged", "the directions' weights are exchanged",
           lambda spec, layer, F, B: (B, F)),
     _pair("backward W_h transposed", "the backward direction's recurrent matrices are transposed",
-          of_the_backward(transposed("W_h"))),
+          of_the_backward(transposed("W_h")), both(two_ways, as_wide)),
     _pair("backward biases dropped", "the backward direction's biases are left out",
           of_the_backward(biases(nothing))),
     _pair("backward gates in another order", "the backward direction's gates are read in torch's "

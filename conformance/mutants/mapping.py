@@ -6,7 +6,17 @@ import numpy as np
 
 from common.parameters import GATES, Arrays
 from common.spec import ModelSpec
-from conformance.mutants.mutant import ONE_UNIT, Mutant, both, deep, gated, of, one_way, reset
+from conformance.mutants.mutant import (
+    ONE_UNIT,
+    Mutant,
+    as_wide,
+    both,
+    deep,
+    gated,
+    of,
+    one_way,
+    reset,
+)
 from conformance.oracle.conventions import Conventions, Parameters
 from conformance.oracle.equations import Value
 
@@ -36,6 +46,9 @@ def gate_order(cell: str, order: str):
         found = {}
         for name in p:
             kind, gate = name[:-1], name[-1]
+            if gate not in source:  # a projection is of no gate
+                found[name] = p[name]
+                continue
             # The reset-after GRU's candidate has b_xh and b_hh where the other gates have b_g.
             wanted = f"{kind}{source[gate]}"
             if wanted not in p:
@@ -82,6 +95,11 @@ def transposed(kind: str):
         }
 
     return read
+
+
+def square(spec: ModelSpec) -> bool:
+    """Whether the input matrices above the first layer have the recurrent ones' shape."""
+    return spec.even and as_wide(spec)
 
 
 def exchanged(spec: ModelSpec, layer: int, p: Parameters) -> Parameters:
@@ -132,20 +150,21 @@ MAPPING = [
         "W_h transposed",
         "every recurrent matrix is transposed",
         transposed("W_h"),
+        as_wide,  # with a projection it is no square
         silences=(ONE_UNIT,),
     ),
     _mutant(
         "W_x transposed",
         "the input matrices above the first layer are transposed",
         transposed("W_x"),
-        both(deep(2), one_way),  # of two directions, W_x is no square
+        both(deep(2), one_way, square),  # otherwise W_x is no square
         silences=(ONE_UNIT,),
     ),
     _mutant(
         "W_x and W_h exchanged",
         "input and recurrent matrices are exchanged above the first layer",
         exchanged,
-        both(deep(2), one_way),
+        both(deep(2), one_way, square),
     ),
     _mutant("biases dropped", "the layers' biases are left out", biases(nothing)),
     _mutant("biases doubled", "the layers' biases are added twice", biases(lambda a: times(2, a))),

@@ -67,6 +67,24 @@ def two_ways(spec: ModelSpec) -> bool:
     return spec.directions == 2
 
 
+def one_size(spec: ModelSpec) -> bool:
+    """Whether what a layer hands up could as well be another layer's."""
+    return spec.even or spec.p is not None
+
+
+def as_wide(spec: ModelSpec) -> bool:
+    """Whether H is as wide as C."""
+    return spec.p is None
+
+
+def uneven(spec: ModelSpec) -> bool:
+    return not spec.even
+
+
+def projected(spec: ModelSpec) -> bool:
+    return spec.p is not None
+
+
 def reset(where: str) -> Callable[[ModelSpec], bool]:
     return lambda spec: spec.reset == where
 

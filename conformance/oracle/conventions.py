@@ -50,6 +50,11 @@ def kept(after: State, before: State, live: np.ndarray, backward: bool) -> State
     return {part: value.where(live, before[part]) for part, value in after.items()}
 
 
+def project(product: Callable[[Value, Value], Value], o: Value, S: Value, p: Parameters) -> Value:
+    """H_t = (o_t ⊙ tanh(C_t)) W_hp   (LSTM-7)   S: tanh(C_t)"""
+    return product(o * S, p["W_hp"])
+
+
 @dataclass(frozen=True)
 class Conventions:
     """Tuples are applied one after another; every other field is one choice.
@@ -62,6 +67,7 @@ class Conventions:
     reset:        where the GRU's reset gate acts, from where it should
     activate, cell_output, product:  gate(pre-activation), the tanh of LSTM-6, matrix products
     cell_state:   what is kept as C_t, from LSTM-5
+    project:      LSTM-7, from the product, o, tanh(C) and a layer's parameters
     mix:          GRU-4 out of z, H_{t−1} and the candidate
     order:        the layers as they are stacked
     pair:         the parameters of a layer's forward and backward direction, from those given
@@ -103,6 +109,7 @@ class Conventions:
     cell_state: Callable[[Value], Value] = lambda C: C
     cell_output: Callable[[Value], Value] = tanh
     product: Callable[[Value, Value], Value] = Value.__matmul__
+    project: Callable[[Callable[[Value, Value], Value], Value, Value, Parameters], Value] = project
     mix: Callable[[Value, Value, Value], Value] = lambda z, H, new: z * H + z.one_minus() * new
     order: Callable[[int], list[int]] = lambda L: list(range(1, L + 1))
     pair: tuple[Pairing, ...] = ()

@@ -19,7 +19,7 @@ from conformance.cases.table import Case, Material
 from conformance.oracle.conventions import TRUTH, Conventions, Parameters
 from conformance.oracle.equations import State, Value
 from conformance.oracle.passes import Pass, own_steps, sorted_as
-from conformance.oracle.tape import differentiate
+from conformance.oracle.tape import differentiate, widened
 
 Thing = TypeVar("Thing", np.ndarray, Arrays)
 
@@ -173,10 +173,16 @@ def _last(c: Conventions, passed: Pass) -> Arrays:
 def _states(c: Conventions, steps: list[list[State]]) -> Arrays:
     """By part, (steps, rows, n, h)."""
     found = {
-        part: np.stack([np.stack([row[part].data for row in rows]) for rows in steps])
+        part: np.stack([np.stack(_even([row[part].data for row in rows])) for rows in steps])
         for part in steps[0][0]
     }
     return _apply(c.reported, found)
+
+
+def _even(rows: list[np.ndarray]) -> list[np.ndarray]:
+    """Rows as wide as the widest of them."""
+    widest = max(rows, key=lambda row: row.shape[-1])
+    return [row if row.shape == widest.shape else widened(row, widest) for row in rows]
 
 
 def _apply(changes: tuple[Callable[[Thing], Thing], ...], value: Thing) -> Thing:

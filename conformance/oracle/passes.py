@@ -28,7 +28,7 @@ class Pass:
 
 
 def cell(c: Conventions, spec: ModelSpec, layer: int, p: Parameters, X: Value, S: State) -> State:
-    """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-6."""
+    """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-7."""
     H = S["H"]
 
     def gate(g: str) -> Value:
@@ -49,7 +49,9 @@ def cell(c: Conventions, spec: ModelSpec, layer: int, p: Parameters, X: Value, S
         return {"H": c.mix(z, H, c.activate(spec, layer, "h", a))}
     i, f, o, candidate = (gate(g) for g in "ifoc")
     C = c.cell_state(f * S["C"] + i * candidate)
-    return {"H": o * c.cell_output(C), "C": C}
+    if spec.p is None:
+        return {"H": o * c.cell_output(C), "C": C}
+    return {"H": c.project(c.product, o, c.cell_output(C), p), "C": C}
 
 
 def unroll(
@@ -64,6 +66,10 @@ def unroll(
     output = {name: P[f"output.{name}"] for name in ("W_hq", "b_q")}
     for reading in c.read_output:
         output = reading(output)
+    start = [
+        {part: a.first(spec.size_of(part, layer)) for part, a in state.items()}
+        for state, (layer, _) in zip(start, spec.passes, strict=True)
+    ]
     # A layer that is left out stays where it starts.
     rows, last = [[state] * len(inputs) for state in start], list(start)
     below = inputs if within is None else c.padding(inputs, within)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import BadInput
+from common.parameters import state_shapes
 from common.spec import ACTIVATIONS, RESETS
 from conformance.cases.regimes import REGIMES
 from conformance.cases.table import (
@@ -111,7 +112,7 @@ def test_the_numbers_of_a_case_are_float32_values_of_the_right_shapes_and_none_i
     assert given.X.shape == (case.K, case.T, case.n, spec.d)
     assert given.Y.shape == (case.K, case.T, case.n)
     assert set(np.unique(given.Y)) <= set(range(spec.q))
-    assert all(a.shape == (spec.rows, case.n, spec.h) for a in given.state.values())
+    assert {part: a.shape for part, a in given.state.items()} == state_shapes(spec, case.n)
     assert set(given.state) == set(spec.states)
     for array in (*given.params.values(), given.X, *given.state.values()):
         assert array.dtype == np.float64

@@ -18,6 +18,7 @@ from conformance.cases.regimes import (
     ZEROS,
 )
 from conformance.cases.table import select
+from conformance.cases.wider import LARGE_WIDER
 from conformance.oracle.equations import expected
 from tests.conformance.helpers import curated, numbers
 
@@ -26,7 +27,7 @@ QUICK = [case for case in CASES if case.size < 10**4]
 
 
 def test_large_cases_are_chosen_by_their_own_pattern_only():
-    names = [case.name for case in LARGE]
+    names = [case.name for case in (*LARGE, *LARGE_WIDER)]
     assert all(name.startswith("large-") for name in names)
     assert select(["large-*"], 0, 0) == names
     assert not set(names) & set(select(["*"], 0, 0)) and not set(names) & set(select([], 0, 0))

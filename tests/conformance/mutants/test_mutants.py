@@ -9,9 +9,9 @@ from common.corpus import load_corpus
 from conformance.calibrate import certify
 from conformance.calibrate.certify import markdown
 from conformance.cases.given import gather
-from conformance.cases.regimes import LARGE
 from conformance.cases.regimes import REGIMES as MAIN
-from conformance.cases.table import CURATED, find_case, material
+from conformance.cases.table import CURATED, LARGE, find_case, material
+from conformance.cases.wider import LARGE_WIDER
 from conformance.mutants import CATALOGUE, EVERY, REGIMES, Mutant, applicable, held_to
 from conformance.oracle.conventions import TRUTH, Conventions
 from conformance.oracle.equations import expected
@@ -21,13 +21,14 @@ from conformance.progress import Progress
 GIVEN = gather(load_corpus(None), None)
 PAGE = Path(__file__).parents[3] / "docs" / "detecting-power.md"
 COVERING = ["rnn-tanh-relu-sigmoid-identity", "gru-before-L3", "gru-after-L3", "lstm-L3",
-            "gru-after-bidirectional-lengths-L2"]  # fmt: skip
+            "gru-after-bidirectional-lengths-L2", "lstm-uneven-L3",
+            "lstm-projected-L2"]  # fmt: skip
 """Every mutant applies to one of them."""
 
 DEEP = ["rnn-tanh-L12"]
 ALL = [*CURATED, *MAIN, *LARGE]
 
-SMALL = [case.name for case in CURATED if case.spec.L <= 4]
+SMALL = [case.name for case in (*CURATED, *LARGE_WIDER) if case.spec.L <= 4]
 
 of_the_catalogue = pytest.mark.once
 """The covering cases show every mutant to both versions of NumPy."""

@@ -1,0 +1,75 @@
+"""Cases of wider stacks: two directions, lengths, layers of different sizes, a projection.
+
+The main job has the fewest that tell the wrong conventions of these; the others are asked with
+``--cases 'large-*'`` only, and the certificates need them.
+"""
+
+from dataclasses import replace
+
+from common.spec import ModelSpec
+from conformance.cases.case import FAMILIES, Case, make_spec
+
+P = 2
+"""How many numbers H is projected to."""
+
+
+def uneven(family: str, *sizes: int, **more: int) -> ModelSpec:
+    spec = make_spec(family, 5, max(sizes), 4, len(sizes))
+    return replace(spec, sizes=sizes, **more)
+
+
+def projected(L: int, directions: int = 1) -> ModelSpec:
+    return replace(make_spec("lstm", 5, 7, 4, L), p=P, directions=directions)
+
+
+def _bidirectional() -> list[Case]:
+    """Two layers of each family, and one and three of those that cost frameworks most."""
+    sizes = [(family, 2) for family in FAMILIES] + [("lstm", 1), ("gru-after", 3)]
+    asked = ("lstm-bidirectional-L1", "gru-after-bidirectional-L2")
+    return [
+        Case(name, make_spec(family, 5, 7, 4, L, directions=2), invariances=name in asked)
+        for family, L in sizes
+        for name in [f"{family}-bidirectional-L{L}"]
+    ]
+
+
+def _of_lengths() -> list[Case]:
+    """Examples of 1 to T steps, in no order, and one minibatch in which none has T."""
+    sizes = [
+        ("lstm", 2, 1, (4, 6, 1)),
+        ("lstm", 2, 2, (4, 6, 1)),
+        ("lstm", 1, 2, (2, 5, 3)),
+        ("gru-after", 2, 2, (3, 6, 2)),
+        ("gru-before", 2, 2, (5, 1, 4)),
+        ("rnn-tanh", 2, 2, (4, 6, 2)),
+    ]
+    return [
+        Case(
+            f"{family}-{'bidirectional-' * (directions == 2)}lengths-L{L}",
+            make_spec(family, 5, 7, 4, L, directions),
+            invariances=family in ("lstm", "gru-after") and L == 2,
+            lengths=lengths,
+        )
+        for family, L, directions, lengths in sizes
+    ]
+
+
+WIDER = [
+    *_bidirectional(),
+    *_of_lengths(),
+    Case("lstm-uneven-L3", uneven("lstm", 9, 2, 7), invariances=True),
+    Case("gru-after-uneven-L2", uneven("gru-after", 7, 9)),
+    Case("lstm-projected-L2", projected(2), invariances=True),
+    Case("lstm-projected-bidirectional-L2", projected(2, directions=2)),
+    Case("lstm-projected-uneven-L2", uneven("lstm", 7, 9, p=P)),
+]
+
+LARGE_WIDER = [
+    Case("large-uneven-rnn-tanh-L3", uneven("rnn-tanh", 2, 9, 7)),
+    Case("large-uneven-rnn-relu-L2", uneven("rnn-relu", 9, 7)),
+    Case("large-uneven-gru-before-L2", uneven("gru-before", 9, 7)),
+    Case("large-uneven-bidirectional-L2", uneven("gru-after", 7, 9, directions=2)),
+    Case("large-projected-L1", projected(1)),
+    Case("large-projected-L3", projected(3)),
+    Case("large-projected-uneven-bidirectional-L2", uneven("lstm", 9, 7, p=P, directions=2)),
+]
