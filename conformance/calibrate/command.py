@@ -25,6 +25,7 @@ from conformance.calibrate.envelope import truth
 from conformance.calibrate.own_networks import measure_own
 from conformance.calibrate.score import measure, page
 from conformance.cases.quick import STORED
+from conformance.cases.wider import LARGE_WIDER
 from conformance.judge.curves import ENSEMBLES
 from conformance.mutants import EVERY
 from conformance.options import Command, few
@@ -73,7 +74,8 @@ def run_certify(options: argparse.Namespace) -> int:
         names = cases_of_conventions()
         score = measure(names, progress, workers=cores())
         own = measure_own(progress, workers=cores())
-        write_text(options.diagnosis, page(score, names) + own.markdown())
+        known = [*names, *(case.name for case in LARGE_WIDER)]
+        write_text(options.diagnosis, page(score, known) + own.markdown())
         results_console().print(*score.lines(), *own.lines(), sep="\n")
         holds = holds and score.holds and own.holds
     return EXIT_PASS if holds else EXIT_FAIL
