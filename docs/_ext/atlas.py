@@ -75,7 +75,7 @@ def computed(backend: str, entries: list[Entry]) -> list[list[str]]:
 
 def faults(backend: str, entries: list[Entry]) -> list[list[str]]:
     """A row for each declared deviation, a column for each version."""
-    rows = [["", *(entry["asked"].partition(",")[2] or entry["asked"] for entry in entries)]]
+    rows = [["id", *(entry["asked"].partition(",")[2] or entry["asked"] for entry in entries)]]
     for deviation in load_deviations():
         if deviation.fields["framework"] == backend:
             told = [entry["deviations"].get(deviation.id, {}) for entry in entries]
