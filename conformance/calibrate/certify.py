@@ -32,7 +32,8 @@ Every row is a wrong convention, evaluated in NumPy on every case that it can be
 kills it if its answer lies at least 100 bounds from the right one, on the first rung of the ladder
 that tells. *Multiple* is the smallest over the cases that kill it: of the float64 bound, and of the
 float32 bound on the same rung. *Silent* counts the cases in which it makes no difference, or less,
-with the reason. Written by `python -m conformance certify --markdown docs/detecting-power.md`.
+with the reason. Wider stacks have some cases here that the main job leaves out, *large-…*.
+Written by `python -m conformance certify --markdown docs/detecting-power.md`.
 """
 
 OF_REGIMES = """

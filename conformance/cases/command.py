@@ -28,11 +28,12 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     )
     add("--quick", action="store_true", help="the fewest cases that tell every wrong convention")
     add("--random", type=few, default=0, metavar="N", help="so many generated cases as well")
+    parser.set_defaults(kind="random")
     one = parser.add_mutually_exclusive_group().add_argument
     about = "the generated cases are drawn in regimes: extreme magnitudes, odd sizes"
-    one("--regimes", action="store_true", help=about)
+    one("--regimes", dest="kind", action="store_const", const="regime", help=about)
     about = "the generated cases have two directions, or examples of different length, or both"
-    one("--wider", action="store_true", help=about)
+    one("--wider", dest="kind", action="store_const", const="wider", help=about)
     add("--seed", type=count, default=0, metavar="S", help="of the generated cases")
     add(
         "--text",
@@ -52,7 +53,7 @@ def chosen(options: argparse.Namespace, weights: bool) -> list[str]:
         if globs:
             raise BadInput("--quick", "", "no --cases beside it", " ".join(globs))
         globs = [*quick_cases(), *(["weights"] if weights else [])]
-    return select(globs, options.random, options.seed, weights, options.regimes, options.wider)
+    return select(globs, options.random, options.seed, weights, options.kind)
 
 
 def gathered(options: argparse.Namespace) -> Given:

@@ -129,12 +129,12 @@ def wider_case(seed: int, index: int) -> Case:
     both."""
     draw = random.Random(f"wider {seed} {index}")
     drawn = random_case(draw.randrange(10**8), index)
-    both, ragged = draw.choice(((2, False), (1, True), (2, True), (2, True)))
+    directions, ragged = draw.choice(((2, False), (1, True), (2, True), (2, True)))
     lengths = tuple(draw.randint(1, drawn.T) for _ in range(drawn.n)) if ragged else ()
     return replace(
         drawn,
         name=f"wider-{seed}-{index}",
-        spec=replace(drawn.spec, directions=both),
+        spec=replace(drawn.spec, directions=directions),
         lengths=lengths,
     )
 
@@ -167,20 +167,18 @@ def select(
     randoms: int,
     seed: int,
     weights: bool = False,
-    regimes: bool = False,
-    wider: bool = False,
+    kind: str = "random",
 ) -> list[str]:
     """The names that the patterns choose (all but ``large-…``, if there are none), then N generated
     ones; BadInput if a pattern chooses none. A pattern may be the whole name of a generated case or
     of a point. Large cases are chosen by patterns that begin with ``large-`` only.
 
-    regimes: whether the generated ones are drawn in regimes
-    wider:   whether they have two directions or lengths"""
+    kind: of the generated ones: random, regime (drawn in regimes) or wider (two directions,
+    lengths)"""
     names = suite_cases() + (["weights"] if weights else [])
     if any(glob.startswith("large-") for glob in globs):
         names += [case.name for case in LARGE]
     names += [glob for glob in globs if GENERATED.fullmatch(glob) or case_named(glob)]
-    kind = "regime" if regimes else "wider" if wider else "random"
     generated = [f"{kind}-{seed}-{index}" for index in range(randoms)]
     for glob in globs:
         if not fnmatch.filter(names + generated, glob):

@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from common.errors import BadInput
-from common.parameters import Arrays
+from common.parameters import Arrays, zero_state
 from common.spec import ModelSpec
 from conformance.closeness.compare import load_bounds, relative_error
 from conformance.convert.target import Target
@@ -43,7 +43,7 @@ def measured(
         raise BadInput(f"--to {goal.name}", "", expected, "none")
     rng = np.random.RandomState(inputs["seed"])
     X = rng.standard_normal((inputs["T"], inputs["n"], spec.d)).astype(dtype)
-    state = {part: np.zeros((spec.rows, inputs["n"], spec.h)) for part in spec.states}
+    state = zero_state(spec, inputs["n"], "float64")
     with threadpool_limits(1):
         wanted = forward(TRUTH, spec, params, X.astype("float64"), state)["forward/O"]
     turned = goal.axes.startswith("(n")

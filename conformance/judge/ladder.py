@@ -146,16 +146,13 @@ def judge_case(
         result.reason = f"{record.folder.name} was recorded without it"
         return result
     case, entry = answer.case, record.entry(name, dtype, case_name)
-    where, of_case = (
-        record.folder / "record.json",
-        (case.spec, standards.matrix, bool(case.lengths)),
-    )
+    where, ragged = record.folder / "record.json", bool(case.lengths)
     if entry.get("digest", answer.digest) != answer.digest:
         raise BadInput(where, f"digest of {case.name}", answer.digest, entry["digest"])
     if entry["status"] == CRASHED:
         result.status, result.reason = CRASHED, entry["reason"]
         return result
-    if wrong := claims.refuted(entry["status"], backend, name, *of_case):
+    if wrong := claims.refuted(entry["status"], backend, name, case.spec, standards.matrix, ragged):
         said = f" ({entry['reason']})" if "reason" in entry else ""
         result.status, result.reason = FAIL, f"{wrong}{said}"
         return result
@@ -169,7 +166,7 @@ def judge_case(
         raise BadInput(where, "device and dtype", "a table in bounds.toml", found) from None
     these = invariances(case, answer.numbers) if case.invariances else []
     named = entry.get("inapplicable", {})
-    allowed, wrong = claims.applicable(named, these, backend, name, *of_case[1:])
+    allowed, wrong = claims.applicable(named, these, backend, name, standards.matrix, ragged)
     if wrong:
         result.status, result.reason = FAIL, wrong
         return result

@@ -28,6 +28,16 @@ def turned(a: Value) -> Value:
     return Value(a.data.T, ((a, lambda g: g.T),))
 
 
+def as_it_lies(W: Value) -> Value:
+    """Of a matrix that a file has transposed: its numbers in the order in which they lie there."""
+    shape = W.data.shape
+
+    def back(g: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(g).reshape(shape[::-1]).T
+
+    return Value(W.data.T.reshape(shape), ((W, back),))
+
+
 def times(factor: float, a: Value) -> Value:
     factor = a.data.dtype.type(factor)
     return Value(factor * a.data, ((a, lambda g: factor * g),))

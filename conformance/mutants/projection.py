@@ -7,7 +7,7 @@ import numpy as np
 from common.parameters import Arrays
 from common.spec import ModelSpec
 from conformance.mutants.directions import columns
-from conformance.mutants.mapping import times
+from conformance.mutants.mapping import as_it_lies, times
 from conformance.mutants.mutant import ONE_STEP, Mutant, both, deep, projected
 from conformance.mutants.training import frozen_where, norm_of, over
 from conformance.oracle.conventions import Conventions, Parameters
@@ -40,12 +40,6 @@ def by(change: Callable[[Value], Value]):
     return lambda product, o, S, p: product(o * S, change(p["W_hp"]))
 
 
-def lying(W: Value) -> Value:
-    """W_hp (h, p) where the file has (p, h): the numbers as they lie, not transposed."""
-    h, p = W.data.shape
-    return Value(W.data.T.reshape(h, p), ((W, lambda g: np.ascontiguousarray(g).reshape(p, h).T),))
-
-
 def reversed_columns(W: Value) -> Value:
     return columns(W, np.arange(W.data.shape[1])[::-1])
 
@@ -72,7 +66,7 @@ def is_projection(name: str) -> bool:
     return name.endswith("W_hp")
 
 
-def is_none(name: str) -> bool:
+def is_other(name: str) -> bool:
     return not is_projection(name)
 
 
@@ -99,7 +93,7 @@ PROJECTION = [
     _made("last units instead of the projection", "H is not projected: its last p units are taken",
           lambda product, o, S, p: narrow(reversed_columns(o * S), p)),
     _made("projection read as it lies", "W_hp is reshaped instead of transposed (memory order "
-          "kept)", by(lying)),
+          "kept)", by(as_it_lies)),
     _made("projection's columns reversed", "the projected units are in reverse order",
           by(reversed_columns)),
     _made("projection's rows reversed", "the units are in reverse order as they are projected",
@@ -122,7 +116,6 @@ PROJECTION = [
           cell_output=lambda C: C),
     _made("projection of the output alone", "the output layer and the layer above read the "
           "projected H, the next step the first p units of the other", known, silences=[ONE_STEP],
-          
           carry=lambda state: state | {"H": unprojected(state["H"])}),
     _made("projection of the state alone", "the next step reads the projected H, the output layer "
           "the first p units of the other", known, joins=side_by_side,
@@ -131,7 +124,7 @@ PROJECTION = [
           "the projection", known, both(projected, deep(2)), joins=side_by_side,
           passes_up=lambda X, H: unprojected(H)),
     _train("projection gets no gradient", "W_hp gets no gradient", gradients=(without_gradient,)),
-    _train("norm without the projection", "W_hp is left out of the norm", clip=norm_of(is_none)),
-    _train("clip without the projection", "W_hp is left out of the clip", clip=over(is_none)),
+    _train("norm without the projection", "W_hp is left out of the norm", clip=norm_of(is_other)),
+    _train("clip without the projection", "W_hp is left out of the clip", clip=over(is_other)),
     _train("projection frozen", "W_hp is not updated", descend=frozen_where(is_projection)),
 ]  # fmt: skip

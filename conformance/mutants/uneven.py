@@ -10,6 +10,7 @@ import numpy as np
 
 from common.parameters import Arrays
 from common.spec import ModelSpec
+from conformance.mutants.mapping import as_it_lies
 from conformance.mutants.mutant import Mutant, as_wide, both, uneven
 from conformance.oracle.conventions import Conventions, Parameters
 from conformance.oracle.equations import Value
@@ -91,16 +92,8 @@ def smallest_for_all(spec: ModelSpec, layer: int, p: Parameters) -> Parameters:
 
 
 def lying(spec: ModelSpec, layer: int, p: Parameters) -> Parameters:
-    """W_x (in, h) above the first layer, where the file has (h, in): the numbers as they lie."""
-
-    def read(W: Value) -> Value:
-        shape = W.data.shape
-        return Value(
-            W.data.T.reshape(shape),
-            ((W, lambda g: np.ascontiguousarray(g).reshape(shape[::-1]).T),),
-        )
-
-    return {n: read(W) if layer > 1 and n.startswith("W_x") else W for n, W in p.items()}
+    """W_x above the first layer."""
+    return {n: as_it_lies(W) if layer > 1 and n.startswith("W_x") else W for n, W in p.items()}
 
 
 def of_the_state(change: Callable[[ModelSpec, Arrays], Arrays]):

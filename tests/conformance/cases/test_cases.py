@@ -217,7 +217,7 @@ def test_wider_cases_have_two_directions_or_lengths_in_any_order():
     )
     again = find_case(cases[7].name, sample())
     assert again == cases[7] and numbers(again).digest() == numbers(cases[7]).digest()
-    assert select(["lstm-L1"], 2, 7, wider=True) == ["lstm-L1", "wider-7-0", "wider-7-1"]
+    assert select(["lstm-L1"], 2, 7, kind="wider") == ["lstm-L1", "wider-7-0", "wider-7-1"]
 
 
 def test_lengths_go_on_to_another_example_with_every_minibatch():

@@ -48,7 +48,7 @@ def test_a_case_has_one_name_and_sizes_within_reach(name):
 
 def test_a_point_is_chosen_by_its_whole_name_and_drawn_ones_by_their_number():
     assert select([NAME, "lstm-L1"], 0, 0) == ["lstm-L1", NAME]
-    assert select(["lstm-L1"], 2, 7, regimes=True) == ["lstm-L1", "regime-7-0", "regime-7-1"]
+    assert select(["lstm-L1"], 2, 7, kind="regime") == ["lstm-L1", "regime-7-0", "regime-7-1"]
     assert select(["lstm-L1"], 2, 7) == ["lstm-L1", "random-7-0", "random-7-1"]
     assert select(["regime-7-1"], 0, 0) == ["regime-7-1"]
 
