@@ -29,15 +29,32 @@ def same(arrays: Arrays) -> Arrays:
     return arrays
 
 
+def plain(spec: ModelSpec, lengths: bool) -> bool:
+    return not (lengths or spec.sizes or spec.p)
+
+
+def ragged(spec: ModelSpec, lengths: bool) -> bool:
+    return lengths
+
+
+def uneven(spec: ModelSpec, lengths: bool) -> bool:
+    return bool(spec.sizes)
+
+
+def projected(spec: ModelSpec, lengths: bool) -> bool:
+    return spec.p is not None
+
+
 @dataclass(frozen=True)
 class Fault:
-    """What is done to one implementation. Every field but ``applies`` is a place to put a fault in.
+    """What is done to one implementation. Every field but ``applies`` and ``among`` is a place to
+    put a fault in.
 
+    among:      the cases that it is put into, by the spec and whether there are lengths
     into, back: canonical parameters on their way in, and on their way back
     pull:       parameters' gradients on the way back; as ``back`` if it is None
     start, X, Y: what each call is handed   spec: the spec that is really built
-    lengths:    what it is handed as lengths, from those and T; ragged: whether it is put into cases
-                with lengths, or into those without
+    lengths:    what it is handed as lengths, from those and T
     recipe:     the recipe that is trained with
     gradients:  of loss_and_gradients, on the way back
     carried:    whether the state is carried between training steps
@@ -56,7 +73,7 @@ class Fault:
     spec: Callable[[ModelSpec], ModelSpec] = lambda spec: spec
     recipe: Callable[[Recipe], Recipe] = lambda recipe: recipe
     gradients: Callable[[ModelSpec, Arrays], Arrays] = lambda spec, grads: grads
-    ragged: bool = False
+    among: Callable[[ModelSpec, bool], bool] = plain
     carried: bool = True
     compute: str = "float64"
     patches: Callable[[str], list[tuple[str, str, Callable]]] = lambda backend: []
@@ -126,6 +143,35 @@ def late(X: np.ndarray) -> np.ndarray:
     return np.concatenate([X[:1], X[:-1]])
 
 
+def as_it_lies(W: np.ndarray) -> np.ndarray:
+    """Reshaped where it should be transposed."""
+    return W.T.reshape(W.shape)
+
+
+def as_columns_lie(W: np.ndarray) -> np.ndarray:
+    """The way back."""
+    return W.reshape(W.shape[::-1]).T
+
+
+def projecting(into: Callable[[np.ndarray], np.ndarray], back: Callable[[np.ndarray], np.ndarray]):
+    return Fault(into=each(".W_hp", into), back=each(".W_hp", back), among=projected)
+
+
+def from_the_end(state: Arrays) -> Arrays:
+    """The last numbers of a smaller layer's row stand where its first are read."""
+
+    def turned(row: np.ndarray) -> np.ndarray:
+        own = 1 + int(np.flatnonzero(row.any(axis=0))[-1])
+        return np.roll(row, own - row.shape[-1], axis=-1)
+
+    return {part: np.stack([turned(row) for row in a]) for part, a in state.items()}
+
+
+def smaller_zero(spec: ModelSpec, grads: Arrays) -> Arrays:
+    smaller = tuple(f"layer{k}." for k in range(1, spec.L + 1) if spec.units(k) < spec.h)
+    return {n: np.zeros_like(a) if n.startswith(smaller) else a for n, a in grads.items()}
+
+
 def lower_zero(spec: ModelSpec, grads: Arrays) -> Arrays:
     top = (f"layer{spec.L}.", "output.", "X", "H", "C")
     return {n: a if n.startswith(top) else 0 * a for n, a in grads.items()}
@@ -149,7 +195,7 @@ def padding_in_the_loss(backend: str) -> list[tuple[str, str, Callable]]:
 
 
 def of_lengths(change: Callable[[np.ndarray, int], np.ndarray]) -> Fault:
-    return Fault(lengths=change, ragged=True)
+    return Fault(lengths=change, among=ragged)
 
 
 def loss_summed(backend: str) -> list[tuple[str, str, Callable]]:
@@ -215,7 +261,13 @@ FAULTS = {
     "lengths-ignored": of_lengths(lambda lengths, T: np.full_like(lengths, T)),
     "lengths-one-short": of_lengths(lambda lengths, T: np.maximum(lengths - 1, 1)),
     "lengths-sorted": of_lengths(lambda lengths, T: -np.sort(-lengths)),
-    "padding-in-the-loss": Fault(patches=padding_in_the_loss, ragged=True),
+    "padding-in-the-loss": Fault(patches=padding_in_the_loss, among=ragged),
+    "projection-read-as-it-lies": projecting(as_it_lies, as_columns_lie),
+    "projection-reversed": projecting(lambda W: W[:, ::-1].copy(), lambda W: W[:, ::-1].copy()),
+    "projection-gets-no-gradient": Fault(
+        gradients=lambda spec, grads: each(".W_hp", np.zeros_like)(grads), among=projected),
+    "smaller-states-from-the-end": Fault(start=from_the_end, carried=False, among=uneven),
+    "smaller-layers-get-no-gradient": Fault(gradients=smaller_zero, among=uneven),
 }  # fmt: skip
 
 KINDS = [("rnn", None), ("gru", "before"), ("gru", "after"), ("lstm", None)]
@@ -227,7 +279,7 @@ def fits_all(fault: Fault) -> bool:
         ModelSpec(cell, 2, 2, 2, 1, ("tanh",) if cell == "rnn" else (), reset)
         for cell, reset in KINDS
     ]
-    return not fault.ragged and all(fault.applies("layers", spec) for spec in specs)
+    return fault.among is plain and all(fault.applies("layers", spec) for spec in specs)
 
 
 def in_turn(place: int) -> Callable[[str, ModelSpec], bool]:

@@ -29,7 +29,7 @@ class Sabotaged:
     fault: Fault
 
     def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
-        if not self.fault.applies(self.name, spec) or self.fault.ragged != lengths:
+        if not (self.fault.applies(self.name, spec) and self.fault.among(spec, lengths)):
             return "this fault cannot be put in here"
         return self.inner.unsupported(self.fault.spec(spec), lengths)
 
