@@ -2,18 +2,26 @@
 
     python -m docs.notebooks from-scratch pytorch > from-scratch-pytorch.ipynb
 
-Markdown stays as it is; of tabs the framework's own stays; code out of the suite's files is shown,
-and a cell imports it; an example becomes a cell that defines and calls it; equations and stored
-tables become text. It needs no Sphinx and no framework, and its cells are plain Python: tests make
-and run a notebook in the framework's own environment, where no kernel has to be installed.
+Markdown stays as it is; of tabs the framework's own stays; code out of the suite's files becomes a
+cell that can be edited, and takes the place of the suite's (docs/cells.py); an example becomes a
+cell that defines and calls it, a chart one that draws it; equations and stored tables become text.
+It needs no Sphinx and no framework. The first cell finds the suite and installs what is missing, so
+a notebook works from any folder that has ``suite.zip`` beside it, which the site offers as well.
 """
 
+import hashlib
 import json
+import pprint
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import yaml
+
+from common.storage.files import read_json
 from docs._ext.backends import TITLES, WITHOUT, places
 from docs._ext.labels import defined, narrow
 from docs._ext.sources import ROOT, Missing, extract
@@ -30,15 +38,57 @@ ROLE = re.compile(r"\{(?P<role>[\w:-]+)\}`(?P<text>[^`]+)`")
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?!https?://)[^)]*\)")
 TARGET = re.compile(r"^(\([\w-]+\)=|%.*)$\n?", re.MULTILINE)
 
-START = """import sys
+START = """\
+# Run this first: it finds the suite, here or above or in suite.zip, and installs what is missing.
+import os, subprocess, sys, zipfile
+from importlib.util import find_spec
+from pathlib import Path
 
-sys.path.insert(0, ".")  # the root of the suite's repository, where this notebook has to lie"""
+needed = {needed}
+here = Path.cwd()
+found = (f for f in (here, *here.parents) if (f / "docs" / "cells.py").is_file())
+root = next(found, here / "suite")
+if not root.exists():
+    zipfile.ZipFile("suite.zip").extractall(root)  # it is offered beside this notebook
+sys.path.insert(0, str(root))
+os.environ["PYTHONPATH"] = str(root)  # for the programs that a cell starts
+missing = [package for name, package in needed.items() if find_spec(name) is None]
+if missing:
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *missing], check=True)
+from docs.cells import begin, chart
+
+begin()"""
+
+OUTPUTS = ROOT / "docs" / "results" / "notebooks"
+"""What the cells printed, by backend; ``python -m docs.executed`` stores it."""
+
+ARCHIVED = (
+    *("common/**/*", "backends/**/*", "conformance/**/*", "docs/*.py", "docs/_ext/*.py"),
+    *("docs/experiments/*", "docs/results/*.json", "docs/results/gpu/evidence.json"),
+)
+
+NOT_NEEDED = {"pytest", "hypothesis", "hatchling"}
+"""Of the requirements of an environment, what its tests need and a notebook does not."""
+
+IMPORTED = {"python-flint": "flint", "tensorflow-cpu": "tensorflow"}
+"""Packages that are imported by another name."""
 
 
 def chapters() -> list[str]:
     """The names of the chapters, as the index lists them."""
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     return re.findall(r"^chapters/([\w-]+)$", index, re.MULTILINE)
+
+
+def needed(backend: str) -> dict[str, str]:
+    """What is installed in a framework's environment, by the name that is imported."""
+    found: dict[str, str] = {}
+    for file in ("common", backend):
+        text = (ROOT / "requirements" / f"{file}.txt").read_text(encoding="utf-8")
+        for name, version in re.findall(r"^([\w-]+)(==[\w.]+)", text, re.MULTILINE):
+            if name not in NOT_NEEDED:
+                found.setdefault(IMPORTED.get(name, name), name + version)
+    return found
 
 
 def split(text: str) -> Iterator[tuple[str | None, str, str]]:
@@ -100,12 +150,14 @@ class Writer:
             yield from self.on_source(f"{path} {name}", {}, "")
 
     def on_source(self, arguments: str, options: dict, content: str) -> Iterator[Cell]:
+        """A cell for each piece: methods go into their class, the others into the module."""
         path, *names = arguments.split()
-        yield "markdown", f"`{path}`\n\n{fenced(extract(path, *names), 'python')}"
-        outermost = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
-        if outermost:
-            module = path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-            yield "code", f"from {module} import {outermost}"
+        module = path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        if not names:
+            yield "markdown", f"`{path}`\n\n{fenced(extract(path), 'python')}"
+        for name in names:
+            owner = name.rpartition(".")[0]
+            yield "code", f"%%suite {module} {owner}".rstrip() + f"\n{extract(path, name)}"
 
     def on_example(self, arguments: str, options: dict, content: str) -> Iterator[Cell]:
         source = extract(f"{self.module.replace('.', '/')}.py", arguments)
@@ -135,7 +187,9 @@ class Writer:
             yield "markdown", fenced(f".tox/{self.backend}/bin/{run['command']}", "sh")
 
     def on_chart(self, arguments: str, options: dict, content: str) -> Iterator[Cell]:
-        yield "markdown", f"*The chapter has a chart here. {options['alt']}*"
+        spec = pprint.pformat(yaml.safe_load(content), width=88, sort_dicts=False)
+        yield "markdown", f"*{options['alt']}*"
+        yield "code", f'chart("{arguments}", {spec})'
 
     def on_figure(self, arguments: str, options: dict, content: str) -> Iterator[Cell]:
         said = f"*The chapter has a figure here. {options.get('alt', '')}*\n\n{inline(content)}"
@@ -189,8 +243,13 @@ def fenced(text: str, language: str) -> str:
 def cells(chapter: str, backend: str) -> list[Cell]:
     """The cells of a notebook; texts that follow one another are joined. Raises Missing."""
     text = (CHAPTERS / f"{chapter}.md").read_text(encoding="utf-8")
-    note = f"For {TITLES[backend]}, in the environment that `tox -e {backend}` makes."
-    found: list[Cell] = [("markdown", note), ("code", START)]
+    note = (
+        f"The chapter for {TITLES[backend]}. Any cell can be edited. Cells that begin with "
+        "`%%suite` are the suite's own code: what you change there is what is computed below, once "
+        "you restart the kernel and run all cells."
+    )
+    start = START.format(needed=pprint.pformat(needed(backend), sort_dicts=False))
+    found: list[Cell] = [("markdown", note), ("code", start)]
     for kind, content in Writer(chapter, backend).cells(text):
         if not content.strip():
             continue
@@ -201,15 +260,39 @@ def cells(chapter: str, backend: str) -> list[Cell]:
     return found
 
 
+def digest(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def printed_by(chapter: str, backend: str) -> dict[str, str]:
+    """What is stored of a chapter's cells, by their digests."""
+    path = OUTPUTS / f"{backend}.json"
+    return read_json(path).get(chapter, {}) if path.exists() else {}
+
+
 def notebook(chapter: str, backend: str) -> dict[str, Any]:
-    """The notebook, as nbformat 4.5 has it."""
+    """The notebook, as nbformat 4.5 has it, with what its cells have printed."""
+    texts = printed_by(chapter, backend)
     made = []
     for number, (kind, text) in enumerate(cells(chapter, backend)):
         cell = {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": text}
-        made.append(cell | ({"execution_count": None, "outputs": []} if kind == "code" else {}))
+        if kind == "code":
+            said = texts.get(digest(text), "")
+            stream = {"output_type": "stream", "name": "stdout", "text": said}
+            cell |= {"execution_count": None, "outputs": [stream] if said else []}
+        made.append(cell)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": made}
+
+
+def archive(path: Path) -> None:
+    """What the notebooks import, and what that reads, as suite.zip: no tests, and no site."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as suite:
+        for pattern in ARCHIVED:
+            for file in sorted(ROOT.glob(pattern)):
+                if file.is_file() and file.suffix != ".pyc":
+                    suite.write(file, file.relative_to(ROOT))
 
 
 if __name__ == "__main__":

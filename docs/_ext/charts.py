@@ -42,7 +42,8 @@ TEXTS = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSi
 THEME: Spec = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
-    "axis": {**LINES, **TEXTS, "titleFontWeight": "normal"},
+    # Labels are wider in a browser's font than Vega takes them for: their title stands off.
+    "axis": {**LINES, **TEXTS, "titleFontWeight": "normal", "titlePadding": 14},
     "legend": {
         **TEXTS,
         "orient": "bottom",
@@ -120,17 +121,21 @@ class Chart(SphinxDirective):
         return [node]
 
 
-def svg(node: chart) -> str:
+LOCALES = {"pt_BR": "pt-BR"}
+"""How numbers are written in an edition: with a decimal comma."""
+
+
+def svg(node: chart, language: str) -> str:
     """The picture, in the colours of the page around it, with its alternative text."""
     spec = {"data": {"values": node["values"]}, **node["spec"]}
-    drawn = vl_convert.vegalite_to_svg(spec, config=THEME)
+    drawn = vl_convert.vegalite_to_svg(spec, config=THEME, format_locale=LOCALES.get(language))
     start = drawn.index("<svg")
     label = escape(node["alt"], {'"': "&quot;"})
     return f'<svg role="img" aria-label="{label}"{drawn[start + 4 :]}'
 
 
 def visit_chart(self: HTML5Translator, node: chart) -> None:
-    self.body.append(f'<figure class="chart">{svg(node)}</figure>\n')
+    self.body.append(f'<figure class="chart">{svg(node, self.config.language)}</figure>\n')
     raise nodes.SkipNode
 
 

@@ -12,7 +12,8 @@ from sphinx.domains.std import StandardDomain
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 
-from docs._ext.labels import DOCUMENT, LABEL, defined, narrow, pieces
+from docs._ext.labels import DOCUMENT, LABEL, defined, pieces
+from docs._ext.typeset import rows
 
 PAGE = "equations"
 
@@ -29,8 +30,11 @@ class Equation(SphinxDirective):
         missing = [label for label in self.arguments if label not in defined()]
         if missing:
             raise self.error(f"common/EQUATIONS.md has no equation {', '.join(missing)}")
-        text = narrow("\n".join(defined()[label] for label in self.arguments))
-        return [nodes.literal_block(text, text, language="text", classes=["equations"])]
+        return [typeset("\n".join(defined()[label] for label in self.arguments))]
+
+
+def typeset(text: str) -> nodes.container:
+    return nodes.container("", nodes.raw("", rows(text), format="html"), classes=["equations"])
 
 
 class Anchors(SphinxTransform):
@@ -45,7 +49,7 @@ class Anchors(SphinxTransform):
         for block in list(self.document.findall(nodes.literal_block)):
             cut = []
             for text in pieces(block.astext()):
-                piece = nodes.literal_block(text, text, language="text", classes=["equations"])
+                piece = typeset(text)
                 if match := LABEL.match(text):
                     piece["ids"] = [nodes.make_id(match.group())]
                     domain.note_object("equation label", match.group(), piece["ids"][0], piece)

@@ -2,14 +2,17 @@
 which are written into the site when it is built. English is at its root, Portuguese in pt-br.
 """
 
+import ast
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 
 from docs._ext.backends import TITLES
-from docs.notebooks import chapters, notebook
+from docs.cells import bundle
+from docs.notebooks import archive, chapters, notebook
 from docs.translations import EDITION
 
 OTHER = {
@@ -35,12 +38,26 @@ def write(app: Sphinx, error: Exception | None) -> None:
         return
     for page in Path(app.outdir).rglob("*.html"):
         mend(page)
+    if app.config.language != "en":
+        return  # the other edition has links to these
     folder = Path(app.outdir) / "notebooks"
     folder.mkdir(exist_ok=True)
+    archive(folder / "suite.zip")
     for chapter in chapters():
         for backend in TITLES:
-            text = json.dumps(notebook(chapter, backend), ensure_ascii=False, indent=1)
+            made = notebook(chapter, backend)
+            for cell in made["cells"]:
+                if cell["source"].startswith("chart("):
+                    cell["outputs"] = [drawn(cell["source"])]
+            text = json.dumps(made, ensure_ascii=False, indent=1)
             (folder / f"{chapter}-{backend}.ipynb").write_text(text, encoding="utf-8")
+
+
+@cache
+def drawn(source: str) -> dict[str, Any]:
+    """The output of a cell that calls ``chart``."""
+    data = bundle(*ast.literal_eval(f"({source.removeprefix('chart(').removesuffix(')')})"))
+    return {"output_type": "display_data", "data": data, "metadata": {}}
 
 
 def mend(page: Path) -> None:
@@ -62,8 +79,10 @@ def link(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     translated = app.config.language == "en" or page.startswith((*EDITION, "genindex", "search"))
     context["english"] = "" if translated else ENGLISH
     context["notebooks_title"] = NOTEBOOKS[app.config.language]
+    notebooks = f"{root if app.config.language == 'en' else f'../{root}'}notebooks"
+    context["suite"] = f"{notebooks}/suite.zip"
     context["notebooks"] = {
-        title: f"{root}notebooks/{name}-{backend}.ipynb"
+        title: f"{notebooks}/{name}-{backend}.ipynb"
         for backend, title in TITLES.items()
         if folder == "chapters"
     }

@@ -8,6 +8,8 @@
 ```                                        if the backends printed different things
 """
 
+import re
+
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -26,7 +28,14 @@ class Value(SphinxRole):
         except (Missing, ValueError) as reason:
             message = self.inliner.reporter.error(f"{self.text}: {reason}", line=self.lineno)
             return [], [message]
+        text = written(text, self.config.language)
         return [nodes.inline(text, text, classes=["value"])], []
+
+
+def written(text: str, language: str) -> str:
+    """A number as the edition writes it: with a comma in Portuguese. Anything else stays."""
+    number = language == "pt_BR" and re.fullmatch(r"[-+]?\d+\.\d+(e[-+]?\d+)?%?", text)
+    return text.replace(".", ",") if number else text
 
 
 class ResultTable(SphinxDirective):
@@ -39,7 +48,8 @@ class ResultTable(SphinxDirective):
         try:
             found = records(self.arguments[0])
             columns = self.options.get("columns", "").split() or list(found[0])
-            rows = [[shown(record[column]) for column in columns] for record in found]
+            language = self.config.language
+            rows = [[written(shown(row[column]), language) for column in columns] for row in found]
         except (Missing, KeyError) as reason:
             raise self.error(f"{self.arguments[0]}: {reason}") from None
         text = "\n".join(

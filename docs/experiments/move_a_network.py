@@ -18,8 +18,8 @@ from common.storage.files import read_json
 from common.weights import save_weights
 from conformance.oracle.conventions import TRUTH
 from conformance.oracle.evaluation import forward
+from docs._ext.sources import ROOT
 from docs.experiments import run
-from docs.notebooks import ROOT
 
 SPEC = ModelSpec("lstm", 6, 8, 5, 2)
 X = np.random.RandomState(2).standard_normal((7, 3, SPEC.d)).astype("float32")

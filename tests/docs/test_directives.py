@@ -1,9 +1,13 @@
 """The site's own directives: what they show, and that what is missing fails the build."""
 
 import json
+import re
 import subprocess
 import sys
+import unicodedata
+from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -12,6 +16,7 @@ pytest.importorskip("sphinx", reason="needs the packages of requirements/docs.tx
 from docs._ext import stored
 from docs._ext.labels import defined, narrow
 from docs._ext.sources import Missing, extract
+from docs._ext.typeset import math, rows
 from docs.notebooks import ROOT
 
 CONF = f"""
@@ -23,12 +28,12 @@ extensions.remove("docs._ext.pages")
 """
 
 
-def build(folder: Path, text: str) -> subprocess.CompletedProcess:
+def build(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess:
     """A site of one page."""
     (folder / "conf.py").write_text(CONF, encoding="utf-8")
     (folder / "index.md").write_text(f"# Title\n\n{text}", encoding="utf-8")
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q"]
-    words = [*command, str(folder), str(folder / "out")]
+    words = [*command, *options, str(folder), str(folder / "out")]
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
@@ -67,6 +72,23 @@ def test_a_page_shows_what_it_asks_for(tmp_path: Path) -> None:
     assert "<math" in html and "<msup>" in html
 
 
+def test_numbers_have_a_decimal_comma_in_portuguese(tmp_path: Path) -> None:
+    """In the text, in tables and on the axes; in English a point."""
+    text = (
+        "{value}`recurrent-networks/numpy/at_20_25 .1f`\n\n"
+        "```{result-table} why-depth/depths\n```\n\n"
+        "```{chart} why-depth/alike\n:alt: x\nmark: line\nencoding:\n"
+        "  y: {field: alike, type: quantitative}\n```\n"
+    )
+    for options, mark in (((), "."), (("-D", "language=pt_BR"), ",")):
+        folder = tmp_path / str(len(options))
+        folder.mkdir()
+        assert build(folder, text, *options).returncode == 0
+        html = (folder / "out" / "index.html").read_text(encoding="utf-8")
+        inside = re.findall(r">(-?\d+[.,]\d+)<", html)
+        assert len(inside) > 10 and {n.strip("-0123456789") for n in inside} == {mark}
+
+
 def test_a_piece_comes_with_its_decorators_and_without_indentation() -> None:
     assert extract("common/spec.py", "ModelSpec.states").startswith("@property\ndef states")
     assert extract("backends/pytorch/layers.py", "GATE_ORDER").endswith('i, f, g, o."""')
@@ -79,6 +101,29 @@ def test_equations_are_found_whole_and_made_narrow() -> None:
     assert len(defined()["BPTT-1"].splitlines()) == 3
     text = narrow("A-1  x = y          (n, h)\nA-2  C̃ = longer      (n,)\n     more")
     assert text == "A-1  x = y       (n, h)\nA-2  C̃ = longer  (n,)\n     more"
+
+
+def test_every_equation_is_typeset_with_every_symbol_that_it_has_in_the_document() -> None:
+    """Marks of position aside: _ and ^ lower and raise, and brackets hold what they move."""
+
+    def symbols(text: str) -> Counter:
+        return Counter(
+            unicodedata.normalize("NFKD", re.sub(r"[\s_^(){}]", "", text)).replace("⊤", "T")
+        )
+
+    for label, text in defined().items():
+        table = ElementTree.fromstring(rows(text)).find("table")
+        lines = [line for line in text.splitlines() if line.strip()]
+        for line, row in zip(lines, table, strict=True):
+            assert symbols("".join(row.itertext())) == symbols(line), (label, line)
+        assert table[0][0].findtext("code") == label
+
+
+def test_a_subscript_a_superscript_and_a_matrix_are_set_as_such() -> None:
+    assert math("H_t^(l−1)").startswith("<mrow><msubsup><mrow><mi>𝐇</mi></mrow><mrow><mi>t</mi>")
+    assert "<mo>⊤</mo>" in math("W_hqᵀ") and "<mi>𝐖</mi>" in math("W_hqᵀ")
+    assert '<mover accent="true"><mi>𝐇</mi>' in math("H\N{COMBINING TILDE}_t")
+    assert '<mi>T</mi><mo stretchy="false">·</mo><mi>n</mi>' in math("1/(T·n)")
 
 
 def test_stored_results_are_read_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,44 +1,93 @@
-"""Every chapter's notebook runs from top to bottom, in the environment of its framework.
+"""Every chapter's notebook runs from top to bottom, by a Jupyter kernel in the environment of its
+framework; what the site's notebooks show was printed by the cells as they are now."""
 
-The cells are plain Python, so they are run here, one after another in a namespace of their own; no
-kernel has to be installed beside a framework for that.
-"""
-
-import contextlib
-import io
-import linecache
-import sys
-import warnings
+import json
+import re
+import zipfile
 
 import pytest
 
-from docs.experiments import SHORT
-from docs.notebooks import ROOT, TITLES, Missing, Writer, cells, chapters, notebook
+from docs.executed import Kernel, printed
+from docs.notebooks import TITLES, Missing, Writer, archive, chapters, notebook, printed_by
+
+ROUNDING = re.compile(r"\d+e-\d\d")
+"""How far it goes is another machine's affair."""
 
 
-def execute(chapter: str, backend: str) -> str:
-    """Runs the code cells as a notebook would, with short settings; returns what they print."""
-    namespace = {"__name__": "__main__"}
-    with contextlib.redirect_stdout(io.StringIO()) as stream:
-        for number, (kind, text) in enumerate(cells(chapter, backend)):
-            if kind == "code":
-                place = f"{chapter}-{backend}.ipynb, cell {number}"
-                # inspect.getsource and tracebacks find the cell's lines here.
-                linecache.cache[place] = len(text), None, text.splitlines(keepends=True), place
-                exec(compile(text, place, "exec"), namespace)
-    return stream.getvalue()
+@pytest.fixture(scope="module")
+def kernel(request):
+    """One for all notebooks of a framework: importing it is what takes time."""
+    if request.config.getoption("--backend") is None:
+        pytest.skip("no backend named: pytest --backend NAME, in its environment")
+    with Kernel() as one:
+        yield one
 
 
+@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("chapter", chapters())
-def test_a_notebook_runs_from_top_to_bottom(chapter, backend_name, backend, monkeypatch) -> None:
-    monkeypatch.setenv(SHORT, "1")
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("sys.path", list(sys.path))
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        printed = execute(chapter, backend_name)
-    calls = [f'("{backend_name}")' in text for _, text in cells(chapter, backend_name)]
-    assert bool(printed.strip()) == any(calls)
+def test_a_notebook_runs_from_top_to_bottom(chapter, backend_name, kernel) -> None:
+    made = notebook(chapter, backend_name)
+    wanted = ["".join(o["text"] for o in c["outputs"]) for c in made["cells"] if "outputs" in c]
+    for cell, text in zip(kernel.run(made), wanted, strict=True):
+        assert ROUNDING.sub("…", printed(cell)) == ROUNDING.sub("…", text), cell.source
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("chapter", chapters())
+def test_every_example_comes_with_what_it_printed(chapter: str) -> None:
+    """By this very source: an output is stored under the digest of its cell."""
+    for backend in TITLES:
+        code = [c for c in notebook(chapter, backend)["cells"] if c["cell_type"] == "code"]
+        examples = [cell for cell in code if cell["source"].endswith(f'("{backend}")')]
+        again = f"python -m docs.executed --backend {backend} stores it"
+        assert len(examples) >= 2 and all(cell["outputs"] for cell in examples), again
+        texts = {o["text"] for cell in code for o in cell["outputs"]}
+        assert set(printed_by(chapter, backend).values()) <= texts, again
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_notebook_works_in_a_folder_of_its_own_and_its_code_can_be_edited(
+    tmp_path, backend_name, monkeypatch
+) -> None:
+    """Beside suite.zip and nothing else; a change in a cell of the suite's code is what runs."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    archive(tmp_path / "suite.zip")
+    made = notebook("from-scratch", backend_name)
+    with Kernel(tmp_path) as kernel:
+        right = "".join(map(printed, kernel.run(made)))
+        assert "apart: True" in right and "apart: False" not in right
+        for cell in made["cells"]:
+            if cell["source"].startswith("%%suite docs.experiments.from_scratch\ndef lstm_step"):
+                assert "C = f * C + i * candidate" in cell["source"]
+                cell["source"] = cell["source"].replace("f * C + i", "f * C - i")
+        wrong = "".join(map(printed, kernel.run(made)))
+        assert "apart: False" in wrong
+        where = kernel.run({**made, "cells": [code("import backends; print(backends.__path__)")]})
+    assert str(tmp_path) in printed(where[0])
+    assert not (tmp_path / "suite" / "tests").exists()
+
+
+def code(source: str) -> dict:
+    return {"cell_type": "code", "id": "x", "metadata": {}, "source": source, "outputs": [],
+            "execution_count": None}  # fmt: skip
+
+
+def test_an_edited_function_reaches_who_imported_it_and_an_edited_method_its_class() -> None:
+    from backends.numpy import backward, equations
+    from docs.cells import suite
+
+    old, kept = equations.cross_entropy, dict(vars(equations.Layer))
+    assert backward.cross_entropy is old
+    try:
+        suite("backends.numpy.equations", "def cross_entropy(*_):\n    return forward\n")
+        assert backward.cross_entropy is equations.cross_entropy is not old
+        assert backward.cross_entropy() is equations.forward, "it sees the module's names"
+        suite("backends.numpy.equations Layer", "def states(self, part):\n    return part\n")
+        assert equations.Layer.states(None, "H") == "H"
+    finally:
+        suite.__globals__["replace"](equations.cross_entropy, old)
+        equations.Layer.states = kept["states"]
+    assert backward.cross_entropy is equations.cross_entropy is old
 
 
 def test_every_notebook_is_valid() -> None:
@@ -58,11 +107,25 @@ def test_only_the_framework_s_own_tab_is_kept() -> None:
     assert found.index("before") < found.index("of MXNet") < found.index("after")
 
 
-def test_code_is_shown_and_imported() -> None:
+def test_code_is_in_cells_that_can_be_edited() -> None:
     found = list(Writer("x", "jax").cells("```{frameworks} training clip Trainer.step\n```\n"))
-    shown = "\n".join(text for kind, text in found if kind == "markdown")
-    assert "def clip" in shown and "def step" in shown
-    assert ("code", "from backends.jax.training import Trainer") in found
+    cells = [text for kind, text in found if kind == "code"]
+    assert cells[0].startswith("%%suite backends.jax.training\n")
+    assert "def clip" in cells[0]
+    assert cells[1].startswith("%%suite backends.jax.training Trainer\ndef step")
+
+
+def test_a_chart_is_a_cell_with_a_picture(site) -> None:
+    """As it lies in the built site: drawn, with its text, and with what is printed."""
+    for backend in TITLES:
+        path = site / "notebooks" / f"recurrent-networks-{backend}.ipynb"
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        [chart] = [c for c in cells if c["source"].startswith("chart(")]
+        assert chart["outputs"][0]["data"]["image/svg+xml"].startswith("<svg")
+        shown = [c["outputs"] for c in cells if c["source"].endswith(f'checked("{backend}")')]
+        assert "at most 1e-12 apart: True" in shown[0][0]["text"]
+    with zipfile.ZipFile(site / "notebooks" / "suite.zip") as suite:
+        assert "docs/cells.py" in suite.namelist()
 
 
 def test_roles_become_text_and_links_to_other_pages_lose_their_target() -> None:
