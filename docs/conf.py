@@ -49,6 +49,8 @@ html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
 html_math_renderer = "mathml"
+# Summaries of what is found would be fetched, which a browser does not do from a file.
+html_show_search_summary = False
 
 # The button of a block of code; a reader that reads the page aloud says its title.
 copybutton_image_svg = (

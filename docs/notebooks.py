@@ -7,10 +7,14 @@ cell that can be edited, and takes the place of the suite's (docs/cells.py); an 
 cell that defines and calls it, a chart one that draws it; equations and stored tables become text.
 It needs no Sphinx and no framework. The first cell finds the suite and installs what is missing, so
 a notebook works from any folder that has ``suite.zip`` beside it, which the site offers as well.
+Where the site lies in a repository on GitHub, DEEP_RNN_SITE says so, as OWNER/NAME/BRANCH with a
+folder behind it or none: the notebooks then fetch ``suite.zip`` from there, and have a link that
+opens them in a hosted service.
 """
 
 import hashlib
 import json
+import os
 import pprint
 import re
 import sys
@@ -43,12 +47,16 @@ START = """\
 import os, subprocess, sys, zipfile
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.request import urlretrieve
 
 needed = {needed}
+suite = {suite}  # where suite.zip is, if it is not beside this notebook
 here = Path.cwd()
 found = (f for f in (here, *here.parents) if (f / "docs" / "cells.py").is_file())
 root = next(found, here / "suite")
 if not root.exists():
+    if suite and not Path("suite.zip").exists():
+        urlretrieve(suite, "suite.zip")
     zipfile.ZipFile("suite.zip").extractall(root)  # it is offered beside this notebook
 sys.path.insert(0, str(root))
 os.environ["PYTHONPATH"] = str(root)  # for the programs that a cell starts
@@ -66,6 +74,9 @@ ARCHIVED = (
     *("common/**/*", "backends/**/*", "conformance/**/*", "docs/*.py", "docs/_ext/*.py"),
     *("docs/experiments/*", "docs/results/*.json", "docs/results/gpu/evidence.json"),
 )
+
+SITE = "DEEP_RNN_SITE"
+"""The environment variable that says where on GitHub the site lies."""
 
 NOT_NEEDED = {"pytest", "hypothesis", "hatchling"}
 """Of the requirements of an environment, what its tests need and a notebook does not."""
@@ -89,6 +100,21 @@ def needed(backend: str) -> dict[str, str]:
             if name not in NOT_NEEDED:
                 found.setdefault(IMPORTED.get(name, name), name + version)
     return found
+
+
+def hosted(name: str) -> tuple[str, str]:
+    """The addresses of a file of the site's folder ``notebooks``: where Colab opens it, and the
+    file itself. Empty, if nobody has said where the site lies; ValueError if it is no place."""
+    place = os.environ.get(SITE, "")
+    if not place:
+        return "", ""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+(/[\w.-]+)+", place):
+        raise ValueError(f"{SITE}: expected OWNER/NAME/BRANCH, found {place!r}")
+    owner, repository, rest = place.split("/", 2)
+    return (
+        f"https://colab.research.google.com/github/{owner}/{repository}/blob/{rest}/notebooks/{name}",
+        f"https://raw.githubusercontent.com/{place}/notebooks/{name}",
+    )
 
 
 def split(text: str) -> Iterator[tuple[str | None, str, str]]:
@@ -248,7 +274,8 @@ def cells(chapter: str, backend: str) -> list[Cell]:
         "`%%suite` are the suite's own code: what you change there is what is computed below, once "
         "you restart the kernel and run all cells."
     )
-    start = START.format(needed=pprint.pformat(needed(backend), sort_dicts=False))
+    wanted = pprint.pformat(needed(backend), sort_dicts=False)
+    start = START.format(needed=wanted, suite=repr(hosted("suite.zip")[1]))
     found: list[Cell] = [("markdown", note), ("code", start)]
     for kind, content in Writer(chapter, backend).cells(text):
         if not content.strip():

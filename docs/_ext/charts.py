@@ -42,8 +42,13 @@ TEXTS = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSi
 THEME: Spec = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
-    # Labels are wider in a browser's font than Vega takes them for: their title stands off.
-    "axis": {**LINES, **TEXTS, "titleFontWeight": "normal", "titlePadding": 14},
+    # A browser's font is larger than Vega takes it for: labels and their title stand off.
+    "axis": {
+        **(LINES | TEXTS),
+        "titleFontWeight": "normal",
+        "titlePadding": 14,
+        "labelSeparation": 6,
+    },
     "legend": {
         **TEXTS,
         "orient": "bottom",

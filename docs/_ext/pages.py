@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 
 from docs._ext.backends import TITLES
 from docs.cells import bundle
-from docs.notebooks import archive, chapters, notebook
+from docs.notebooks import archive, chapters, hosted, notebook
 from docs.translations import EDITION
 
 OTHER = {
@@ -20,6 +20,7 @@ OTHER = {
     "pt_BR": {"code": "en", "title": "In English", "folder": "../"},
 }
 NOTEBOOKS = {"en": "As a notebook: ", "pt_BR": "Como notebook, em inglês: "}
+HOSTED = {"en": "Open in Google Colab: ", "pt_BR": "Abrir no Google Colab, em inglês: "}
 ENGLISH = "Esta página só existe em inglês."
 """Above the pages of the other edition that are not translated."""
 
@@ -85,6 +86,12 @@ def link(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
         title: f"{notebooks}/{name}-{backend}.ipynb"
         for backend, title in TITLES.items()
         if folder == "chapters"
+    }
+    context["hosted_title"] = HOSTED[app.config.language]
+    context["hosted"] = {
+        title: address
+        for backend, title in TITLES.items()
+        if folder == "chapters" and (address := hosted(f"{name}-{backend}.ipynb")[0])
     }
 
 

@@ -3,12 +3,24 @@ framework; what the site's notebooks show was printed by the cells as they are n
 
 import json
 import re
+import subprocess
+import sys
 import zipfile
 
 import pytest
 
 from docs.executed import Kernel, printed
-from docs.notebooks import TITLES, Missing, Writer, archive, chapters, notebook, printed_by
+from docs.notebooks import (
+    SITE,
+    TITLES,
+    Missing,
+    Writer,
+    archive,
+    chapters,
+    hosted,
+    notebook,
+    printed_by,
+)
 
 ROUNDING = re.compile(r"\d+e-\d\d")
 """How far it goes is another machine's affair."""
@@ -65,6 +77,33 @@ def test_a_notebook_works_in_a_folder_of_its_own_and_its_code_can_be_edited(
         where = kernel.run({**made, "cells": [code("import backends; print(backends.__path__)")]})
     assert str(tmp_path) in printed(where[0])
     assert not (tmp_path / "suite" / "tests").exists()
+
+
+def test_a_notebook_fetches_the_suite_where_the_site_has_said_that_it_lies(
+    tmp_path, monkeypatch
+) -> None:
+    """Into an empty folder; the address is of this machine here, and its first cell is all that
+    runs. The links lead to the same place."""
+    monkeypatch.setenv(SITE, "somebody/suite/gh-pages/deep")
+    opened, itself = hosted("x.ipynb")
+    assert opened.endswith("/github/somebody/suite/blob/gh-pages/deep/notebooks/x.ipynb")
+    assert itself.endswith("/somebody/suite/gh-pages/deep/notebooks/x.ipynb")
+    first = notebook("from-scratch", "numpy")["cells"][1]["source"]
+    address = hosted("suite.zip")[1]
+    assert repr(address) in first
+    (tmp_path / "site").mkdir()
+    (tmp_path / "anywhere").mkdir()
+    archive(tmp_path / "site" / "suite.zip")
+    first = first.replace(address, (tmp_path / "site" / "suite.zip").as_uri())
+    lines = first.partition("missing =")[0] + "import docs.cells; print(docs.cells.__file__)"
+    words = [sys.executable, "-c", lines]
+    found = subprocess.run(words, cwd=tmp_path / "anywhere", capture_output=True, text=True)
+    assert found.stdout.startswith(str(tmp_path / "anywhere" / "suite")), found.stderr
+    monkeypatch.setenv(SITE, "somebody")
+    with pytest.raises(ValueError, match="DEEP_RNN_SITE: expected OWNER/NAME/BRANCH"):
+        hosted("x.ipynb")
+    monkeypatch.delenv(SITE)
+    assert hosted("x.ipynb") == ("", "")
 
 
 def code(source: str) -> dict:

@@ -18,7 +18,6 @@ PAGES = [
     "search",
 ]
 EDITIONS = ["", "pt-br/"]
-CODE = "chapters/from-scratch"
 
 OVERFLOWING = """[...document.querySelectorAll("article :not(pre *, svg *)")].filter(e => {
   const scrolls = a => ["auto", "scroll", "hidden"].includes(getComputedStyle(a).overflowX);
@@ -41,6 +40,15 @@ OVERLAPPING = """[...document.querySelectorAll("figure.chart svg")].flatMap(svg 
     .filter(([, b]) => over(a, b)).map(([u]) => `${t} lies on ${u}`)));
 })"""
 """Texts of the charts that lie on one another, legends among them, or outside of the chart."""
+
+WIDTHS = ((360, "screen"), (768, "screen"), (1440, "screen"), (718, "print"))
+"""A phone, a tablet, a desk, and A4 without its margins."""
+
+CUT_OFF = """[...document.querySelectorAll("article *")].filter(e => e.checkVisibility()
+  && ["auto", "scroll", "hidden"].includes(getComputedStyle(e).overflowX)
+  && e.scrollWidth > e.clientWidth + 1 && !e.closest("svg")
+).map(e => `${e.tagName}.${e.className} ${e.scrollWidth} ${e.textContent.slice(0, 40)}`)"""
+"""What would have to be scrolled: on paper it cannot be."""
 
 
 @pytest.fixture(scope="module")
@@ -65,45 +73,72 @@ def open_in(page: "Page", site: Path, name: str) -> None:
     page.goto(f"file://{site}/{name}.html", wait_until="load", timeout=180_000)
 
 
-def without_code(name: str) -> dict | None:
-    """Code has the same colours on every page, and thousands of coloured words, each of which takes
-    axe a while: one page is enough for them."""
-    return None if name == CODE else {"exclude": [[".highlight"]]}
-
-
-OF_COLOURS = ("color-contrast", "link-in-text-block")
+OF_COLOURS = ["color-contrast", "link-in-text-block"]
 """Axe's rules that look at colours. They take most of its time, and the editions have the same."""
 
-OF_THE_SCREEN = (*OF_COLOURS, "scrollable-region-focusable", "target-size")
-"""Its rules that the colour scheme or the width can change; the others read the same document."""
+OF_THE_SCREEN = ["scrollable-region-focusable", "target-size"]
+"""Its other rules that the width can change; the rest reads the same document on any screen."""
+
+LOOKS = """() => {
+  const seen = new Set(), style = e => getComputedStyle(e);
+  for (const e of document.body.querySelectorAll("*")) {
+    if (![...e.childNodes].some(n => n.nodeType == 3 && n.data.trim()) || !e.checkVisibility())
+      continue;
+    let under = e;
+    while (under.parentElement && style(under).backgroundColor == "rgba(0, 0, 0, 0)")
+      under = under.parentElement;
+    const s = style(e), link = e.closest("a");
+    const look = [s.color, s.fill, s.opacity, s.fontSize, s.fontWeight,
+      style(under).backgroundColor, link && style(link.parentElement).color].join();
+    if (!seen.has(look)) e.dataset.look = "";
+    seen.add(look);
+  }
+  return seen.size;
+}"""
+"""Marks one text of each look, its colours and its size: thousands of words of code look alike."""
 
 
-def rules(scheme: str, edition: str) -> dict:
-    """What axe is asked: everything of a page in light colours, and what can differ in dark ones on
-    a phone; of the second edition, which has words of its own, everything but the colours."""
-    asked: dict = {"resultTypes": ["violations"]}
-    if edition:
-        return asked | {"rules": {name: {"enabled": False} for name in OF_COLOURS}}
-    return asked if scheme == "light" else asked | {"runOnly": list(OF_THE_SCREEN)}
+def faults(page: "Page", asked: dict, context: dict | None = None) -> list[tuple[str, str]]:
+    """What axe finds, as the rule and the element."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, context, asked | {"resultTypes": ["violations"]}).response
+    assert found["passes"], "it looked"
+    return [(v["id"], node["html"]) for v in found["violations"] for node in v["nodes"]]
+
+
+def of_colours(page: "Page") -> list[tuple[str, str]]:
+    assert page.evaluate(LOOKS) > 5
+    return faults(page, {"runOnly": OF_COLOURS}, {"include": [["[data-look]"]]})
 
 
 @pytest.mark.parametrize("edition", EDITIONS)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_accessible_and_fits_a_phone(pages, site: Path, name: str, edition: str) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    for scheme in ("dark",) if edition else ("light", "dark"):
-        page = pages[scheme]
-        open_in(page, site, edition + name)
-        found = Axe().run(page, without_code(name), rules(scheme, edition)).response
-        assert len(found["passes"]) > (10 if edition or scheme == "light" else 0), "it looked"
-        shown = [(v["id"], node["html"]) for v in found["violations"] for node in v["nodes"]]
-        assert shown == [], scheme
-    width = page.evaluate("innerWidth")
-    assert width == 360
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(OVERFLOWING) == []
-    assert page.evaluate(OVERLAPPING) == []
+def test_a_page_is_accessible_and_fits_every_width_and_paper(
+    pages, site: Path, name: str, edition: str
+) -> None:
+    if not edition:
+        page = pages["light"]
+        open_in(page, site, name)
+        assert of_colours(page) == []
+        assert faults(page, {"runOnly": OF_THE_SCREEN}) == []
+    page = pages["dark"]
+    open_in(page, site, edition + name)
+    assert faults(page, {"rules": {rule: {"enabled": False} for rule in OF_COLOURS}}) == []
+    if not edition:
+        assert of_colours(page) == []
+    assert page.evaluate("innerWidth") == 360
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    try:
+        for width, media in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            page.emulate_media(media=media)
+            assert page.evaluate(OVERFLOWING) == [], (width, media)
+            assert page.evaluate(OVERLAPPING) == [], (width, media)
+        assert page.evaluate(CUT_OFF) == []
+    finally:
+        page.emulate_media(media="screen")
+        page.set_viewport_size({"width": 360, "height": 800})
 
 
 def test_tabs_stay_in_step_within_a_page_and_across_pages(pages, site: Path) -> None:
@@ -125,6 +160,18 @@ def test_a_page_that_is_not_translated_says_so_and_is_read_aloud_in_english(
         open_in(page, site, f"pt-br/{name}")
         assert page.get_by_text("Esta página só existe em inglês.").count() == english
         assert page.locator("div[lang=en] h1").count() == english
+
+
+def test_a_chapter_leads_to_the_next_and_back_and_the_search_finds_it(pages, site: Path) -> None:
+    page = pages["light"]
+    open_in(page, site, "chapters/from-scratch")
+    page.locator("a.next-page").click()
+    assert page.url.endswith("chapters/concise.html")
+    page.locator("a.prev-page").click()
+    assert page.url.endswith("chapters/from-scratch.html")
+    page.goto(f"file://{site}/search.html?q=truncation", timeout=180_000)
+    found = page.locator("#search-results li a", has_text="Recurrent networks")
+    found.first.wait_for(timeout=180_000)
 
 
 def test_the_language_can_be_changed_there_and_back(pages, site: Path) -> None:
