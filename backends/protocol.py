@@ -11,6 +11,8 @@ name is canonical (common/parameters.py):
     lengths  (n,) whole numbers 1 … T, how many steps each example has; None if all have T (LEN-1).
        What lies behind an example's end is not read: whatever it is, the same comes out, to the
        bit; outputs and the trace are 0 there, and its last state is that of its own last step
+    dropout  a rate, and masks between the layers (DROP-1); None if nothing is dropped, as in
+       evaluation. The states and the trace are those before the mask
 
 What is returned belongs to the caller: a later step does not change it.
 """
@@ -21,6 +23,7 @@ from typing import Any, Protocol, SupportsFloat
 
 import numpy as np
 
+from common.dropout import Dropout
 from common.parameters import Arrays
 from common.recipe import Recipe
 from common.spec import ModelSpec
@@ -104,7 +107,13 @@ class Trainer(Protocol):
     def start(self, state: Arrays) -> None:
         """Let the next step begin from this state instead of the carried one."""
 
-    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
+    def step(
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Step:
         """Forward, backward, clip (CLIP-1, CLIP-2) and update (SGD-1) on one minibatch; with
         ``recipe.lattice``, parameters and carried state are rounded then (LATTICE-1)."""
         ...
@@ -126,17 +135,32 @@ class Model(Protocol):
         ...
 
     def outputs(
-        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> tuple[np.ndarray, Arrays]:
         """O (T, n, q) of all steps, and the state after the last one; for prediction."""
         ...
 
-    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
+    def forward(
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Forward:
         """OUT-1 over the stack, from the given state, with the trace."""
         ...
 
     def loss_and_gradients(
-        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> Gradients:
         """LOSS-1 and its gradients, by the framework's own differentiation."""
         ...
@@ -151,10 +175,12 @@ class Model(Protocol):
 class Implementation(Protocol):
     """One way in which one backend computes a ModelSpec, on one device in one dtype."""
 
-    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
+    def unsupported(
+        self, spec: ModelSpec, lengths: bool = False, dropout: bool = False
+    ) -> str | None:
         """Why this spec cannot be computed here, in a sentence; None if it can.
 
-        lengths: of examples of different length"""
+        lengths: of examples of different length     dropout: with masks that are given"""
         ...
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:

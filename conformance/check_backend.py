@@ -156,9 +156,9 @@ def check_case(
     """One finding for every rung of one case."""
     got: dict[str, Any] = {}
     inapplicable: dict[str, str] = {}
-    stopped, ragged = None, (True,) if answer.case.lengths else ()
+    stopped, case = None, answer.case
     try:
-        if reason := implementation.unsupported(answer.case.spec, *ragged):
+        if reason := implementation.unsupported(case.spec, *case.needs):
             yield from (Finding(whose, rung, UNSUPPORTED, reason) for rung in RUNGS)
             return
         for arrays in rungs(implementation, answer.case, answer.numbers):

@@ -5,7 +5,7 @@ inputs need no state, so they are made before the loop, for all steps at once:
 A_g = X W_xg + b_g for every gate g.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -140,6 +140,14 @@ def joined(halves: list[State]) -> Array:
     return H[0] if len(H) == 1 else jnp.concatenate(H, axis=-1)
 
 
+def dropped(H: Array, layer: int, kept: Sequence[Array]) -> Array:
+    """M ⊙ H / (1 − r), what layer + 1 receives   (DROP-1)
+
+    kept: M / (1 − r) of every layer but the last, (T, n, D·h) each; empty if nothing is dropped
+    """
+    return H * kept[layer - 1] if layer <= len(kept) else H
+
+
 def cross_entropy(O: Array, Y: Array, within: Array | None = None) -> Array:
     """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)
 
@@ -173,15 +181,25 @@ class Equations:
         return params
 
     def __call__(
-        self, params: State, X: Array, state: State, within: Array | None = None
+        self,
+        params: State,
+        X: Array,
+        state: State,
+        within: Array | None = None,
+        kept: Sequence[Array] = (),
     ) -> tuple[Array, State]:
         """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
-        own (LEN-1)   returns O (T, n, q) and the last state"""
-        H, last, _ = self.steps(params, X, state, within)
+        own (LEN-1)   kept: between layers (DROP-1)   returns O (T, n, q) and the last state"""
+        H, last, _ = self.steps(params, X, state, within, kept)
         return ended(self.output(params, H), within), last
 
     def steps(
-        self, params: State, X: Array, state: State, within: Array | None
+        self,
+        params: State,
+        X: Array,
+        state: State,
+        within: Array | None,
+        kept: Sequence[Array],
     ) -> tuple[Array, State, list[State]]:
         """H of the top layer, (T, n, D·h), the last state, and the state after every step,
         (T, n, h) for each part, by layer and direction.
@@ -196,17 +214,22 @@ class Equations:
                 after, steps = direction(spec, layer, backward, p, H, state, within)
                 last.append(after)
                 trace.append({part: ended(array, within) for part, array in steps.items()})
-            H = joined(trace[-spec.directions :])
+            H = dropped(joined(trace[-spec.directions :]), layer, kept)
         return H, {part: in_rows([after[part] for after in last]) for part in state}, trace
 
     def output(self, params: State, H: Array) -> Array:
         return H @ self.read(params["output.W_hq"]) + params["output.b_q"]
 
     def forward(
-        self, params: State, X: Array, state: State, within: Array | None = None
+        self,
+        params: State,
+        X: Array,
+        state: State,
+        within: Array | None = None,
+        kept: Sequence[Array] = (),
     ) -> tuple[Array, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part."""
-        H, last, trace = self.steps(params, X, state, within)
+        H, last, trace = self.steps(params, X, state, within, kept)
         stacked = {part: in_rows([steps[part] for steps in trace], axis=1) for part in state}
         return ended(self.output(params, H), within), last, stacked
 

@@ -11,12 +11,14 @@ cells' ``activation_fn`` is our tanh, because XLA's is biased in float32: see ``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from backends.jax.equations import ACTIVATIONS, State, ended, in_rows
+from backends.jax.equations import ACTIVATIONS, State, dropped, ended, in_rows
 from backends.jax.runtime import nnx, tanh, to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix, state_of
 from common.spec import ModelSpec
@@ -141,15 +143,25 @@ class Layers:
         return nnx.merge(self.graph, nnx.State(jax.tree.map(nnx.Param, params)))
 
     def __call__(
-        self, params: dict, X: Array, state: State, within: Array | None = None
+        self,
+        params: dict,
+        X: Array,
+        state: State,
+        within: Array | None = None,
+        kept: Sequence[Array] = (),
     ) -> tuple[Array, State]:
         """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
-        own (LEN-1)   returns O (T, n, q) and the last state"""
-        O, last, _ = self.run(self.modules(params), X, state, within)
+        own (LEN-1)   kept: between layers (DROP-1)   returns O (T, n, q) and the last state"""
+        O, last, _ = self.run(self.modules(params), X, state, within, kept)
         return O, last
 
     def run(
-        self, modules: list[nnx.Module], X: Array, state: State, within: Array | None
+        self,
+        modules: list[nnx.Module],
+        X: Array,
+        state: State,
+        within: Array | None,
+        kept: Sequence[Array],
     ) -> tuple[Array, State, list[Array]]:
         """As a call, and the outputs of every layer, (T, n, D·h) each. Flax picks each example's
         state out, but computes its outputs on behind its end, and NaN there would reach gradients.
@@ -163,6 +175,7 @@ class Layers:
             carry, H = layer(H, initial_carry=start, seq_lengths=lengths)
             H = ended(H, within)
             outputs.append(H)
+            H = dropped(H, number, kept).astype(self.dtype)
             for half in carry if self.spec.directions == 2 else [carry]:
                 for part, array in zip(
                     sorted(state), half if "C" in state else [half], strict=True
@@ -178,16 +191,22 @@ class Layers:
         return (carry[0], carry[1]) if "C" in state else carry[0]
 
     def forward(
-        self, params: dict, X: Array, state: State, within: Array | None = None
+        self,
+        params: dict,
+        X: Array,
+        state: State,
+        within: Array | None = None,
+        kept: Sequence[Array] = (),
     ) -> tuple[Array, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part. A layer's outputs are its H, but
         its C shows only at the end of a call: there the layer's cell goes step by step."""
-        O, last, outputs = self.run(self.modules(params), X, state, within)
+        O, last, outputs = self.run(self.modules(params), X, state, within, kept)
         D = self.spec.directions
         trace = {"H": [half for H in outputs for half in jnp.split(H, D, axis=-1)]}
         if "C" in state:
             # Nobody asks for this one's gradients.
-            below = [ended(X, within), *outputs[:-1]]
+            handed = enumerate(outputs[:-1], start=1)
+            below = [ended(X, within), *(dropped(H, layer, kept) for layer, H in handed)]
             params, state, H = lax.stop_gradient((params, state, below))
             modules = self.modules(params)
             trace["C"] = []

@@ -1,7 +1,8 @@
 """Loss, gradients and the training step, the same for the equations and for the layers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from backends.jax.layers import Layers
 from backends.jax.runtime import compiler, shared, to_array
 from backends.jax.workers import Workers
 from backends.protocol import Forward, Gradients, Step
+from common.dropout import Dropout, check_dropout
 from common.lattice import UNITS
 from common.lengths import steps_within
 from common.parameters import Arrays
@@ -37,19 +39,19 @@ class Programs:
         self.updates: dict[tuple, Callable] = {}
 
     def answer(
-        self, params: Tree, X: Array, state: State, Y: Array, within: Array | None = None
+        self, params: Tree, X: Array, state: State, Y: Array, *more: Any
     ) -> tuple[tuple[Array, Seen], tuple[Tree, Array, State]]:
         """All that a case asks about a minibatch, in one program: the mean loss; O, the last state
         and the trace; the loss' gradients by the parameters, X and the initial state."""
-        found, grads = backward(self.net.forward, params, X, Y, state, (0, 1, 2), within)
+        found, grads = backward(self.net.forward, params, X, Y, state, (0, 1, 2), *more)
         return found, (self.net.freeze(grads[0]), *grads[1:])
 
-    def outputs(self, params: Tree, X: Array, state: State, *within: Array) -> tuple[Array, State]:
+    def outputs(self, params: Tree, X: Array, state: State, *more: Any) -> tuple[Array, State]:
         """O and the last state, by the program of ``answer`` if a case has asked it about an X of
         this shape: it is there. Else by a program that does nothing more."""
-        if (X.shape, len(within)) not in self.asked:
-            return self.call(params, X, state, *within)
-        (_, (O, last, _)), _ = self.answered(params, X, state, any_classes(X), *within)
+        if (X.shape, kind_of(more)) not in self.asked:
+            return self.call(params, X, state, *more)
+        (_, (O, last, _)), _ = self.answered(params, X, state, any_classes(X), *more)
         return O, last
 
     def updated(self, recipe: Recipe) -> Callable[..., tuple]:
@@ -66,10 +68,10 @@ class Programs:
         return self.updates[wanted]
 
     def step_in_two(
-        self, recipe: Recipe, params: Tree, state: State, X: Array, Y: Array, *within: Array
+        self, recipe: Recipe, params: Tree, state: State, X: Array, Y: Array, *more: Any
     ) -> tuple[Tree, State, Tree, Array, Array]:
         """As ``update``."""
-        (loss, (_, last, _)), (grads, *_) = self.answered(params, X, state, Y, *within)
+        (loss, (_, last, _)), (grads, *_) = self.answered(params, X, state, Y, *more)
         params, last, grads, norm = apply(recipe, params, last, grads)
         return params, last, grads, loss, norm
 
@@ -98,31 +100,62 @@ class Model:
     def parameters(self) -> Arrays:
         return self.net.canonical(self.params)
 
-    def within(self, X: np.ndarray, lengths: np.ndarray | None) -> list[Array]:
-        """(T, n, 1): where a step is the example's own (LEN-1), as one more argument; none if all
-        are, for which there is a program of its own."""
+    def within(self, X: np.ndarray, lengths: np.ndarray | None) -> Array | None:
+        """(T, n, 1): where a step is the example's own   (LEN-1)"""
         if lengths is None:
-            return []
+            return None
         T, n = X.shape[:2]
-        return [jax.device_put(steps_within(lengths, n, T)[..., None], self.device)]
+        return jax.device_put(steps_within(lengths, n, T)[..., None], self.device)
+
+    def kept(self, X: np.ndarray, dropout: Dropout | None) -> list[Array]:
+        """M / (1 − r) of every layer but the last; none if nothing is dropped   (DROP-1)"""
+        if dropout is None:
+            return []
+        spec, (T, n) = self.net.spec, X.shape[:2]
+        checked = check_dropout(dropout, spec, n, T)
+        return [self.tensor(mask) / (1 - checked.rate) for mask in checked.by_layer(spec)]
+
+    def more(self, X: np.ndarray, lengths: np.ndarray | None, dropout: Dropout | None) -> list:
+        """``within`` and ``kept`` as further arguments, as few as say it: a question without them
+        has a program of its own."""
+        within, kept = self.within(X, lengths), self.kept(X, dropout)
+        return [within, kept] if kept else [] if within is None else [within]
 
     def outputs(
-        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> tuple[np.ndarray, Arrays]:
-        given = self.params, self.inputs(X), self.tensors(state), *self.within(X, lengths)
+        more = self.more(X, lengths, dropout)
+        given = self.params, self.inputs(X), self.tensors(state), *more
         O, last = self.programs.outputs(*given)
         return to_array(O), to_arrays(last, state)
 
-    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
-        given, within = (self.params, self.inputs(X), self.tensors(state)), self.within(X, lengths)
-        self.programs.asked.add((given[1].shape, len(within)))
-        (_, (O, last, trace)), _ = self.programs.answered(*given, any_classes(X), *within)
+    def forward(
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Forward:
+        given = self.params, self.inputs(X), self.tensors(state)
+        more = self.more(X, lengths, dropout)
+        self.programs.asked.add((given[1].shape, kind_of(more)))
+        (_, (O, last, trace)), _ = self.programs.answered(*given, any_classes(X), *more)
         return Forward(to_array(O), to_arrays(last, state), to_arrays(trace, state))
 
     def loss_and_gradients(
-        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> Gradients:
-        given = self.params, self.inputs(X), self.tensors(state), Y, *self.within(X, lengths)
+        more = self.more(X, lengths, dropout)
+        given = self.params, self.inputs(X), self.tensors(state), Y, *more
         (loss, _), (grads, by_X, by_state) = self.programs.answered(*given)
         found = self.net.canonical(grads) | {"X": to_array(by_X)}
         found |= {f"{part}0": array for part, array in to_arrays(by_state, state).items()}
@@ -130,6 +163,11 @@ class Model:
 
     def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> "Trainer":
         return Trainer(self, recipe, state, workers)
+
+
+def kind_of(more: Sequence) -> tuple[bool, ...]:
+    """Which further arguments there are, (within, kept) or the first of them or none."""
+    return tuple(one is not None for one in more)
 
 
 def any_classes(X: Array | np.ndarray) -> np.ndarray:
@@ -150,12 +188,13 @@ def backward(
     state: State,
     by: tuple[int, ...],
     within: Array | None = None,
+    kept: Sequence[Array] = (),
 ) -> tuple[tuple[Array, Seen], tuple]:
     """The mean loss, what ``forward`` returned, O first, and the gradients by the parameters (0),
     X (1), state (2)."""
 
     def loss(params: Tree, X: Array, state: State) -> tuple[Array, Seen]:
-        seen = forward(params, X, state, within)
+        seen = forward(params, X, state, within, kept)
         return cross_entropy(seen[0], Y, within), seen
 
     return jax.value_and_grad(loss, by, has_aux=True)(params, X, state)
@@ -201,11 +240,11 @@ def update(
     state: State,
     X: Array,
     Y: Array,
-    within: Array | None = None,
+    *more: Any,
 ) -> tuple[Tree, State, Tree, Array, Array]:
     """The new parameters, the last state, the clipped gradients, the loss, and the norm before the
     clip; ``mean`` averages loss and gradients over the workers, if there are any."""
-    (loss, (_, last)), (grads,) = backward(net, params, X, Y, state, (0,), within)
+    (loss, (_, last)), (grads,) = backward(net, params, X, Y, state, (0,), *more)
     loss, grads = mean((loss, grads))
     params, last, grads, norm = apply(recipe, params, last, net.freeze(grads))
     return params, last, grads, loss, norm
@@ -239,9 +278,16 @@ class Trainer:
     def start(self, state: Arrays) -> None:
         self.state = self.model.tensors(state)
 
-    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
+    def step(
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Step:
         model = self.model
-        given = model.params, self.state, model.inputs(X), Y, *model.within(X, lengths)
+        more = model.more(X, lengths, dropout)
+        given = model.params, self.state, model.inputs(X), Y, *more
         model.params, self.state, self.grads, loss, norm = self.update(*given)
         return Step(loss, norm)
 

@@ -53,10 +53,14 @@ class Implementation:
     dtype: str
     tier: str | None = None
 
-    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
+    def unsupported(
+        self, spec: ModelSpec, lengths: bool = False, dropout: bool = False
+    ) -> str | None:
         if self.tier:
             return TIERS[self.tier]
-        return layers.unsupported(spec) if self.net is Layers else None
+        if self.net is not Layers:
+            return None
+        return layers.DRAWS_ITS_MASKS if dropout else layers.unsupported(spec)
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
         tensors = {n: nd.array(array, self.device, self.dtype) for n, array in params.items()}

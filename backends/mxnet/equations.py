@@ -139,6 +139,14 @@ def joined(halves: Sequence[list[State]]) -> NDArray:
     return H[0] if len(H) == 1 else nd.concat(*H, dim=-1)
 
 
+def dropped(H: NDArray, layer: int, kept: Sequence[NDArray]) -> NDArray:
+    """M ⊙ H / (1 − r), what layer + 1 receives   (DROP-1)
+
+    kept: M / (1 − r) of every layer but the last, (T, n, D·h) each; empty if nothing is dropped
+    """
+    return H * kept[layer - 1] if layer <= len(kept) else H
+
+
 def cross_entropy(O: NDArray, Y: NDArray, lengths: NDArray | None = None) -> NDArray:
     """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)
 
@@ -167,23 +175,27 @@ class Equations:
         self.frozen: list[NDArray] = []
 
     def __call__(
-        self, X: NDArray, state: State, lengths: NDArray | None = None
+        self,
+        X: NDArray,
+        state: State,
+        lengths: NDArray | None = None,
+        kept: Sequence[NDArray] = (),
     ) -> tuple[NDArray, State]:
         """X: (T, n, d)   state: (L, n, h) each   lengths: (n,), of the examples (LEN-1)
-        returns O (T, n, q) and the last state"""
-        H, trace = self.steps(X, state, lengths)
+        kept: between layers (DROP-1)   returns O (T, n, q) and the last state"""
+        H, trace = self.steps(X, state, lengths, kept)
         O = dot(H, self.params["output.W_hq"]) + self.params["output.b_q"]
         return ended(O, lengths), self.last(trace)
 
     def steps(
-        self, X: NDArray, state: State, lengths: NDArray | None
+        self, X: NDArray, state: State, lengths: NDArray | None, kept: Sequence[NDArray]
     ) -> tuple[NDArray, list[list[State]]]:
         """H of the top layer, (T, n, D·h), and the state after every step, (n, h) for each part, by
         layer and direction."""
         spec, params, H, trace = self.spec, self.params, ended(X, lengths), []
         for layer in range(1, spec.L + 1):
             halves = [direction(spec, layer, b, params, H, state, lengths) for b in spec.ways]
-            H = ended(joined(halves), lengths)
+            H = dropped(ended(joined(halves), lengths), layer, kept)
             trace += halves
         return H, trace
 
@@ -192,9 +204,16 @@ class Equations:
         ends = [0 if backward else -1 for _, backward in self.spec.passes]
         return stacked([after[t] for after, t in zip(trace, ends, strict=True)])
 
-    def trace(self, X: NDArray, state: State, lengths: NDArray | None = None) -> list[State]:
+    def trace(
+        self,
+        X: NDArray,
+        state: State,
+        lengths: NDArray | None = None,
+        kept: Sequence[NDArray] = (),
+    ) -> list[State]:
         """The state of all layers, (L, n, h) for each part, after every step."""
-        return [stacked(layers) for layers in zip(*self.steps(X, state, lengths)[1], strict=True)]
+        steps = self.steps(X, state, lengths, kept)[1]
+        return [stacked(layers) for layers in zip(*steps, strict=True)]
 
     def canonical(self, read: Callable[[NDArray], NDArray]) -> dict[str, np.ndarray]:
         """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""

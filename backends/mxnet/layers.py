@@ -5,7 +5,7 @@ Gluon stacks the gates along the rows, (G·h, in), keeps two biases per layer, a
 a GPU only, so that is contrib's LSTMPCell. Source: MXNet 1.9.1, ``gluon.rnn``, ``contrib.rnn``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -25,6 +25,10 @@ GATE_ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
 
 KINDS = ("i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias")
 """Gluon's parameters of one direction of a layer; a projection's ``h2r_weight`` is one more."""
+
+DRAWS_ITS_MASKS = (
+    "one Gluon layer computes a whole stack, and draws the masks of its dropout itself"
+)
 
 LARGEST_RNN = 2
 """How many layers one rnn.RNN differentiates correctly on every kernel path; see
@@ -182,10 +186,14 @@ class Layers:
         self.frozen.append(h2h_bias.grad()[: len(h2h_bias.data()) // 3 * 2])
 
     def __call__(
-        self, X: NDArray, state: State, lengths: NDArray | None = None
+        self,
+        X: NDArray,
+        state: State,
+        lengths: NDArray | None = None,
+        kept: Sequence[NDArray] = (),
     ) -> tuple[NDArray, State]:
         """X: (T, n, d)   state: (L, n, h) each   lengths: (n,), of the examples (LEN-1)
-        returns O (T, n, q) and the last state"""
+        kept: never any (DRAWS_ITS_MASKS)   returns O (T, n, q) and the last state"""
         H, first, after = ended(X, lengths), 0, []
         for block in self.blocks:
             rows = block._num_layers * self.spec.directions
@@ -218,7 +226,13 @@ class Layers:
         H, last = block._unfuse().unroll(len(X), X, state, "TNC", True, lengths)
         return H, [nd.stack(*last[part :: len(start)]) for part in range(len(start))]
 
-    def trace(self, X: NDArray, state: State, lengths: NDArray | None = None) -> list[State]:
+    def trace(
+        self,
+        X: NDArray,
+        state: State,
+        lengths: NDArray | None = None,
+        kept: Sequence[NDArray] = (),
+    ) -> list[State]:
         """The state after every step. The layers show the inner layers only at the end of a call,
         so each step is a call."""
         X = ended(X, lengths)

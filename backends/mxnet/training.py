@@ -1,5 +1,7 @@
 """Loss, gradients and the training step, the same for the equations and for the layers."""
 
+from collections.abc import Sequence
+
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, nd
@@ -10,6 +12,7 @@ from backends.mxnet.layers import Layers
 from backends.mxnet.runtime import Scalar, to_array
 from backends.mxnet.workers import Workers
 from backends.protocol import Forward, Gradients, Step
+from common.dropout import Dropout, check_dropout
 from common.lattice import UNITS
 from common.lengths import check_lengths, steps_within
 from common.parameters import Arrays
@@ -44,16 +47,35 @@ class Model:
             return None
         return self.tensor(check_lengths(lengths, X.shape[1], len(X)))
 
+    def kept(self, X: np.ndarray, dropout: Dropout | None) -> list[NDArray]:
+        """M / (1 − r) of every layer but the last; none if nothing is dropped   (DROP-1)"""
+        if dropout is None:
+            return []
+        spec, (T, n) = self.net.spec, X.shape[:2]
+        checked = check_dropout(dropout, spec, n, T)
+        return [self.tensor(mask) / (1 - checked.rate) for mask in checked.by_layer(spec)]
+
     def outputs(
-        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> tuple[np.ndarray, Arrays]:
-        O, last = self.net(self.inputs(X), self.tensors(state), self.within(X, lengths))
+        more = self.within(X, lengths), self.kept(X, dropout)
+        O, last = self.net(self.inputs(X), self.tensors(state), *more)
         return to_array(O), {part: to_array(tensor) for part, tensor in last.items()}
 
-    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
-        O, last = self.outputs(X, state, lengths)
+    def forward(
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Forward:
+        O, last = self.outputs(X, state, lengths, dropout)
         given = self.inputs(X), self.tensors(state), self.within(X, lengths)
-        steps = self.net.trace(*given)
+        steps = self.net.trace(*given, self.kept(X, dropout))
         trace = {part: to_array(nd.stack(*[step[part] for step in steps])) for part in state}
         if lengths is not None:
             within = steps_within(lengths, X.shape[1], len(X))[:, None, :, None]
@@ -61,13 +83,19 @@ class Model:
         return Forward(O, last, trace)
 
     def loss_and_gradients(
-        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> Gradients:
         inputs, start = self.inputs(X), self.tensors(state)
         for tensor in start.values():
             tensor.attach_grad()
         targets = nd.array(Y, self.device, "int32")
-        loss = backward(self.net, inputs, targets, start, self.within(X, lengths))[0]
+        more = self.within(X, lengths), self.kept(X, dropout)
+        loss = backward(self.net, inputs, targets, start, *more)[0]
         grads = self.net.canonical(lambda parameter: parameter.grad)
         grads["X"] = to_array(inputs.grad)
         grads |= {f"{part}0": to_array(tensor.grad) for part, tensor in start.items()}
@@ -83,6 +111,7 @@ def backward(
     Y: NDArray,
     state: State,
     lengths: NDArray | None = None,
+    kept: Sequence[NDArray] = (),
 ) -> tuple[NDArray, State]:
     """The mean loss and the last state; the gradients are left in the parameters' ``.grad``.
 
@@ -91,7 +120,7 @@ def backward(
     """
     X.attach_grad()
     with autograd.record():
-        O, last = net(X, state, lengths)
+        O, last = net(X, state, lengths, kept)
         loss = cross_entropy(O, Y, lengths)
     loss.backward()
     for part in net.frozen:
@@ -142,9 +171,15 @@ class Trainer:
     def start(self, state: Arrays) -> None:
         self.state = self.model.tensors(state)
 
-    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
+    def step(
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Step:
         net = self.model.net
-        given = self.state, self.model.within(X, lengths)
+        given = self.state, self.model.within(X, lengths), self.model.kept(X, dropout)
         Y = nd.array(Y, self.model.device, "int32")
         loss, last = backward(net, self.model.inputs(X), Y, *given)
         if self.workers:

@@ -9,8 +9,9 @@ from threadpoolctl import threadpool_info
 from backends.numpy.backward import loss_and_gradients
 from backends.numpy.equations import forward, stacked
 from backends.numpy.scalars import scalars as scalars
-from backends.numpy.training import Trainer, last_state, own_steps
+from backends.numpy.training import Trainer, kept_of, last_state, own_steps
 from backends.protocol import Forward, Gradients
+from common.dropout import Dropout
 from common.errors import BadInput
 from common.parameters import Arrays
 from common.recipe import Recipe
@@ -38,23 +39,43 @@ class Model:
     def parameters(self) -> Arrays:
         return {name: array.copy() for name, array in self.params.items()}
 
+    def kept(self, X: np.ndarray, dropout: Dropout | None) -> list[np.ndarray]:
+        """What is kept between layers, and scaled   (DROP-1)"""
+        return kept_of(self.spec, X, dropout, self.dtype)
+
     def outputs(
-        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> tuple[np.ndarray, Arrays]:
-        within = own_steps(X, lengths)
-        O, layers = forward(self.spec, self.params, self.inputs(X), self._cast(state), within)
+        more = own_steps(X, lengths), self.kept(X, dropout)
+        O, layers = forward(self.spec, self.params, self.inputs(X), self._cast(state), *more)
         return O, last_state(layers, state)
 
-    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
-        state, within = self._cast(state), own_steps(X, lengths)
-        O, layers = forward(self.spec, self.params, self.inputs(X), state, within)
+    def forward(
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Forward:
+        state, more = self._cast(state), (own_steps(X, lengths), self.kept(X, dropout))
+        O, layers = forward(self.spec, self.params, self.inputs(X), state, *more)
         trace = {p: stacked([layer.states(p) for layer in layers], axis=1) for p in state}
         return Forward(O, last_state(layers, state), trace)
 
     def loss_and_gradients(
-        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> Gradients:
-        given = self.inputs(X), Y, self._cast(state), own_steps(X, lengths)
+        more = own_steps(X, lengths), self.kept(X, dropout)
+        given = self.inputs(X), Y, self._cast(state), *more
         loss, grads, _ = loss_and_gradients(self.spec, self.params, *given)
         return Gradients(loss, grads)
 
@@ -68,7 +89,9 @@ class Equations:
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
 
-    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
+    def unsupported(
+        self, spec: ModelSpec, lengths: bool = False, dropout: bool = False
+    ) -> str | None:
         return None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:

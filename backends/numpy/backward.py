@@ -1,4 +1,4 @@
-"""Backpropagation through time, by hand (EQUATIONS.md, BPTT-1 to BPTT-9, LEN-5).
+"""Backpropagation through time, by hand (EQUATIONS.md, BPTT-1 to BPTT-10, LEN-5).
 
 Every function goes back through one layer of equations.py: from dH (T, n, h), the gradient by the
 layer's outputs, to the gradients by its parameters, its inputs and its initial state. The loop
@@ -8,10 +8,19 @@ for its δg, the gradient by the pre-activation of gate g; dA holds those of all
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
-from backends.numpy.equations import Layer, cross_entropy, ended, forward, in_time, joined
+from backends.numpy.equations import (
+    Layer,
+    cross_entropy,
+    dropped,
+    ended,
+    forward,
+    in_time,
+    joined,
+)
 from common.parameters import GATES, Arrays, parameter_shapes, prefix
 from common.spec import ModelSpec
 
@@ -161,14 +170,17 @@ def loss_and_gradients(
     Y: np.ndarray,
     state: Arrays,
     within: np.ndarray | None = None,
+    kept: Sequence[np.ndarray] = (),
 ) -> tuple[float, Arrays, list[Layer]]:
     """The mean loss; its gradient by every parameter, by X and by the initial state (H0, C0);
     and the forward pass. BPTT-1 starts at the output layer, BPTT-2 hands dX of a layer down as dH
     of the one below. Of two directions each gets its half of dH, and their dX add up (BPTT-8).
     Behind an example's end nothing has a gradient; what comes to its last state passes (LEN-5).
+    What was dropped between two layers has none either (BPTT-10).
 
-    within: (T, n, 1), where a step is the example's own; None if all are"""
-    O, layers = forward(spec, params, X, state, within)
+    within: (T, n, 1), where a step is the example's own; None if all are
+    kept:   M / (1 − r) of every layer but the last; empty if nothing is dropped"""
+    O, layers = forward(spec, params, X, state, within, kept)
     loss, dO = cross_entropy(O, Y, within)
     dO = ended(dO, within)  # whatever the loss makes of it, O is 0 there
     grads = {
@@ -187,6 +199,8 @@ def loss_and_gradients(
             for part, array in start.items():
                 starts[part][row, :, : array.shape[-1]] = array
         dH = functools.reduce(np.add, parts)
+        if number > 1:
+            dH = dropped(dH, number - 1, kept)
     ordered = {name: grads[name] for name in parameter_shapes(spec)}
     ordered |= {"X": dH} | {f"{part}0": array for part, array in starts.items()}
     return loss, ordered, layers

@@ -5,6 +5,7 @@ side in memory, (in, G·h), and the input products of all T steps are hoisted ou
 into one matrix product. Each layer returns what backward.py needs to go back through it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -190,6 +191,14 @@ def joined(halves: list[Layer]) -> np.ndarray:
     return np.concatenate([half.states("H") for half in halves], axis=-1)
 
 
+def dropped(H: np.ndarray, number: int, kept: Sequence[np.ndarray]) -> np.ndarray:
+    """M ⊙ H / (1 − r), what layer number + 1 receives; also of a gradient by it (DROP-1, BPTT-10).
+
+    kept: M / (1 − r) of every layer but the last, (T, n, D·h) each; empty if nothing is dropped
+    """
+    return H * kept[number - 1] if number <= len(kept) else H
+
+
 def direction(
     spec: ModelSpec,
     params: Arrays,
@@ -219,19 +228,20 @@ def forward(
     X: np.ndarray,
     state: Arrays,
     within: np.ndarray | None = None,
+    kept: Sequence[np.ndarray] = (),
 ) -> tuple[np.ndarray, list[Layer]]:
     """H^(0) = X;  H^(l) = layer l of H^(l−1);  O_t = H_t^(L) W_hq + b_q   (STACK-1, OUT-1)
 
     With two directions H^(l) holds those of both side by side (BI-3).
 
-    X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1) or None, as in Layer
+    X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1) or None, as in Layer   kept: as above
     returns O: (T, n, q) and the layers, or the two directions of each
     """
     layers: list[Layer] = []
     H = ended(X, within)
     for number in range(1, spec.L + 1):
         layers += [direction(spec, params, number, back, H, state, within) for back in spec.ways]
-        H = joined(layers[-spec.directions :])
+        H = dropped(joined(layers[-spec.directions :]), number, kept)
     T, n, width = H.shape
     O = H.reshape(T * n, width) @ params["output.W_hq"] + params["output.b_q"]
     return ended(O.reshape(T, n, spec.q), within), layers

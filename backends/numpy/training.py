@@ -10,10 +10,12 @@ import numpy as np
 from backends.numpy.backward import loss_and_gradients
 from backends.numpy.equations import stacked
 from backends.protocol import Step
+from common.dropout import Dropout, check_dropout
 from common.lattice import to_lattice
 from common.lengths import steps_within
 from common.parameters import Arrays, parameter_shapes
 from common.recipe import Recipe
+from common.spec import ModelSpec
 
 if TYPE_CHECKING:
     from backends.numpy import Model
@@ -40,9 +42,16 @@ class Trainer:
     def start(self, state: Arrays) -> None:
         self.state = {part: array.astype(self.model.dtype) for part, array in state.items()}
 
-    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
+    def step(
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Step:
         spec, params = self.model.spec, self.model.params
-        given = self.model.inputs(X), Y, self.state, own_steps(X, lengths)
+        more = own_steps(X, lengths), self.model.kept(X, dropout)
+        given = self.model.inputs(X), Y, self.state, *more
         loss, grads, layers = loss_and_gradients(spec, params, *given)
         trainable = {name: grads[name] for name in parameter_shapes(spec)}
         norm, self.grads = clip(trainable, self.recipe.clip)
@@ -65,6 +74,19 @@ def own_steps(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray | None:
     """(T, n, 1): where a step is the example's own   (LEN-1)"""
     T, n = X.shape[:2]
     return None if lengths is None else steps_within(lengths, n, T)[..., None]
+
+
+def kept_of(
+    spec: ModelSpec, X: np.ndarray, dropout: Dropout | None, dtype: str
+) -> list[np.ndarray]:
+    """M / (1 − r) of every layer but the last, (T, n, D·h) each; none if nothing is dropped
+    (DROP-1)"""
+    if dropout is None:
+        return []
+    T, n = X.shape[:2]
+    checked = check_dropout(dropout, spec, n, T)
+    masks = (mask.astype(dtype) for mask in checked.by_layer(spec))
+    return [mask / np.asarray(1 - checked.rate, dtype) for mask in masks]
 
 
 def last_state(layers: list, state: Arrays) -> Arrays:

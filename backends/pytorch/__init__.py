@@ -1,5 +1,6 @@
 """The PyTorch backend, and the tiers of a GPU: what the float32 nets and models do otherwise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,7 +56,9 @@ class Implementation:
     dtype: torch.dtype
     tier: str | None = None
 
-    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
+    def unsupported(
+        self, spec: ModelSpec, lengths: bool = False, dropout: bool = False
+    ) -> str | None:
         return layers.unsupported(spec) if issubclass(self.net, Layers) else None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
@@ -96,14 +99,24 @@ class MixedEquations(Equations):
     """
 
     def __call__(
-        self, X: Tensor, state: State, within: Tensor | None = None
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State]:
         with torch.autocast(X.device.type, dtype=torch.bfloat16):
-            return super().__call__(X, state, within)
+            return super().__call__(X, state, within, kept)
 
-    def trace(self, X: Tensor, state: State, within: Tensor | None = None) -> list[State]:
+    def trace(
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
+    ) -> list[State]:
         with torch.autocast(X.device.type, dtype=torch.bfloat16):
-            return super().trace(X, state, within)
+            return super().trace(X, state, within, kept)
 
 
 class MixedLayers(Layers):

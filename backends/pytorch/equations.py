@@ -131,6 +131,14 @@ def joined(halves: Sequence[list[State]]) -> Tensor:
     return H[0] if len(H) == 1 else torch.cat(H, dim=-1)
 
 
+def dropped(H: Tensor, layer: int, kept: Sequence[Tensor]) -> Tensor:
+    """M ⊙ H / (1 − r), what layer + 1 receives   (DROP-1)
+
+    kept: M / (1 − r) of every layer but the last, (T, n, D·h) each; empty if nothing is dropped
+    """
+    return H * kept[layer - 1] if layer <= len(kept) else H
+
+
 def cross_entropy(O: Tensor, Y: Tensor, within: Tensor | None = None) -> Tensor:
     """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)
 
@@ -156,23 +164,27 @@ class Equations:
         self.trainable = list(self.params.values())
 
     def __call__(
-        self, X: Tensor, state: State, within: Tensor | None = None
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State]:
         """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
-        own (LEN-1)   returns O (T, n, q) and the last state"""
-        H, trace = self.steps(X, state, within)
+        own (LEN-1)   kept: between layers (DROP-1)   returns O (T, n, q) and the last state"""
+        H, trace = self.steps(X, state, within, kept)
         O = H @ self.params["output.W_hq"] + self.params["output.b_q"]
         return ended(O, within), self.last(trace)
 
     def steps(
-        self, X: Tensor, state: State, within: Tensor | None
+        self, X: Tensor, state: State, within: Tensor | None, kept: Sequence[Tensor]
     ) -> tuple[Tensor, list[list[State]]]:
         """H of the top layer, (T, n, D·h), and the state after every step, (n, h) for each part, by
         layer and direction."""
         spec, params, H, trace = self.spec, self.params, ended(X, within), []
         for layer in range(1, spec.L + 1):
             halves = [direction(spec, layer, b, params, H, state, within) for b in spec.ways]
-            H = ended(joined(halves), within)
+            H = dropped(ended(joined(halves), within), layer, kept)
             trace += halves
         return H, trace
 
@@ -181,9 +193,16 @@ class Equations:
         ends = [0 if backward else -1 for _, backward in self.spec.passes]
         return stacked([after[t] for after, t in zip(trace, ends, strict=True)])
 
-    def trace(self, X: Tensor, state: State, within: Tensor | None = None) -> list[State]:
+    def trace(
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
+    ) -> list[State]:
         """The state of all layers, (L, n, h) for each part, after every step."""
-        return [stacked(layers) for layers in zip(*self.steps(X, state, within)[1], strict=True)]
+        steps = self.steps(X, state, within, kept)[1]
+        return [stacked(layers) for layers in zip(*steps, strict=True)]
 
     def canonical(self, read: Callable[[Tensor], Tensor]) -> dict[str, np.ndarray]:
         """What ``read`` takes from each parameter, its value or its gradient, by canonical name."""

@@ -1,7 +1,7 @@
 """What a GPU has beside the two implementations: other modes of torch's layers, and a training step
 as one CUDA graph."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -41,9 +41,13 @@ class CompiledLayers(Layers):
         self.compiled = torch.compile(super().__call__)
 
     def __call__(
-        self, X: Tensor, state: State, within: Tensor | None = None
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State]:
-        return self.compiled(X, state, within)
+        return self.compiled(X, state, within, kept)
 
 
 MODES: dict[str, tuple[type[Layers], Callable[[], AbstractContextManager]]] = {

@@ -5,14 +5,14 @@ torch stacks the gates along the rows, (G·h, in), keeps two biases per layer, a
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.pytorch.equations import State, chosen, ended, in_rows, widened
+from backends.pytorch.equations import State, chosen, dropped, ended, in_rows, widened
 from backends.pytorch.runtime import to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix
 from common.spec import ModelSpec
@@ -135,14 +135,23 @@ class Layers:
         )
 
     def __call__(
-        self, X: Tensor, state: State, within: Tensor | None = None
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State]:
         """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
-        own (LEN-1)   returns O (T, n, q) and the last state"""
+        own (LEN-1)   kept: between layers (DROP-1)   returns O (T, n, q) and the last state
+
+        torch draws the masks of its own dropout; with given ones every layer is a module alone.
+        """
         H, first, after = X, 0, []
-        for block in self.blocks:
+        alone = [self.alone(layer) for layer in range(1, self.spec.L + 1 if kept else 1)]
+        for number, block in enumerate(alone or self.blocks, start=1):
             rows = block.num_layers * self.spec.directions
             H, last = self.over(block, H, self.start(block, state, first, rows), within)
+            H = dropped(H, number, kept)
             after.append(last if self.spec.cell == "lstm" else (last,))
             first += rows
         last_state = {
@@ -176,20 +185,28 @@ class Layers:
         H, last = self.call(block, packed, now)
         return nn.utils.rnn.pad_packed_sequence(H, total_length=len(X))[0], last
 
-    def trace(self, X: Tensor, state: State, within: Tensor | None = None) -> list[State]:
+    def trace(
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
+    ) -> list[State]:
         """The state after every step. The modules show the inner layers only at the end of a call,
         so each step is a call."""
         X = ended(X, within)
         if self.spec.directions == 2:
-            return self.trace_both(X, state, within)
+            return self.trace_both(X, state, within, kept)
         steps = []
         for t in range(len(X)):
-            _, made = self(X[t : t + 1], state)
+            _, made = self(X[t : t + 1], state, None, [a[t : t + 1] for a in kept])
             state = made if within is None else chosen(within[t], made, state)
             steps.append(state)
         return steps
 
-    def trace_both(self, X: Tensor, state: State, within: Tensor | None) -> list[State]:
+    def trace_both(
+        self, X: Tensor, state: State, within: Tensor | None, kept: Sequence[Tensor]
+    ) -> list[State]:
         """The same of two directions: a step of a layer needs all steps of the one below, so every
         layer is taken alone. A call with one step moves both directions; each goes its own way."""
         steps = [{part: [] for part in state} for _ in X]
@@ -207,7 +224,7 @@ class Layers:
                     now = made
                     for part, tensor in zip(state, now, strict=True):
                         steps[t][part].append(tensor[int(backward)])
-            X = self.over(block, X, start, within)[0]
+            X = dropped(self.over(block, X, start, within)[0], layer, kept)
         return [{part: in_rows(rows) for part, rows in step.items()} for step in steps]
 
     def alone(self, layer: int) -> nn.RNNBase:

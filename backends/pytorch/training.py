@@ -1,5 +1,7 @@
 """Loss, gradients and the training step, the same for the equations and for the layers."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from backends.pytorch.equations import Equations, State, cross_entropy, ended
 from backends.pytorch.layers import Layers
 from backends.pytorch.runtime import to_array
 from backends.pytorch.workers import Workers
+from common.dropout import Dropout, check_dropout
 from common.lattice import UNITS
 from common.lengths import steps_within
 from common.parameters import Arrays
@@ -42,30 +45,55 @@ class Model:
         T, n = X.shape[:2]
         return torch.from_numpy(steps_within(lengths, n, T)[..., None]).to(self.device)
 
+    def kept(self, X: np.ndarray, dropout: Dropout | None) -> list[Tensor]:
+        """M / (1 − r) of every layer but the last; none if nothing is dropped   (DROP-1)"""
+        if dropout is None:
+            return []
+        spec, (T, n) = self.net.spec, X.shape[:2]
+        checked = check_dropout(dropout, spec, n, T)
+        return [self.tensor(mask) / (1 - checked.rate) for mask in checked.by_layer(spec)]
+
     @torch.no_grad()
     def outputs(
-        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> tuple[np.ndarray, Arrays]:
-        O, last = self.net(self.inputs(X), self.tensors(state), self.within(X, lengths))
+        more = self.within(X, lengths), self.kept(X, dropout)
+        O, last = self.net(self.inputs(X), self.tensors(state), *more)
         return to_array(O), {part: to_array(tensor) for part, tensor in last.items()}
 
     @torch.no_grad()
-    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
-        O, last = self.outputs(X, state, lengths)
-        within = self.within(X, lengths)
-        steps = self.net.trace(self.inputs(X), self.tensors(state), within)
+    def forward(
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Forward:
+        O, last = self.outputs(X, state, lengths, dropout)
+        within, kept = self.within(X, lengths), self.kept(X, dropout)
+        steps = self.net.trace(self.inputs(X), self.tensors(state), within, kept)
         trace = {part: torch.stack([step[part] for step in steps]) for part in state}
         if within is not None:
             trace = {part: ended(tensor, within[:, None]) for part, tensor in trace.items()}
         return Forward(O, last, {part: to_array(tensor) for part, tensor in trace.items()})
 
     def loss_and_gradients(
-        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> Gradients:
         inputs = self.inputs(X).requires_grad_()
         start = {part: tensor.requires_grad_() for part, tensor in self.tensors(state).items()}
         targets = torch.as_tensor(Y).to(self.device)
-        loss = backward(self.net, inputs, targets, start, self.within(X, lengths))[0]
+        more = self.within(X, lengths), self.kept(X, dropout)
+        loss = backward(self.net, inputs, targets, start, *more)[0]
         grads = self.net.canonical(lambda parameter: parameter.grad)
         grads["X"] = to_array(inputs.grad)
         grads |= {f"{part}0": to_array(tensor.grad) for part, tensor in start.items()}
@@ -76,12 +104,17 @@ class Model:
 
 
 def backward(
-    net: Equations | Layers, X: Tensor, Y: Tensor, state: State, within: Tensor | None = None
+    net: Equations | Layers,
+    X: Tensor,
+    Y: Tensor,
+    state: State,
+    within: Tensor | None = None,
+    kept: Sequence[Tensor] = (),
 ) -> tuple[Tensor, State]:
     """The mean loss and the last state; the gradients are left in the parameters' ``.grad``."""
     for parameter in net.trainable:
         parameter.grad = None
-    O, last = net(X, state, within)
+    O, last = net(X, state, within, kept)
     loss = cross_entropy(O, Y, within)
     loss.backward()
     return loss, last
@@ -121,9 +154,15 @@ class Trainer:
     def start(self, state: Arrays) -> None:
         self.state = self.model.tensors(state)
 
-    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
+    def step(
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Step:
         net = self.model.net
-        given = self.state, self.model.within(X, lengths)
+        given = self.state, self.model.within(X, lengths), self.model.kept(X, dropout)
         Y = torch.as_tensor(Y).to(self.model.device)
         loss, last = backward(net, self.model.inputs(X), Y, *given)
         loss = loss.detach()

@@ -130,6 +130,14 @@ def joined(halves: Sequence[list[State]]) -> Tensor:
     return H[0] if len(H) == 1 else tf.concat(H, axis=-1)
 
 
+def dropped(H: Tensor, layer: int, kept: Sequence[Tensor]) -> Tensor:
+    """M ⊙ H / (1 − r), what layer + 1 receives   (DROP-1)
+
+    kept: M / (1 − r) of every layer but the last, (T, n, D·h) each; empty if nothing is dropped
+    """
+    return H * kept[layer - 1] if layer <= len(kept) else H
+
+
 def cross_entropy(O: Tensor, Y: Tensor, within: Tensor | None = None) -> Tensor:
     """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)
 
@@ -158,15 +166,19 @@ class Equations:
         self.trainable = list(self.params.values())
 
     def __call__(
-        self, X: Tensor, state: State, within: Tensor | None = None
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State]:
         """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
-        own (LEN-1)   returns O (T, n, q) and the last state"""
-        H, trace = self.steps(X, state, within)
+        own (LEN-1)   kept: between layers (DROP-1)   returns O (T, n, q) and the last state"""
+        H, trace = self.steps(X, state, within, kept)
         return ended(self.output(H), within), self.last(trace)
 
     def steps(
-        self, X: Tensor, state: State, within: Tensor | None
+        self, X: Tensor, state: State, within: Tensor | None, kept: Sequence[Tensor]
     ) -> tuple[Tensor, list[list[State]]]:
         """H of the top layer, (T, n, D·h), and the state after every step, (n, h) for each part, by
         layer and direction."""
@@ -175,7 +187,7 @@ class Equations:
         spec, H, trace = self.spec, ended(X, within), []
         for layer in range(1, spec.L + 1):
             halves = [direction(spec, layer, b, params, H, state, within) for b in spec.ways]
-            H = ended(joined(halves), within)
+            H = dropped(ended(joined(halves), within), layer, kept)
             trace += halves
         return H, trace
 
@@ -188,10 +200,14 @@ class Equations:
         return H @ self.read(self.params["output.W_hq"]) + self.params["output.b_q"]
 
     def forward(
-        self, X: Tensor, state: State, within: Tensor | None = None
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part."""
-        H, trace = self.steps(X, state, within)
+        H, trace = self.steps(X, state, within, kept)
         own = None if within is None else within[:, None]
         steps = [stacked(layers) for layers in zip(*trace, strict=True)]
         return (

@@ -6,6 +6,7 @@ of one (2, 3h) tensor: for the input's product and for the recurrent one. Source
 ``layers.rnn``.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from backends.tensorflow.equations import State, ended, in_rows, stacked
+from backends.tensorflow.equations import State, dropped, ended, in_rows, stacked
 from backends.tensorflow.runtime import Compiled, cudnn, to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix, state_of
 from common.spec import ModelSpec
@@ -158,15 +159,19 @@ class Layers:
         self.trainable += [self.output.kernel.value, self.b_q]
 
     def __call__(
-        self, X: Tensor, state: State, within: Tensor | None = None
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State]:
         """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
-        own (LEN-1)   returns O (T, n, q) and the last state"""
-        O, last, _ = self.run(X, state, within)
+        own (LEN-1)   kept: between layers (DROP-1)   returns O (T, n, q) and the last state"""
+        O, last, _ = self.run(X, state, within, kept)
         return O, last
 
     def run(
-        self, X: Tensor, state: State, within: Tensor | None
+        self, X: Tensor, state: State, within: Tensor | None, kept: Sequence[Tensor]
     ) -> tuple[Tensor, State, list[Tensor]]:
         """As a call, and the outputs of every layer, (n, T, D·h) each. With a mask Keras keeps the
         state behind an example's end, but repeats its last output there; and a NaN there would
@@ -174,6 +179,7 @@ class Layers:
         H, outputs = tf.transpose(ended(X, within), (1, 0, 2)), []
         own = None if within is None else tf.transpose(within, (1, 0, 2))
         mask = [] if own is None else [own[..., 0]]
+        kept = batch_major(kept)
         parts, last = self.spec.states, []
         for layer in range(1, self.spec.L + 1):
             rows = [self.spec.row(layer, backward) for backward in self.spec.ways]
@@ -182,6 +188,7 @@ class Layers:
             H, *after = self.call(layer, rows, H, given, *mask)
             H = ended(H, own)
             outputs.append(H)
+            H = dropped(H, layer, kept)
             for first in range(0, len(after), len(parts)):
                 half = zip(parts, after[first : first + len(parts)], strict=True)
                 last.append({part: tf.cast(tensor, X.dtype) for part, tensor in half})
@@ -197,15 +204,21 @@ class Layers:
         return shared(alone, self.dtype, self.b_q.device)(weights, X, state, *mask)
 
     def forward(
-        self, X: Tensor, state: State, within: Tensor | None = None
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part. A Keras layer's outputs are its H,
         but its C shows only at the end of a call: there each step is a call."""
-        O, last, outputs = self.run(X, state, within)
+        O, last, outputs = self.run(X, state, within, kept)
         D = self.spec.directions
         trace = {"H": [half for H in outputs for half in tf.split(H, D, axis=-1)]}
         if "C" in state:
-            below = [tf.transpose(ended(X, within), (1, 0, 2)), *outputs[:-1]]
+            handed = enumerate(outputs[:-1], start=1)
+            below = [dropped(H, layer, batch_major(kept)) for layer, H in handed]
+            below = [tf.transpose(ended(X, within), (1, 0, 2)), *below]
             trace["C"] = [
                 self.memory(layer, backward, below[layer - 1], state, within)
                 for layer, backward in self.spec.passes
@@ -247,6 +260,11 @@ class Layers:
                 found[f"{prefix(*row)}{name}"] = array
         found |= {"output.W_hq": next(arrays), "output.b_q": next(arrays)}
         return {name: found[name] for name in parameter_shapes(self.spec)}
+
+
+def batch_major(kept: Sequence[Tensor]) -> list[Tensor]:
+    """(T, n, D·h) → (n, T, D·h), each"""
+    return [tf.transpose(mask, (1, 0, 2)) for mask in kept]
 
 
 def free(bias: Tensor) -> np.ndarray:

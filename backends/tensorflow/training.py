@@ -1,5 +1,8 @@
 """Loss, gradients and the training step, the same for the equations and for the layers."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
@@ -9,6 +12,7 @@ from backends.tensorflow.equations import Equations, State, cross_entropy
 from backends.tensorflow.layers import Layers
 from backends.tensorflow.runtime import Compiled, to_array
 from backends.tensorflow.workers import Workers, losses_said
+from common.dropout import Dropout, check_dropout
 from common.lattice import UNITS
 from common.lengths import steps_within
 from common.parameters import Arrays
@@ -37,42 +41,72 @@ class Model:
     def parameters(self) -> Arrays:
         return self.net.canonical(self.net.trainable)
 
-    def within(self, X: np.ndarray, lengths: np.ndarray | None) -> list[Tensor]:
-        """(T, n, 1): where a step is the example's own (LEN-1), as one more argument; none if all
-        are, for which there is a graph of its own."""
+    def within(self, X: np.ndarray, lengths: np.ndarray | None) -> Tensor | None:
+        """(T, n, 1): where a step is the example's own   (LEN-1)"""
         if lengths is None:
-            return []
+            return None
         T, n = X.shape[:2]
-        return [tf.constant(steps_within(lengths, n, T)[..., None])]
+        return tf.constant(steps_within(lengths, n, T)[..., None])
+
+    def kept(self, X: np.ndarray, dropout: Dropout | None) -> list[Tensor]:
+        """M / (1 − r) of every layer but the last; none if nothing is dropped   (DROP-1)"""
+        if dropout is None:
+            return []
+        spec, (T, n) = self.net.spec, X.shape[:2]
+        checked = check_dropout(dropout, spec, n, T)
+        return [self.tensor(mask) / (1 - checked.rate) for mask in checked.by_layer(spec)]
+
+    def more(self, X: np.ndarray, lengths: np.ndarray | None, dropout: Dropout | None) -> list:
+        """``within`` and ``kept`` as further arguments, as few as say it: a question without them
+        has a graph of its own."""
+        within, kept = self.within(X, lengths), self.kept(X, dropout)
+        return [within, kept] if kept else [] if within is None else [within]
 
     def outputs(
-        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> tuple[np.ndarray, Arrays]:
         with tf.device(self.device):
-            O, last = self.call(self.inputs(X), self.tensors(state), *self.within(X, lengths))
+            O, last = self.call(
+                self.inputs(X), self.tensors(state), *self.more(X, lengths, dropout)
+            )
         return to_array(O), to_arrays(last)
 
-    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
+    def forward(
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Forward:
         with tf.device(self.device):
-            given = self.inputs(X), self.tensors(state), *self.within(X, lengths)
+            given = self.inputs(X), self.tensors(state), *self.more(X, lengths, dropout)
             O, last, trace = self.net.forward(*given)
         return Forward(to_array(O), to_arrays(last), to_arrays(trace))
 
     def loss_and_gradients(
-        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> Gradients:
         with tf.device(self.device):
             given = self.inputs(X), tf.constant(Y, tf.int64), self.tensors(state)
-            loss, grads, inputs = self.compiled(*given, *self.within(X, lengths))
+            loss, grads, inputs = self.compiled(*given, *self.more(X, lengths, dropout))
         found = self.net.canonical(grads) | {"X": to_array(inputs["X"])}
         found |= {f"{part}0": to_array(inputs[part]) for part in state}
         return Gradients(float(loss), found)
 
     def differentiate(
-        self, X: Tensor, Y: Tensor, state: State, *within: Tensor
+        self, X: Tensor, Y: Tensor, state: State, *more: Any
     ) -> tuple[Tensor, list[Tensor], State]:
         """The mean loss and its gradients by the parameters, and by X and the initial state."""
-        loss, _, grads, inputs = backward(self.net, X, Y, state, {"X": X, **state}, *within)
+        loss, _, grads, inputs = backward(self.net, X, Y, state, {"X": X, **state}, *more)
         return loss, grads, inputs
 
     def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> "Trainer":
@@ -90,11 +124,12 @@ def backward(
     state: State,
     inputs: State,
     within: Tensor | None = None,
+    kept: Sequence[Tensor] = (),
 ) -> tuple[Tensor, State, list[Tensor], State]:
     """The mean loss, the last state, and the gradients by the parameters and by ``inputs``."""
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        O, last = net(X, state, within)
+        O, last = net(X, state, within, kept)
         loss = cross_entropy(O, Y, within)
     grads, inputs = tape.gradient(loss, (net.trainable, inputs))
     return loss, last, net.freeze(grads), inputs
@@ -136,17 +171,23 @@ class Trainer:
         with tf.device(self.model.device):
             self.state = self.model.tensors(state)
 
-    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
+    def step(
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Step:
         with tf.device(self.model.device), losses_said():
-            within = self.model.within(X, lengths)
+            more = self.model.more(X, lengths, dropout)
             X, Y = self.model.inputs(X), tf.constant(Y, tf.int64)
-            loss, norm, self.state, self.grads = self.compiled(X, Y, self.state, *within)
+            loss, norm, self.state, self.grads = self.compiled(X, Y, self.state, *more)
         return Step(loss, norm)
 
-    def update(self, X: Tensor, Y: Tensor, state: State, *within: Tensor):
+    def update(self, X: Tensor, Y: Tensor, state: State, *more: Any):
         """The loss, the norm before the clip, the last state and the clipped gradients."""
         net = self.model.net
-        loss, last, grads, _ = backward(net, X, Y, state, {}, *within)
+        loss, last, grads, _ = backward(net, X, Y, state, {}, *more)
         if self.workers:
             loss, *grads = self.workers.mean([loss, *grads])
         norm, grads = clip(grads, self.recipe.clip)

@@ -149,8 +149,8 @@ class Mutant:
     inner: Implementation
     mistake: Mistake
 
-    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
-        return self.inner.unsupported(spec, lengths)
+    def unsupported(self, spec: ModelSpec, *needs: bool) -> str | None:
+        return self.inner.unsupported(spec, *needs)
 
     def model(self, spec: ModelSpec, params: Arrays) -> "MutantModel":
         return MutantModel(self.inner.model(*self.mistake.start(spec, params)), self.mistake)

@@ -128,7 +128,7 @@ def trials(answer: Answer, pairs: int = PAIRS, singles: float = 1.0) -> Iterator
         memory = Memory(answer)
         killed = [
             suspect
-            for suspect in applicable(answer.case.spec, bool(answer.case.lengths))
+            for suspect in applicable(answer.case.spec, *answer.case.needs)
             if memory.learn(suspect)
         ]
         for suspect in killed:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common.dropout import Dropout
 from common.parameters import Arrays
 from common.recipe import Recipe
 from common.spec import ModelSpec
@@ -59,6 +60,7 @@ class Case:
     planted:      single numbers in it: a NaN, an infinity
     lengths:      of the n examples of the first minibatch, T if none is said; each further one has
                   them one example later
+    dropout:      the rate at which numbers are dropped between layers
     elementwise:  every element is held to what its own conditioning allows, against an answer of
                   higher precision
     vanishing:    any gradient may be exactly 0: few units of a relu may all be off, and through a
@@ -78,6 +80,7 @@ class Case:
     magnitudes: tuple[Magnitude, ...] = ()
     planted: tuple[Planted, ...] = ()
     lengths: tuple[int, ...] = ()
+    dropout: float = 0.0
     elementwise: bool = False
     vanishing: bool = False
     recipe: Recipe = field(default=CLIPPED)
@@ -87,6 +90,14 @@ class Case:
     def size(self) -> int:
         """Roughly how many numbers a step makes, over all steps and layers."""
         return self.T * self.n * self.spec.L * max(self.spec.h, self.spec.q)
+
+    @property
+    def needs(self) -> tuple[bool, ...]:
+        """What an implementation must know beside the spec: lengths, and dropout. As few words as
+        say it, since backends of somebody's own may know none of them."""
+        if self.dropout:
+            return bool(self.lengths), True
+        return (True,) if self.lengths else ()
 
     @property
     def undefined(self) -> bool:
@@ -124,6 +135,7 @@ class Material:
 
     X: (K, T, n, d)   Y: (K, T, n)   state: (L, n, h) each, or (2L, n, h) of two directions
     lengths: (K, n), if not all examples have T steps
+    dropout: one for each minibatch, if numbers are dropped
     """
 
     params: Arrays
@@ -131,10 +143,23 @@ class Material:
     Y: np.ndarray
     state: Arrays
     lengths: np.ndarray | None = None
+    dropout: tuple[Dropout, ...] = ()
 
     def lengths_of(self, k: int) -> np.ndarray | None:
         """Of the examples of minibatch k, (n,); None if all have T steps."""
         return None if self.lengths is None else self.lengths[k]
+
+    def dropout_of(self, k: int) -> Dropout | None:
+        """What is dropped in minibatch k; None if nothing is."""
+        return self.dropout[k] if self.dropout else None
+
+    def more_of(self, k: int) -> tuple[Any, ...]:
+        """What is said of minibatch k beside X, Y and the state, as few words as say it: nothing,
+        lengths, or both lengths and dropout."""
+        lengths, dropout = self.lengths_of(k), self.dropout_of(k)
+        if dropout is not None:
+            return lengths, dropout
+        return () if lengths is None else (lengths,)
 
     def digest(self) -> str:
         """SHA-256 over every number: two records answer the same question if these agree."""
@@ -142,6 +167,8 @@ class Material:
         arrays = {**self.params, "X": self.X, "Y": self.Y.astype("int64"), **self.state}
         if self.lengths is not None:
             arrays["lengths"] = self.lengths.astype("int64")
+        for k, dropout in enumerate(self.dropout):
+            arrays[f"dropout {k}"] = np.append(dropout.rate, dropout.masks)
         for name, array in arrays.items():
             digest.update(f"{name} {array.shape} {array.dtype.str}".encode())
             digest.update(np.ascontiguousarray(array).data)

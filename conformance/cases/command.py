@@ -72,6 +72,7 @@ def run_cases(options: argparse.Namespace) -> int:
         about = [*spec.activations, *([f"reset {spec.reset}"] if spec.reset else [])]
         about += ["two directions"] * (spec.directions == 2)
         about += [f"lengths {', '.join(map(str, case.lengths))}"] * bool(case.lengths)
+        about += [f"dropout {case.dropout:g}"] * bool(case.dropout)
         about += ["zero state"] * case.zero_state + ["text"] * case.text
         about += ["invariances"] * case.invariances
         sizes = (case.n, case.T, spec.d, spec.h, spec.q, spec.L)

@@ -7,6 +7,7 @@ main job has the fewest that kill each of these mutants; ``--cases 'large-*'`` h
 
 import fnmatch
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -217,10 +218,9 @@ def in_its_regime(case: Case, drawn: Material) -> Material:
     for place in case.planted:
         arrays[place.tensor] = arrays[place.tensor].copy()
         arrays[place.tensor][place.index] = place.value
-    return Material(
-        {name: arrays[name] for name in drawn.params},
-        arrays["X"],
-        drawn.Y,
-        {part: arrays[f"{part}0"] for part in drawn.state},
-        drawn.lengths,
+    return replace(
+        drawn,
+        params={name: arrays[name] for name in drawn.params},
+        X=arrays["X"],
+        state={part: arrays[f"{part}0"] for part in drawn.state},
     )

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from common.corpus import Corpus, minibatches, one_hot
+from common.dropout import Dropout, check_dropout, mask_shape
 from common.errors import BadInput
 from common.lengths import check_lengths
 from common.parameters import (
@@ -210,7 +211,8 @@ def material(case: Case, corpus: Corpus) -> Material:
     if not case.zero_state:
         drawn = {part: uniform(*shape) for part, shape in state_shapes(spec, n).items()}
         state = only_own(spec, drawn)
-    return in_its_regime(case, Material(params, X, Y, state, _lengths(case)))
+    dropout = tuple(_dropout(case, rng) for _ in range(K if case.dropout else 0))
+    return in_its_regime(case, Material(params, X, Y, state, _lengths(case), dropout))
 
 
 def _lengths(case: Case) -> np.ndarray | None:
@@ -219,6 +221,12 @@ def _lengths(case: Case) -> np.ndarray | None:
         return None
     first = check_lengths(case.lengths, case.n, case.T, case.name)
     return np.stack([np.roll(first, k) for k in range(case.K)])
+
+
+def _dropout(case: Case, rng: np.random.RandomState) -> Dropout:
+    """Masks in which every number is kept with the probability 1 − r."""
+    kept = rng.random_sample(mask_shape(case.spec, case.n, case.T)) >= case.dropout
+    return check_dropout(Dropout(case.dropout, kept), case.spec, case.n, case.T, case.name)
 
 
 def _text_minibatches(case: Case, corpus: Corpus, seed: int) -> tuple[np.ndarray, np.ndarray]:

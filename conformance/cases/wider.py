@@ -1,4 +1,4 @@
-"""Cases of wider stacks: two directions, lengths, layers of different sizes, a projection.
+"""Cases of wider stacks: two directions, lengths, layers of different sizes, a projection, dropout.
 
 The main job has the fewest that tell the wrong conventions of these; the others are asked with
 ``--cases 'large-*'`` only, and the certificates need them.
@@ -54,6 +54,15 @@ def _of_lengths() -> list[Case]:
     ]
 
 
+def dropped(name: str, spec: ModelSpec, lengths: tuple[int, ...] = ()) -> Case:
+    """A rate of which neither 1 − r nor its inverse is a power of two, nor r = 1 − r."""
+    return Case(name, spec, lengths=lengths, dropout=0.4)
+
+
+def both_ways(family: str, L: int) -> ModelSpec:
+    return make_spec(family, 5, 7, 4, L, directions=2)
+
+
 WIDER = [
     *_bidirectional(),
     *_of_lengths(),
@@ -62,6 +71,7 @@ WIDER = [
     Case("lstm-projected-L2", projected(2), invariances=True),
     Case("lstm-projected-bidirectional-L2", projected(2, directions=2)),
     Case("lstm-projected-uneven-L2", uneven("lstm", 7, 9, p=P)),
+    dropped("lstm-dropout-bidirectional-L3", both_ways("lstm", 3)),
 ]
 
 LARGE_WIDER = [
@@ -72,4 +82,12 @@ LARGE_WIDER = [
     Case("large-projected-L1", projected(1)),
     Case("large-projected-L3", projected(3)),
     Case("large-projected-uneven-bidirectional-L2", uneven("lstm", 9, 7, p=P, directions=2)),
+    dropped("large-dropout-lstm-L3", make_spec("lstm", 5, 7, 4, 3)),
+    dropped("large-dropout-gru-after-bidirectional-L2", both_ways("gru-after", 2)),
+    dropped("large-dropout-gru-before-bidirectional-L3", both_ways("gru-before", 3)),
+    dropped("large-dropout-rnn-tanh-bidirectional-L3", both_ways("rnn-tanh", 3)),
+    dropped("large-dropout-bidirectional-lengths-L3", both_ways("lstm", 3), (2, 6, 4)),
+    dropped("large-dropout-lstm-L4", make_spec("lstm", 5, 7, 4, 4)),
+    dropped("large-dropout-projected-L3", projected(3)),
+    dropped("large-dropout-uneven-L3", uneven("lstm", 7, 4, 9)),
 ]

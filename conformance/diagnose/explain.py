@@ -9,7 +9,7 @@ wrong conventions change it; what it leaves open is decided by all rungs.
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -74,13 +74,15 @@ class Evidence:
 
     def early(self, conventions: Conventions) -> bool:
         """Whether the first steps leave room for these conventions."""
-        if conventions.inputs or self.case.T <= EARLY:
+        if conventions.inputs or conventions.masks or self.case.T <= EARLY:
             return True  # what changes the order of the steps cannot be seen from the first ones
         numbers = self.numbers
         with np.errstate(all="ignore"):
-            lengths = numbers.lengths_of(0)
+            lengths, dropout = numbers.lengths_of(0), numbers.dropout_of(0)
             early = None if lengths is None else np.minimum(lengths, EARLY)
-            question = numbers.params, numbers.X[0, :EARLY], numbers.state, early
+            if dropout is not None:
+                dropout = replace(dropout, masks=dropout.masks[:, :EARLY])
+            question = numbers.params, numbers.X[0, :EARLY], numbers.state, early, dropout
             made = forward(conventions, self.case.spec, *question)
         for tensor, wanted in made.items():
             got = self.got.get(tensor)
@@ -137,7 +139,7 @@ def explain(
     """
     case = evidence.case
     with threadpool_limits(1):
-        suspects = of_regimes(case) + applicable(case.spec, bool(case.lengths))
+        suspects = of_regimes(case) + applicable(case.spec, *case.needs)
         for group in known:
             if set(group) <= set(suspects) and (found := _explanation(evidence, group)):
                 return [found]

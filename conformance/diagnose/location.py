@@ -9,6 +9,7 @@ is named, the gates whose gradients are wrong in it, and the last step at which 
 wrong.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,6 +109,9 @@ def replay(
         last, size = spec.row(layer), spec.size_of("H", layer - 1)
         halves = [got["trace/H"][:, r, :, :size] for r in range(last - spec.directions, last)]
         below = np.concatenate(halves, axis=-1).astype("float64")
+        if (dropout := numbers.dropout_of(0)) is not None:  # DROP-1
+            *_, mask = itertools.islice(dropout.by_layer(spec), layer - 1)
+            below = below * mask / (1 - dropout.rate)
     values: Arrays = {}
 
     def watched(spec: ModelSpec, number: int, gate: str, a: Value) -> Value:
@@ -173,6 +177,8 @@ def locate_forward(case: Case, numbers: Material, got: Arrays, limit: float) -> 
     found = gates(case, made.of_own_steps(), limit)
     if part == "H" and case.spec.p is not None:
         part = "H, its output gate or projection"
+    if numbers.dropout and layer > 1 and found in ((), ("h",)):
+        part += ", or what is dropped of its input"
     return Location("forward", t + 1, layer, found, part, backward)
 
 

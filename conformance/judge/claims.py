@@ -107,17 +107,17 @@ def outside(records: list[Record], runs: list[TrainingRun], matrix: Matrix) -> l
 
 
 def refuted(
-    status: str, backend: str, name: str, spec: ModelSpec, matrix: Matrix, lengths: bool = False
+    status: str, backend: str, name: str, spec: ModelSpec, matrix: Matrix, *needs: bool
 ) -> str:
     """Why a status cannot be: "unsupported" of what an implementation expresses, or an answer by
     one that cannot; empty if it can, or if the matrix does not know the backend.
 
-    lengths: of examples of different length"""
+    needs: lengths and dropout, as in ``Case.needs``"""
     required = matrix.get(backend)
     if required is None or name not in required.implementations:
         return ""
     source = f"required/{required.path.name}"
-    can = required.can(name, spec, lengths)
+    can = required.can(name, spec, *needs)
     if status == "unsupported" and can:
         return f"said to be unsupported, which it is not ({source})"
     if status in ("recorded", "finished") and not can:
@@ -136,7 +136,7 @@ def applicable(
     backend: str,
     name: str,
     matrix: Matrix,
-    lengths: bool = False,
+    *needs: bool,
 ) -> tuple[dict[str, str], str]:
     """Of the invariances that a record calls inapplicable those that may be: their changed spec
     cannot be expressed. And what is wrong with the others, in words."""
@@ -146,7 +146,7 @@ def applicable(
     wrong: list[str] = []
     for invariance, reason in named.items():
         spec = changed.get(invariance)
-        if spec is None or (required is not None and required.can(name, spec, lengths)):
+        if spec is None or (required is not None and required.can(name, spec, *needs)):
             wrong.append(invariance)
         else:
             allowed[invariance] = reason

@@ -146,13 +146,13 @@ def judge_case(
         result.reason = f"{record.folder.name} was recorded without it"
         return result
     case, entry = answer.case, record.entry(name, dtype, case_name)
-    where, ragged = record.folder / "record.json", bool(case.lengths)
+    where, needs = record.folder / "record.json", case.needs
     if entry.get("digest", answer.digest) != answer.digest:
         raise BadInput(where, f"digest of {case.name}", answer.digest, entry["digest"])
     if entry["status"] == CRASHED:
         result.status, result.reason = CRASHED, entry["reason"]
         return result
-    if wrong := claims.refuted(entry["status"], backend, name, case.spec, standards.matrix, ragged):
+    if wrong := claims.refuted(entry["status"], backend, name, case.spec, standards.matrix, *needs):
         said = f" ({entry['reason']})" if "reason" in entry else ""
         result.status, result.reason = FAIL, f"{wrong}{said}"
         return result
@@ -166,7 +166,7 @@ def judge_case(
         raise BadInput(where, "device and dtype", "a table in bounds.toml", found) from None
     these = invariances(case, answer.numbers) if case.invariances else []
     named = entry.get("inapplicable", {})
-    allowed, wrong = claims.applicable(named, these, backend, name, standards.matrix, ragged)
+    allowed, wrong = claims.applicable(named, these, backend, name, standards.matrix, *needs)
     if wrong:
         result.status, result.reason = FAIL, wrong
         return result

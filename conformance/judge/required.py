@@ -32,7 +32,7 @@ and named."""
 class Expresses:
     """Which cells, resets of the GRU, activations of the RNN and numbers of directions an
     implementation can express, and what of ``WIDER``, in every combination; and whether examples
-    of different length, too."""
+    of different length, and given masks of dropout, too."""
 
     cells: frozenset[str]
     resets: frozenset[str]
@@ -40,10 +40,12 @@ class Expresses:
     directions: frozenset[int] = frozenset([1])
     lengths: bool = False
     wider: frozenset[str] = frozenset()
+    dropout: bool = False
 
-    def can(self, spec: ModelSpec, lengths: bool = False) -> bool:
+    def can(self, spec: ModelSpec, lengths: bool = False, dropout: bool = False) -> bool:
         return (
             (self.lengths or not lengths)
+            and (self.dropout or not dropout)
             and spec.cell in self.cells
             and (spec.reset is None or spec.reset in self.resets)
             and set(spec.activations) <= self.activations
@@ -67,10 +69,10 @@ class Required:
     fields: frozenset[str]
     implementations: dict[str, Expresses]
 
-    def can(self, implementation: str, spec: ModelSpec, lengths: bool = False) -> bool:
+    def can(self, implementation: str, spec: ModelSpec, *needs: bool) -> bool:
         """Whether an implementation must answer questions about a spec."""
         known = self.implementations.get(implementation)
-        return known is not None and known.can(spec, lengths)
+        return known is not None and known.can(spec, *needs)
 
 
 Matrix = dict[str, Required]
@@ -143,9 +145,16 @@ SINCE = {
     ),
     "lengths": Kind("true or false", lambda v: type(v) is bool),
     "wider": _subset(*WIDER),
+    "dropout": Kind("true or false", lambda v: type(v) is bool),
 }
-"""What older files do not say: they mean one direction, no lengths, and nothing of ``WIDER``."""
-MEANS: dict[str, Any] = {"directions": frozenset, "lengths": bool, "wider": frozenset}
+"""What older files do not say: they mean one direction, no lengths, nothing of ``WIDER`` and no
+dropout."""
+MEANS: dict[str, Any] = {
+    "directions": frozenset,
+    "lengths": bool,
+    "wider": frozenset,
+    "dropout": bool,
+}
 
 EACH: tuple[dict[str, Any], ...] = (
     {"cell": "lstm"},
@@ -167,9 +176,9 @@ def describe(
     """What a file holds, out of a backend's passport and of its implementations, each of which has
     ``unsupported``."""
 
-    def can(made: Any, *lengths: bool, **options: Any) -> bool:
+    def can(made: Any, *needs: bool, **options: Any) -> bool:
         sizes: dict[str, Any] = {"d": 3, "h": 4, "q": 2, "L": 1}
-        return made.unsupported(ModelSpec(**(sizes | options)), *lengths) is None
+        return made.unsupported(ModelSpec(**(sizes | options)), *needs) is None
 
     found = {}
     for name, made in implementations.items():
@@ -181,7 +190,9 @@ def describe(
         known = {"cells": cells, "resets": resets, "activations": activations}
         ragged = any(can(made, True, **cell) for cell in EACH)
         wider = list(dict.fromkeys(name for name, options in WITH if can(made, **options)))
-        found[name] = known | {"directions": ways, "lengths": ragged, "wider": wider}
+        dropped = any(can(made, False, True, **cell) for cell in EACH)
+        known |= {"directions": ways, "lengths": ragged, "wider": wider}
+        found[name] = known | {"dropout": dropped}
     return {
         "format": FORMAT,
         "backend": backend,

@@ -7,6 +7,7 @@ numerics.py  the same function, computed carelessly
 training.py  loss, gradients, clipping and steps
 directions.py  two directions that are read, joined or ordered in another way
 lengths.py   examples of different length that are padded, ended or counted in another way
+dropout.py   numbers that are dropped elsewhere, by other masks, or scaled in another way
 uneven.py    layers of different sizes that are taken for layers of another size
 projection.py  the LSTM's H that is projected in another way, or not
 regimes.py   what goes wrong from some magnitude on, and with what is no number
@@ -17,6 +18,7 @@ sizes.py     what goes wrong from some size on
 from common.spec import ModelSpec
 from conformance.cases.table import Case
 from conformance.mutants.directions import DIRECTIONS
+from conformance.mutants.dropout import DROPOUT
 from conformance.mutants.function import FUNCTION
 from conformance.mutants.lengths import LENGTHS
 from conformance.mutants.mapping import MAPPING
@@ -39,6 +41,7 @@ CATALOGUE = [
     *LENGTHS,
     *UNEVEN,
     *PROJECTION,
+    *DROPOUT,
 ]
 """Wrong conventions: they are wrong everywhere."""
 
@@ -48,9 +51,14 @@ REGIMES = [*MAGNITUDES, *SIZES]
 EVERY = [*CATALOGUE, *REGIMES]
 
 
-def applicable(spec: ModelSpec, lengths: bool = False) -> list[Mutant]:
-    """The wrong conventions that can be made with a spec, and with examples of different length."""
-    return [m for m in CATALOGUE if m.applies(spec) and (lengths or not m.lengths)]
+def applicable(spec: ModelSpec, lengths: bool = False, dropout: bool = False) -> list[Mutant]:
+    """The wrong conventions that can be made with a spec, with examples of different length, and
+    where numbers are dropped."""
+    return [
+        m
+        for m in CATALOGUE
+        if m.applies(spec) and (lengths or not m.lengths) and (dropout or not m.dropout)
+    ]
 
 
 def of_regimes(case: Case) -> list[Mutant]:
@@ -61,5 +69,5 @@ def of_regimes(case: Case) -> list[Mutant]:
 
 def held_to(case: Case) -> list[Mutant]:
     """Those that a case must tell."""
-    found = applicable(case.spec, bool(case.lengths)) if case.conventions else []
+    found = applicable(case.spec, *case.needs) if case.conventions else []
     return found + of_regimes(case)

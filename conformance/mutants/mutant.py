@@ -30,6 +30,7 @@ class Mutant:
     order:       of a wrong order of gates: whose block is read for each gate, in canonical order
     regimes:     in which it shows, in cases that are in one of them; in all cases, if there is none
     lengths:     whether it shows in examples of different length alone
+    dropout:     whether it shows where numbers are dropped alone
     """
 
     name: str
@@ -41,6 +42,7 @@ class Mutant:
     order: str = ""
     regimes: frozenset[str] = frozenset()
     lengths: bool = False
+    dropout: bool = False
 
     def silent(self, case: Case) -> str | None:
         """Why the mutant need not be seen in a case; None if it must be."""

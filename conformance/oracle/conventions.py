@@ -55,6 +55,11 @@ def project(product: Callable[[Value, Value], Value], o: Value, S: Value, p: Par
     return product(o * S, p["W_hp"])
 
 
+def drop(H: Value, mask: np.ndarray, scale: float) -> Value:
+    """M_t ⊙ H_t / (1 − r)   (DROP-1)   scale: 1 / (1 − r)"""
+    return H.times(scale * mask)
+
+
 @dataclass(frozen=True)
 class Conventions:
     """Tuples are applied one after another; every other field is one choice.
@@ -87,6 +92,10 @@ class Conventions:
     blank:        the same of O
     starts_as, ends_as, outputs_as:  the examples whose initial state, last state, and outputs each
                   example gets, from ``within``
+    masks:        the masks of a minibatch, from those given, (L−1, T, n, D·h)   (DROP-1)
+    scale:        of what is kept, from the rate; dropped: where it is; drop: what is left of an H
+    held:         the state that a direction's next step starts from, from that after a step and the
+                  layer's mask there, scaled
     weighs:       of every prediction in the loss, from ``within``   (LEN-4)
     count:        what the summed loss is divided by, from T, n and how many predictions there are
     loss:         of a step, from its O, its Y, that count and those weights
@@ -128,6 +137,11 @@ class Conventions:
     starts_as: Callable[[np.ndarray], np.ndarray] | None = None
     ends_as: Callable[[np.ndarray], np.ndarray] | None = None
     outputs_as: Callable[[np.ndarray], np.ndarray] | None = None
+    masks: tuple[Callable[[ModelSpec, np.ndarray], np.ndarray], ...] = ()
+    scale: Callable[[float], float] = lambda rate: 1 / (1 - rate)
+    dropped: frozenset[str] = frozenset(["between"])
+    drop: Callable[[Value, np.ndarray, float], Value] = drop
+    held: Callable[[State, np.ndarray], State] = lambda state, mask: state
     weighs: Callable[[np.ndarray], np.ndarray] = lambda within: within
     count: Callable[[int, int, int], int] = lambda T, n, predictions: predictions
     loss: Callable[[Value, np.ndarray, int, np.ndarray | None], Value] = cross_entropy

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from common.dropout import Dropout
 from common.parameters import Arrays, layer_parameters
 from common.recipe import Recipe
 from common.spec import ModelSpec
@@ -123,6 +124,11 @@ def ended(steps: list[Value], within: np.ndarray | None) -> list[Value]:
     return [value.where(live, zeros) for value, live in zip(steps, within, strict=True)]
 
 
+def dropped(steps: list[Value], mask: np.ndarray, scale: float) -> list[Value]:
+    """What the layer above receives: M_t ⊙ H_t / (1 − r)   (DROP-1)   mask: (T, n, D·h)"""
+    return [value.times(scale * kept) for value, kept in zip(steps, mask, strict=True)]
+
+
 @dataclass
 class Run:
     """One pass over a minibatch: outputs, states, loss and every gradient. state: of every
@@ -142,12 +148,16 @@ def run(
     Y: np.ndarray,
     state: Arrays,
     lengths: np.ndarray | None = None,
+    dropout: Dropout | None = None,
 ) -> Run:
     """STACK-1, OUT-1 and LOSS-1 over T steps, and the tape back.
 
     X: (T, n, d)   Y: (T, n)   state: (L, n, h) each; all floats in one dtype
     lengths: (n,), if not all examples have T steps   (LEN-1 to LEN-4)
+    dropout: what is dropped between layers, if anything is   (DROP-1)
     """
+    masks = [] if dropout is None else list(dropout.by_layer(spec))
+    scale = 1.0 if dropout is None else 1 / (1 - dropout.rate)
     P = {name: Value(array) for name, array in params.items()}
     inputs = [Value(x) for x in X]
     start = [{part: Value(a[row]) for part, a in state.items()} for row in range(spec.rows)]
@@ -162,6 +172,7 @@ def run(
         if spec.directions == 2:  # BI-3
             below = [H.beside(after["H"]) for H, after in zip(below, rows[-1], strict=True)]
         below = ended(below, within)
+        below = dropped(below, masks[layer - 1], scale) if layer <= len(masks) else below
     outputs = ended([H @ P["output.W_hq"] + P["output.b_q"] for H in below], within)
     loss = Value(np.zeros((), X.dtype))
     count = Y.size if within is None else int(within.sum())
@@ -215,7 +226,7 @@ def answers_in(case: Case, given: Material, numbers: Callable[[np.ndarray], Any]
     answers = {f"weights/{name}": array for name, array in params.items()}
     losses: list[np.ndarray] = []
     for k in range(case.K):
-        question = numbers(given.X[k]), given.Y[k], state, given.lengths_of(k)
+        question = numbers(given.X[k]), given.Y[k], state, given.lengths_of(k), given.dropout_of(k)
         got = run(case.spec, params, *question)
         norm, clipped = clip({name: got.gradients[name] for name in params}, case.recipe.clip)
         if k == 0:

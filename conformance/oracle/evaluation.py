@@ -13,18 +13,20 @@ from typing import TypeVar
 
 import numpy as np
 
+from common.dropout import Dropout
 from common.parameters import Arrays
 from common.spec import ModelSpec
 from conformance.cases.table import Case, Material
 from conformance.oracle.conventions import TRUTH, Conventions, Parameters
+from conformance.oracle.drops import Drops, drops_of
 from conformance.oracle.equations import State, Value
 from conformance.oracle.passes import Pass, own_steps, sorted_as
 from conformance.oracle.tape import differentiate, widened
 
 Thing = TypeVar("Thing", np.ndarray, Arrays)
 
-Generation = tuple[Arrays, np.ndarray, np.ndarray | None]
-"""Of a minibatch: the parameters, X, and which steps are an example's own."""
+Generation = tuple[Arrays, np.ndarray, np.ndarray | None, Drops | None]
+"""Of a minibatch: the parameters, X, which steps are an example's own, and what is dropped."""
 
 Begun = tuple[Pass, Arrays, np.ndarray]
 """Of a minibatch: the pass, the gradients and the loss."""
@@ -40,12 +42,14 @@ def forward(
     X: np.ndarray,
     state: Arrays,
     lengths: np.ndarray | None = None,
+    dropout: Dropout | None = None,
 ) -> Arrays:
     """forward/… and trace/…, as ``evaluate`` names them, without a gradient."""
     P = {name: Value(array) for name, array in _apply_to(spec, c.initialised, params).items()}
     inputs, within = [Value(x) for x in _apply(c.inputs, X)], own_steps(c, lengths, X)
     leaves = _leaves(spec, _apply(c.initial, state))
-    return _outputs(c, sorted_as(c, spec, P, inputs, leaves, within))
+    drops = drops_of(c, spec, dropout)
+    return _outputs(c, sorted_as(c, spec, P, inputs, leaves, within, drops))
 
 
 def _outputs(c: Conventions, passed: Pass) -> Arrays:
@@ -70,7 +74,7 @@ def evaluate(
     spec, K = case.spec, case.K if K is None else K
     params = {name: array.astype(dtype) for name, array in given.params.items()}
     first = {part: array.astype(dtype) for part, array in given.state.items()}
-    question = given.X[0].astype(dtype), first, given.lengths_of(0)
+    question = given.X[0].astype(dtype), first, *given.more_of(0)
     alone = forward(c, spec, params, *question) if K == 0 else {}
     params = _apply_to(spec, c.initialised, params)
     answers = {f"weights/{name}": array for name, array in params.items()} | alone
@@ -82,7 +86,7 @@ def evaluate(
         X = _apply(c.inputs, given.X[k].astype(dtype))
         Y = _apply(c.targets, given.Y[k])
         within = own_steps(c, given.lengths_of(k), X)
-        generations.append((params, X, within))
+        generations.append((params, X, within, drops_of(c, spec, given.dropout_of(k))))
         if k == 0 and begun and c.changed() <= AFTER_THE_GRADIENTS:
             passed, grads, loss = begun
         else:
@@ -113,7 +117,8 @@ def begin(case: Case, given: Material, dtype: str = "float64") -> Begun:
     params = {name: array.astype(dtype) for name, array in given.params.items()}
     state = {part: array.astype(dtype) for part, array in given.state.items()}
     X = given.X[0].astype(dtype)
-    generations = [(params, X, own_steps(TRUTH, given.lengths_of(0), X))]
+    within = own_steps(TRUTH, given.lengths_of(0), X)
+    generations = [(params, X, within, drops_of(TRUTH, case.spec, given.dropout_of(0)))]
     passed, grads, loss = _gradients(TRUTH, case.spec, generations, given.Y[0], state)
     outputs = [Value(O.data) for O in passed.outputs]  # without the tape, which is large
     *trace, last = [
@@ -134,10 +139,10 @@ def _gradients(
     go back through all of them, each with the parameters of its time."""
     leaves = start = _leaves(spec, _apply(c.initial, state))
     tapes: list[tuple[Parameters, list[Value], Pass]] = []
-    for params, X, within in generations[-1:] if c.detached else generations:
+    for params, X, within, drops in generations[-1:] if c.detached else generations:
         P = {name: Value(array) for name, array in params.items()}
         inputs = [Value(x) for x in X]
-        passed = sorted_as(c, spec, P, inputs, start, within)
+        passed = sorted_as(c, spec, P, inputs, start, within, drops)
         start = passed.last
         tapes.append((P, inputs, passed))
     _, inputs, passed = tapes[-1]

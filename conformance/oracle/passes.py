@@ -13,6 +13,7 @@ import numpy as np
 from common.parameters import layer_parameters
 from common.spec import ModelSpec
 from conformance.oracle.conventions import Conventions, Parameters
+from conformance.oracle.drops import Drops
 from conformance.oracle.equations import State, Value
 
 
@@ -61,8 +62,10 @@ def unroll(
     inputs: list[Value],
     start: list[State],
     within: np.ndarray | None = None,
+    drops: Drops | None = None,
 ) -> Pass:
-    """STACK-1, BI-1 to BI-3 and OUT-1 over T steps, all or those within the examples' lengths."""
+    """STACK-1, BI-1 to BI-3, DROP-1 and OUT-1 over T steps, all or those within the examples'
+    lengths."""
     output = {name: P[f"output.{name}"] for name in ("W_hq", "b_q")}
     for reading in c.read_output:
         output = reading(output)
@@ -73,24 +76,26 @@ def unroll(
     # A layer that is left out stays where it starts.
     rows, last = [[state] * len(inputs) for state in start], list(start)
     below = inputs if within is None else c.padding(inputs, within)
+    below = drops.at("inputs", 1, below) if drops else below
     for layer in c.order(spec.L):
         for backward, p in zip(spec.ways, read_layer(c, spec, P, layer), strict=True):
             row = spec.row(layer, backward)
             read = c.turned(below) if backward else below
-            made = over_time(c, spec, layer, p, read, start[row], within, backward)
+            made = over_time(c, spec, layer, p, read, start[row], within, backward, drops)
             rows[row] = _behind(c, c.turned_back(made) if backward else made, within)
             last[row] = c.last(made, backward)
+            last[row] = drops.last(layer, backward, last[row]) if drops else last[row]
         handed = [whole["H"] for whole in by_layer(c, spec, rows, layer)]
         below = [c.passes_up(X, H) for X, H in zip(below, handed, strict=True)]
+        below = drops.at("between", layer, below) if drops else below
     layers = [
         by_layer(c, spec, [[first, *row] for first, row in zip(start, rows, strict=True)], layer)
         for layer in range(1, spec.L + 1)
     ]
     steps = list(zip(*layers, strict=True))  # by step from 0, then layer
-    outputs = [
-        c.product(c.reads(list(before), list(after)), output["W_hq"]) + output["b_q"]
-        for before, after in itertools.pairwise(steps)
-    ]
+    tops = [c.reads(list(before), list(after)) for before, after in itertools.pairwise(steps)]
+    tops = drops.at("top", spec.L, tops) if drops else tops
+    outputs = [c.product(top, output["W_hq"]) + output["b_q"] for top in tops]
     if within is not None:
         outputs = c.blank(outputs, within)
     return Pass(outputs, [list(step) for step in zip(*rows, strict=True)], last)
@@ -123,12 +128,16 @@ def over_time(
     start: State,
     within: np.ndarray | None = None,
     backward: bool = False,
+    drops: Drops | None = None,
 ) -> list[State]:
     """The states of one direction of a layer, in the order in which it reads the steps."""
     states = list[State]()
     lives = within[::-1] if backward and within is not None else within
     for t, X in enumerate(steps):
         before = c.carry(states[-1]) if states else start
+        if drops and states:
+            read_last = len(steps) - t if backward else t - 1
+            before = drops.held(layer, backward, read_last, before)
         after = cell(c, spec, layer, p, X, before)
         states.append(after if lives is None else c.ends(after, before, lives[t], backward))
     return states
@@ -163,13 +172,14 @@ def sorted_as(
     inputs: list[Value],
     start: list[State],
     within: np.ndarray | None,
+    drops: Drops | None,
 ) -> Pass:
     """``unroll``, with the examples sorted by length where they are, and not sorted back."""
     if within is None or not (c.starts_as or c.ends_as or c.outputs_as):
-        return unroll(c, spec, P, inputs, start, within)
+        return unroll(c, spec, P, inputs, start, within, drops)
     if c.starts_as:
         start = [_picked(state, c.starts_as(within)) for state in start]
-    passed = unroll(c, spec, P, inputs, start, within)
+    passed = unroll(c, spec, P, inputs, start, within, drops)
     outputs, last = passed.outputs, passed.last
     if c.outputs_as:
         outputs = [O.rows(c.outputs_as(within)) for O in outputs]

@@ -69,6 +69,11 @@ class Value:
         """The rows in another order."""
         return Value(self.data[order], ((self, lambda g: g[np.argsort(order)]),))
 
+    def times(self, constant: np.ndarray) -> Value:
+        """Element by element, by what has no gradient, rounded to the kind that this is of."""
+        factor = constant.astype(self.data.dtype)
+        return Value(self.data * factor, ((self, lambda g: g * factor),))
+
     def one_minus(self) -> Value:
         return Value(1 - self.data, ((self, lambda g: -g),))
 

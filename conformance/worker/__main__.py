@@ -38,7 +38,7 @@ def handle(request: dict[str, Any], given: Given, implementations: dict) -> dict
     numbers = material(case, given.corpus)
     entry: dict[str, Any] = {"digest": numbers.digest()}
     implementation = implementations[request["implementation"], request["dtype"]]
-    if reason := implementation.unsupported(case.spec, *([True] if case.lengths else [])):
+    if reason := implementation.unsupported(case.spec, *case.needs):
         return entry | {"status": "unsupported", "reason": reason}
     try:
         answers = answer(implementation, case, numbers)

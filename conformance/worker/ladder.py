@@ -1,6 +1,7 @@
 """What an implementation answers to a case, under the names of the oracle's own answers."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -31,13 +32,13 @@ def rungs(implementation: Implementation, case: Case, given: Material) -> Iterat
     """
     model = implementation.model(case.spec, given.params)
     yield {f"weights/{name}": array for name, array in model.parameters().items()}
-    forward = model.forward(given.X[0], given.state, *lengths(given, 0))
+    forward = model.forward(given.X[0], given.state, *given.more_of(0))
     yield {
         "forward/O": forward.outputs,
         **{f"forward/{part}": array for part, array in forward.state.items()},
         **{f"trace/{part}": array for part, array in forward.trace.items()},
     }
-    back = model.loss_and_gradients(given.X[0], given.Y[0], given.state, *lengths(given, 0))
+    back = model.loss_and_gradients(given.X[0], given.Y[0], given.state, *given.more_of(0))
     dtype = forward.outputs.dtype
     yield {"loss/loss": np.asarray(back.loss, dtype)}
     yield {f"gradients/{name}": array for name, array in back.gradients.items()}
@@ -45,7 +46,7 @@ def rungs(implementation: Implementation, case: Case, given: Material) -> Iterat
     trainer = model.trainer(case.recipe, given.state)
     losses = []
     for k in range(case.K):
-        step = trainer.step(given.X[k], given.Y[k], *lengths(given, k))
+        step = trainer.step(given.X[k], given.Y[k], *given.more_of(k))
         losses.append(float(step.loss))
         if k == 0:
             clipped = {f"clip/{name}": a.copy() for name, a in trainer.gradients().items()}
@@ -53,12 +54,6 @@ def rungs(implementation: Implementation, case: Case, given: Material) -> Iterat
             yield {f"step-1/{name}": a.copy() for name, a in trainer.parameters().items()}
     last = {f"step-K/{name}": array for name, array in trainer.parameters().items()}
     yield last | {"step-K/losses": np.asarray(losses, dtype)}
-
-
-def lengths(given: Material, k: int) -> tuple[np.ndarray, ...]:
-    """Of the examples of minibatch k, as one more argument; none if all have T steps."""
-    found = given.lengths_of(k)
-    return () if found is None else (found,)
 
 
 def answer_invariances(
@@ -72,20 +67,17 @@ def answer_invariances(
     # One model for all questions to the same weights; it holds them, so that their id stays theirs.
     models: dict[tuple[ModelSpec, int], tuple[Model, Arrays]] = {}
 
-    def ask(
-        spec: ModelSpec, params: Arrays, X: np.ndarray, state: Arrays, *lengths: np.ndarray
-    ) -> Arrays:
+    def ask(spec: ModelSpec, params: Arrays, X: np.ndarray, state: Arrays, *more: Any) -> Arrays:
         wanted = spec, id(params)
         if wanted not in models:
             models[wanted] = implementation.model(spec, params), params
-        O, last = models[wanted][0].outputs(X, state, *lengths)
+        O, last = models[wanted][0].outputs(X, state, *more)
         return {"O": O, **last}
 
     run: Ask = ask
     answers, inapplicable = {}, {}
     for invariance in invariances(case, given):
-        ragged = (True,) if case.lengths else ()
-        reason = invariance.spec and implementation.unsupported(invariance.spec, *ragged)
+        reason = invariance.spec and implementation.unsupported(invariance.spec, *case.needs)
         if reason:
             inapplicable[invariance.name] = reason
         else:

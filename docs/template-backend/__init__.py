@@ -35,7 +35,9 @@ class Implementation:
     device: Any
     dtype: str
 
-    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
+    def unsupported(
+        self, spec: ModelSpec, lengths: bool = False, dropout: bool = False
+    ) -> str | None:
         return layers.unsupported(spec) if self.net is Layers else None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:

@@ -97,6 +97,14 @@ def joined(halves: Sequence[list[State]]) -> Tensor:
     raise NotImplementedError("equations.py: joined is not written yet")
 
 
+def dropped(H: Tensor, layer: int, kept: Sequence[Tensor]) -> Tensor:
+    """M ⊙ H / (1 − r), what layer + 1 receives   (DROP-1)
+
+    kept: M / (1 − r) of every layer but the last, (T, n, D·h) each; empty if nothing is dropped
+    """
+    raise NotImplementedError("equations.py: dropped is not written yet")
+
+
 def cross_entropy(O: Tensor, Y: Tensor, within: Tensor | None = None) -> Tensor:
     """ℓ = −1/(T·n) Σ log softmax(O)[Y]   (LOSS-1)   O: (T, n, q)   Y: (T, n)
 
@@ -115,14 +123,18 @@ class Equations:
         raise NotImplementedError("equations.py: Equations.__init__ is not written yet")
 
     def __call__(
-        self, X: Tensor, state: State, within: Tensor | None = None
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State]:
         """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
-        own (LEN-1)   returns O (T, n, q) and the last state"""
+        own (LEN-1)   kept: between layers (DROP-1)   returns O (T, n, q) and the last state"""
         raise NotImplementedError("equations.py: Equations.__call__ is not written yet")
 
     def steps(
-        self, X: Tensor, state: State, within: Tensor | None
+        self, X: Tensor, state: State, within: Tensor | None, kept: Sequence[Tensor]
     ) -> tuple[Tensor, list[list[State]]]:
         """H of the top layer, (T, n, D·h), and the state after every step, (n, h) for each part, by
         layer and direction."""
@@ -132,7 +144,13 @@ class Equations:
         """The last state of each direction of each layer: the backward one ends at step 1."""
         raise NotImplementedError("equations.py: Equations.last is not written yet")
 
-    def trace(self, X: Tensor, state: State, within: Tensor | None = None) -> list[State]:
+    def trace(
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
+    ) -> list[State]:
         """The state of all layers, (L, n, h) for each part, after every step."""
         raise NotImplementedError("equations.py: Equations.trace is not written yet")
 

@@ -4,7 +4,7 @@ Say here how it stacks the gates, how many biases it has, whether it is time-maj
 source says so. If it has no recurrent layers, drop this file and "layers" from IMPLEMENTATIONS.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,10 +55,16 @@ class Layers:
         raise NotImplementedError("layers.py: Layers.freeze is not written yet")
 
     def __call__(
-        self, X: Tensor, state: State, within: Tensor | None = None
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State]:
         """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
-        own (LEN-1)   returns O (T, n, q) and the last state"""
+        own (LEN-1)   kept: between layers (DROP-1)   returns O (T, n, q) and the last state
+
+        If the layers draw their masks themselves, every layer is one alone where some are given."""
         raise NotImplementedError("layers.py: Layers.__call__ is not written yet")
 
     def start(self, block: Any, state: State, first: int, rows: int) -> list[Tensor]:
@@ -72,11 +78,19 @@ class Layers:
         length, too. If it has no such thing, ``unsupported`` says so."""
         raise NotImplementedError("layers.py: Layers.over is not written yet")
 
-    def trace(self, X: Tensor, state: State, within: Tensor | None = None) -> list[State]:
+    def trace(
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
+    ) -> list[State]:
         """The state after every step. If the layers do not show it, make each step a call."""
         raise NotImplementedError("layers.py: Layers.trace is not written yet")
 
-    def trace_both(self, X: Tensor, state: State, within: Tensor | None) -> list[State]:
+    def trace_both(
+        self, X: Tensor, state: State, within: Tensor | None, kept: Sequence[Tensor]
+    ) -> list[State]:
         """The same of two directions: a step of a layer needs all steps of the one below, so every
         layer is taken alone. If the layers have no second direction, ``unsupported`` says so."""
         raise NotImplementedError("layers.py: Layers.trace_both is not written yet")

@@ -1,5 +1,6 @@
 """Loss, gradients and the training step, the same for the equations and for the layers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from backends.template.layers import Layers
 from backends.template.workers import Workers
 
 from backends.protocol import Forward, Gradients, Step
+from common.dropout import Dropout
 from common.parameters import Arrays
 from common.recipe import Recipe
 
@@ -35,16 +37,35 @@ class Model:
         """(T, n, 1): where a step is the example's own   (LEN-1)"""
         raise NotImplementedError("training.py: Model.within is not written yet")
 
+    def kept(self, X: np.ndarray, dropout: Dropout | None) -> list[Tensor]:
+        """M / (1 − r) of every layer but the last; none if nothing is dropped   (DROP-1)"""
+        raise NotImplementedError("training.py: Model.kept is not written yet")
+
     def outputs(
-        self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> tuple[np.ndarray, Arrays]:
         raise NotImplementedError("training.py: Model.outputs is not written yet")
 
-    def forward(self, X: np.ndarray, state: Arrays, lengths: np.ndarray | None = None) -> Forward:
+    def forward(
+        self,
+        X: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Forward:
         raise NotImplementedError("training.py: Model.forward is not written yet")
 
     def loss_and_gradients(
-        self, X: np.ndarray, Y: np.ndarray, state: Arrays, lengths: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        state: Arrays,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
     ) -> Gradients:
         raise NotImplementedError("training.py: Model.loss_and_gradients is not written yet")
 
@@ -53,7 +74,12 @@ class Model:
 
 
 def backward(
-    net: Equations | Layers, X: Tensor, Y: Tensor, state: State, within: Tensor | None = None
+    net: Equations | Layers,
+    X: Tensor,
+    Y: Tensor,
+    state: State,
+    within: Tensor | None = None,
+    kept: Sequence[Tensor] = (),
 ) -> tuple[Tensor, State]:
     """The mean loss and the last state, by the framework's own differentiation."""
     raise NotImplementedError("training.py: backward is not written yet")
@@ -83,7 +109,13 @@ class Trainer:
     def start(self, state: Arrays) -> None:
         raise NotImplementedError("training.py: Trainer.start is not written yet")
 
-    def step(self, X: np.ndarray, Y: np.ndarray, lengths: np.ndarray | None = None) -> Step:
+    def step(
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        lengths: np.ndarray | None = None,
+        dropout: Dropout | None = None,
+    ) -> Step:
         raise NotImplementedError("training.py: Trainer.step is not written yet")
 
     def gradients(self) -> Arrays:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from common.dropout import Dropout
 from common.parameters import Arrays
 from common.recipe import Recipe
 from common.spec import ModelSpec
@@ -29,19 +30,23 @@ def same(arrays: Arrays) -> Arrays:
     return arrays
 
 
-def plain(spec: ModelSpec, lengths: bool) -> bool:
-    return not (lengths or spec.sizes or spec.p)
+def plain(spec: ModelSpec, lengths: bool, dropout: bool) -> bool:
+    return not (lengths or dropout or spec.sizes or spec.p)
 
 
-def ragged(spec: ModelSpec, lengths: bool) -> bool:
+def ragged(spec: ModelSpec, lengths: bool, dropout: bool) -> bool:
     return lengths
 
 
-def uneven(spec: ModelSpec, lengths: bool) -> bool:
+def dropped(spec: ModelSpec, lengths: bool, dropout: bool) -> bool:
+    return dropout
+
+
+def uneven(spec: ModelSpec, lengths: bool, dropout: bool) -> bool:
     return bool(spec.sizes)
 
 
-def projected(spec: ModelSpec, lengths: bool) -> bool:
+def projected(spec: ModelSpec, lengths: bool, dropout: bool) -> bool:
     return spec.p is not None
 
 
@@ -50,11 +55,12 @@ class Fault:
     """What is done to one implementation. Every field but ``applies`` and ``among`` is a place to
     put a fault in.
 
-    among:      the cases that it is put into, by the spec and whether there are lengths
+    among:      the cases that it is put into, by the spec and whether there are lengths, and dropout
     into, back: canonical parameters on their way in, and on their way back
     pull:       parameters' gradients on the way back; as ``back`` if it is None
     start, X, Y: what each call is handed   spec: the spec that is really built
     lengths:    what it is handed as lengths, from those and T
+    dropout:    what it is handed as dropout
     recipe:     the recipe that is trained with
     gradients:  of loss_and_gradients, on the way back
     carried:    whether the state is carried between training steps
@@ -70,10 +76,11 @@ class Fault:
     X: Callable[[np.ndarray], np.ndarray] = lambda X: X
     Y: Callable[[np.ndarray], np.ndarray] = lambda Y: Y
     lengths: Callable[[np.ndarray, int], np.ndarray] = lambda lengths, T: lengths
+    dropout: Callable[[Dropout], Dropout | None] = lambda dropout: dropout
     spec: Callable[[ModelSpec], ModelSpec] = lambda spec: spec
     recipe: Callable[[Recipe], Recipe] = lambda recipe: recipe
     gradients: Callable[[ModelSpec, Arrays], Arrays] = lambda spec, grads: grads
-    among: Callable[[ModelSpec, bool], bool] = plain
+    among: Callable[[ModelSpec, bool, bool], bool] = plain
     carried: bool = True
     compute: str = "float64"
     patches: Callable[[str], list[tuple[str, str, Callable]]] = lambda backend: []
@@ -198,6 +205,14 @@ def of_lengths(change: Callable[[np.ndarray, int], np.ndarray]) -> Fault:
     return Fault(lengths=change, among=ragged)
 
 
+def of_dropout(change: Callable[[Dropout], Dropout | None]) -> Fault:
+    return Fault(dropout=change, among=dropped)
+
+
+def with_masks(change: Callable[[np.ndarray], np.ndarray]) -> Fault:
+    return of_dropout(lambda dropout: dataclasses.replace(dropout, masks=change(dropout.masks)))
+
+
 def loss_summed(backend: str) -> list[tuple[str, str, Callable]]:
     module = LOSS.get(backend, f"backends.{backend}.training")
     mean = importlib.import_module(module).cross_entropy
@@ -268,6 +283,12 @@ FAULTS = {
         gradients=lambda spec, grads: each(".W_hp", np.zeros_like)(grads), among=projected),
     "smaller-states-from-the-end": Fault(start=from_the_end, carried=False, among=uneven),
     "smaller-layers-get-no-gradient": Fault(gradients=smaller_zero, among=uneven),
+    "dropout-ignored": of_dropout(lambda dropout: None),
+    "dropout-not-scaled": of_dropout(lambda dropout: dataclasses.replace(dropout, rate=0.0)),
+    "mask-inverted": with_masks(lambda masks: 1 - masks),
+    "one-mask-for-all-steps": with_masks(lambda masks: np.broadcast_to(masks[:, :1], masks.shape)),
+    "masks-batch-major": with_masks(lambda masks: masks.reshape(
+        len(masks), masks.shape[2], masks.shape[1], -1).swapaxes(1, 2)),
 }  # fmt: skip
 
 KINDS = [("rnn", None), ("gru", "before"), ("gru", "after"), ("lstm", None)]

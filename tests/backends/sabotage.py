@@ -28,10 +28,13 @@ class Sabotaged:
     backend: str
     fault: Fault
 
-    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
-        if not (self.fault.applies(self.name, spec) and self.fault.among(spec, lengths)):
+    def unsupported(
+        self, spec: ModelSpec, lengths: bool = False, dropout: bool = False
+    ) -> str | None:
+        among = self.fault.among(spec, lengths, dropout)
+        if not (self.fault.applies(self.name, spec) and among):
             return "this fault cannot be put in here"
-        return self.inner.unsupported(self.fault.spec(spec), lengths)
+        return self.inner.unsupported(self.fault.spec(spec), lengths, dropout)
 
     def model(self, spec: ModelSpec, params: Arrays) -> "SabotagedModel":
         return SabotagedModel(self, spec, params)
@@ -63,34 +66,35 @@ class SabotagedModel:
         with sabotage.patched():
             self.inner = sabotage.inner.model(self.fault.spec(spec), self.fault.into(params))
 
-    def given(self, lengths: tuple[np.ndarray, ...], X: np.ndarray) -> list[np.ndarray]:
-        """The lengths as the fault hands them on, if there are any."""
-        return [self.fault.lengths(each, len(X)) for each in lengths]
+    def given(self, more: tuple, X: np.ndarray) -> list:
+        """Lengths and dropout as the fault hands them on, if there are any."""
+        lengths, dropout = (*more, None, None)[:2]
+        found = [None if lengths is None else self.fault.lengths(lengths, len(X))]
+        found += [] if dropout is None else [self.fault.dropout(dropout)]
+        return found if more else []
 
     @patched
     def parameters(self) -> Arrays:
         return self.fault.back(as_labelled(self.inner.parameters()))
 
     @patched
-    def forward(self, X: np.ndarray, state: Arrays, *lengths: np.ndarray) -> Forward:
-        made = self.inner.forward(self.fault.X(X), self.fault.start(state), *self.given(lengths, X))
+    def forward(self, X: np.ndarray, state: Arrays, *more: Any) -> Forward:
+        made = self.inner.forward(self.fault.X(X), self.fault.start(state), *self.given(more, X))
         outputs = made.outputs.astype("float64")
         return Forward(outputs, as_labelled(made.state), as_labelled(made.trace))
 
     @patched
-    def outputs(
-        self, X: np.ndarray, state: Arrays, *lengths: np.ndarray
-    ) -> tuple[np.ndarray, Arrays]:
-        given = self.given(lengths, X)
+    def outputs(self, X: np.ndarray, state: Arrays, *more: Any) -> tuple[np.ndarray, Arrays]:
+        given = self.given(more, X)
         O, last = self.inner.outputs(self.fault.X(X), self.fault.start(state), *given)
         return O.astype("float64"), as_labelled(last)
 
     @patched
     def loss_and_gradients(
-        self, X: np.ndarray, Y: np.ndarray, state: Arrays, *lengths: np.ndarray
+        self, X: np.ndarray, Y: np.ndarray, state: Arrays, *more: Any
     ) -> Gradients:
         fault = self.fault
-        given = fault.X(X), fault.Y(Y), fault.start(state), *self.given(lengths, X)
+        given = fault.X(X), fault.Y(Y), fault.start(state), *self.given(more, X)
         made = self.inner.loss_and_gradients(*given)
         grads = fault.gradients(self.spec, (fault.pull or fault.back)(as_labelled(made.gradients)))
         return Gradients(made.loss, grads)
@@ -107,10 +111,10 @@ class SabotagedTrainer:
         self.inner = model.inner.trainer(self.fault.recipe(recipe), self.first)
 
     @patched
-    def step(self, X: np.ndarray, Y: np.ndarray, *lengths: np.ndarray) -> Any:
+    def step(self, X: np.ndarray, Y: np.ndarray, *more: Any) -> Any:
         if not self.fault.carried:
             self.inner.start(self.first)
-        given = self.fault.X(X), self.fault.Y(Y), *self.model.given(lengths, X)
+        given = self.fault.X(X), self.fault.Y(Y), *self.model.given(more, X)
         return self.inner.step(*given)
 
     @patched

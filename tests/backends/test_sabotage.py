@@ -10,6 +10,7 @@ from tests.backends.faults import FAULTS, KINDS, taking_turns
 CASES = ["rnn-tanh-wide", "gru-before-wide", "gru-after-wide", "lstm-wide"]
 """Of two layers, and asked nothing beside the ladder."""
 CASES += ["lstm-bidirectional-lengths-L1", "gru-after-uneven-L2", "lstm-projected-uneven-L2"]
+CASES += ["large-dropout-gru-after-bidirectional-L2"]
 
 SAID = {
     "gates-i-f-g-o": "the gates i,f,o,g are taken for i,f,g,o",
@@ -28,6 +29,11 @@ SAID = {
     "smaller-states-from-the-end": "a smaller layer starts from the last numbers of its row",
     "projection-read-as-it-lies": "W_hp is reshaped instead of transposed (memory order kept)",
     "projection-reversed": "the projected units are in reverse order",
+    "dropout-ignored": "nothing is dropped",
+    "dropout-not-scaled": "what is kept is not scaled",
+    "mask-inverted": "a 1 of the mask drops, and a 0 keeps",
+    "one-mask-for-all-steps": "step 1's mask is every step's",
+    "masks-batch-major": "the masks' numbers are read as (n, T) where they lie as (T, n)",
 }
 """What the diagnosis must say of a fault."""
 

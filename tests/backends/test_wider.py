@@ -1,11 +1,14 @@
-"""Layers of different sizes and a projection: every implementation against the oracle."""
+"""Layers of different sizes, a projection, dropout: every implementation against the oracle."""
 
 import numpy as np
 import pytest
 
 from backends.registry import load
+from common.dropout import Dropout, mask_shape
+from common.errors import BadInput
 from common.parameters import only_own
 from common.spec import ModelSpec
+from conformance.cases.case import CLIPPED
 from conformance.oracle.equations import run
 from tests.reference.cases import Case, disagreement
 
@@ -20,16 +23,27 @@ SPECS = {
 }
 
 
-@pytest.mark.parametrize("lengths", [None, (6, 2, 5)], ids=["whole", "lengths"])
+WHOLE, LENGTHS, RATE = None, np.array((6, 2, 5)), 0.3
+GIVEN = {"whole": (), "lengths": (LENGTHS,), "dropout": (WHOLE, RATE), "both": (LENGTHS, RATE)}
+
+
+def dropout_of(spec: ModelSpec, *more) -> tuple:
+    """Lengths, and what is dropped at the rate that is said."""
+    if len(more) < 2:
+        return more
+    return more[0], Case(spec, n=3, rate=more[1]).dropout()
+
+
+@pytest.mark.parametrize("what", GIVEN)
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("kind", ["equations", "layers"])
-def test_outputs_states_and_gradients_are_the_oracles(kind, name, lengths, backend_name):
+def test_outputs_states_and_gradients_are_the_oracles(kind, name, what, backend_name):
     backend = load(backend_name)
     if kind not in backend.IMPLEMENTATIONS:
         pytest.skip(f"{backend_name} has no {kind}")
     spec, made = SPECS[name], backend.implementation(kind, "cpu", "float64")
-    given = () if lengths is None else (np.array(lengths),)
-    if why := made.unsupported(spec, *(bool(g.size) for g in given)):
+    given = dropout_of(spec, *GIVEN[what])
+    if why := made.unsupported(spec, *(one is not None for one in given)):
         pytest.skip(f"unsupported: {why}")
     case = Case(spec, n=3)
     params, (X, Y, state) = case.parameters(), case.data()
@@ -45,6 +59,58 @@ def test_outputs_states_and_gradients_are_the_oracles(kind, name, lengths, backe
     assert disagreement(found.trace, right.trace) < BOUND
     assert disagreement(gradients.gradients, right.gradients) < BOUND
     assert abs(gradients.loss - right.loss) < BOUND
+
+
+@pytest.mark.parametrize("name", ["projected-both", "uneven-gru-after"])
+@pytest.mark.parametrize("kind", ["equations", "layers"])
+def test_a_rate_of_zero_is_no_dropout_bit_for_bit_and_a_mask_of_zeros_hides_x(
+    kind, name, backend_name
+):
+    backend = load(backend_name)
+    if kind not in backend.IMPLEMENTATIONS:
+        pytest.skip(f"{backend_name} has no {kind}")
+    spec, made = SPECS[name], backend.implementation(kind, "cpu", "float64")
+    if why := made.unsupported(spec, False, True):
+        pytest.skip(f"unsupported: {why}")
+    case = Case(spec, n=3)
+    params, (X, _, state) = case.parameters(), case.data()
+    model, shape = made.model(spec, params), mask_shape(spec, 3, case.T)
+    evaluated, _ = model.outputs(X, state)
+    nothing, _ = model.outputs(X, state, None, Dropout(0.0, np.ones(shape)))
+    assert np.array_equal(nothing, evaluated)
+    all_of_it = None, Dropout(0.5, np.zeros(shape))
+    hidden, other = model.outputs(X, state, *all_of_it)[0], model.outputs(-X, state, *all_of_it)[0]
+    assert np.array_equal(hidden, other) and not np.array_equal(hidden, evaluated)
+
+
+@pytest.mark.parametrize(
+    "rate, masks, said",
+    [
+        (1.0, np.ones((1, 6, 3, 8)), "dropout: rate: expected a number from 0 to less than 1"),
+        (-0.1, np.ones((1, 6, 3, 8)), "dropout: rate: expected a number from 0 to less than 1"),
+        (float("nan"), np.ones((1, 6, 3, 8)), "dropout: rate: expected a number from 0 to less"),
+        ("0.5", np.ones((1, 6, 3, 8)), "dropout: rate: expected a number from 0 to less than 1"),
+        (0.5, np.ones((2, 6, 3, 8)), r"expected shape \(1, 6, 3, 8\), found shape \(2, 6, 3, 8\)"),
+        (0.5, np.ones((1, 3, 6, 8)), r"expected shape \(1, 6, 3, 8\), found shape \(1, 3, 6, 8\)"),
+        (0.5, np.full((1, 6, 3, 8), 2.0), "dropout: masks: expected 0 and 1 alone, found 2.0"),
+        (0.5, np.full((1, 6, 3, 8), np.nan), "dropout: masks: expected 0 and 1 alone, found nan"),
+        (0.5, np.full((1, 6, 3, 8), "1"), "dropout: masks: expected 0 and 1 alone"),
+    ],
+)
+def test_a_dropout_that_does_not_fit_is_bad_input(rate, masks, said, backend_name):
+    spec = SPECS["uneven-gru-before"]
+    case = Case(spec, n=3)
+    X, Y, state = case.data()
+    model = load(backend_name).implementation("equations", "cpu", "float64")
+    model = model.model(spec, case.parameters())
+    for ask in (
+        lambda dropout: model.outputs(X, state, None, dropout),
+        lambda dropout: model.forward(X, state, None, dropout),
+        lambda dropout: model.loss_and_gradients(X, Y, state, None, dropout),
+        lambda dropout: model.trainer(CLIPPED, state).step(X, Y, None, dropout),
+    ):
+        with pytest.raises(BadInput, match=said):
+            ask(Dropout(rate, masks))
 
 
 @pytest.mark.parametrize("name", ["projected", "uneven-lstm"])

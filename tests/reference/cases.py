@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.dropout import Dropout, mask_shape
 from common.parameters import initialise, only_own, state_shapes, zero_state
 from common.spec import ACTIVATIONS, ModelSpec
 
@@ -18,6 +19,7 @@ class Case:
     n: int = 2
     zero: bool = False
     lengths: tuple[int, ...] = ()
+    rate: float = 0.0
 
     def parameters(self, dtype="float64"):
         return initialise(self.spec, "uniform", 1, dtype)
@@ -32,6 +34,13 @@ class Case:
             for part, shape in state_shapes(self.spec, self.n).items():
                 state[part] = (0.5 * rng.standard_normal(shape)).astype(dtype)
         return X, Y, only_own(self.spec, state)
+
+    def dropout(self, seed=3):
+        """What is dropped, None if nothing is."""
+        if not self.rate:
+            return None
+        kept = np.random.RandomState(seed).random_sample(mask_shape(self.spec, self.n, self.T))
+        return Dropout(self.rate, kept >= self.rate)
 
 
 def specs(L, d=3, h=5, q=7):
@@ -73,6 +82,11 @@ PROJECTED = {
     }.items()
 }
 CASES |= UNEVEN | PROJECTED
+DROPOUT = {
+    f"{name}-dropout": dataclasses.replace(case, rate=0.3)
+    for name, case in (CASES | LENGTHS).items()
+    if case.spec.L > 1 and (case.spec.L == 3 or case.spec.directions == 2 or name in UNEVEN)
+}
 for _name, _spec in specs(2):
     CASES |= {
         f"{_name}-one-step": Case(_spec, T=1),

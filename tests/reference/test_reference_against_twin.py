@@ -10,11 +10,11 @@ from common.parameters import layer_parameters
 from common.recipe import Recipe
 from common.spec import ACTIVATIONS, ModelSpec
 from tests.reference import twin
-from tests.reference.cases import CASES, LENGTHS, Case, disagreement
+from tests.reference.cases import CASES, DROPOUT, LENGTHS, Case, disagreement
 
 BOUND = 1e-13
 
-ALL = CASES | LENGTHS
+ALL = CASES | LENGTHS | DROPOUT
 every_case = pytest.mark.parametrize("case", ALL.values(), ids=ALL.keys())
 
 
@@ -27,18 +27,18 @@ def outputs_and_states(result):
 
 def assert_forward_agrees(case, may_vanish=False):
     params, (X, _, state) = case.parameters(), case.data()
-    lengths = list(case.lengths) or None
-    found = Model(case.spec, params, "float64").forward(X, state, lengths)
+    more = list(case.lengths) or None, case.dropout()
+    found = Model(case.spec, params, "float64").forward(X, state, *more)
     found = outputs_and_states((found.outputs, found.state, found.trace))
-    expected = outputs_and_states(twin.forward(case.spec, params, X, state, lengths))
+    expected = outputs_and_states(twin.forward(case.spec, params, X, state, *more))
     assert disagreement(found, expected, may_vanish) <= BOUND
 
 
 def assert_gradients_agree(case, may_vanish=False):
     params, (X, Y, state) = case.parameters(), case.data()
-    lengths = list(case.lengths) or None
-    found = Model(case.spec, params, "float64").loss_and_gradients(X, Y, state, lengths)
-    loss, expected = twin.loss_and_gradients(case.spec, params, X, Y, state, lengths)
+    more = list(case.lengths) or None, case.dropout()
+    found = Model(case.spec, params, "float64").loss_and_gradients(X, Y, state, *more)
+    loss, expected = twin.loss_and_gradients(case.spec, params, X, Y, state, *more)
     assert abs(found.loss - loss) <= BOUND * loss
     assert disagreement(found.gradients, expected, may_vanish) <= BOUND
 

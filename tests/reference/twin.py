@@ -2,7 +2,7 @@
 
 Lists, indices and loops; no matrix, no vectorised operation, and not a line shared with
 backends/numpy. The gradients are not written out at all: a tape (tape.py) derives them from the
-forward equations, so BPTT-1 to BPTT-9 and LEN-5 are checked against what does not know
+forward equations, so BPTT-1 to BPTT-10 and LEN-5 are checked against what does not know
 them.
 
 An array is a nested list, indexed as in EQUATIONS.md but counting from 0.
@@ -57,7 +57,7 @@ class Stack:
         self.state = {part: list(layers) for part, layers in state.items()}
         self.trace = {}
 
-    def run(self, X, lengths=None):
+    def run(self, X, lengths=None, dropout=None):
         """O for inputs X, the state moving on (STACK-1, OUT-1); each example for its own steps."""
         self.lengths = lengths or [len(X)] * len(X[0])
         T, D = len(X), self.spec.directions
@@ -75,6 +75,15 @@ class Stack:
                 ]
                 for rows in self.trace["H"]
             ]  # BI-3
+            if dropout and layer < self.spec.L - 1:
+                mask = dropout.masks[layer]
+                X = [
+                    [
+                        [H * (float(mask[t][k][j]) / (1 - dropout.rate)) for j, H in enumerate(row)]
+                        for k, row in enumerate(rows)
+                    ]
+                    for t, rows in enumerate(X)
+                ]  # DROP-1
         nothing = [0.0] * self.spec.q
         return [
             [self.row_of_outputs(H) if t < self.lengths[k] else nothing for k, H in enumerate(X_t)]
@@ -161,20 +170,21 @@ def loss_of(O, Y, lengths=None):
     return total / sum(lengths)
 
 
-def forward(spec, params, X, state, lengths=None):
+def forward(spec, params, X, state, lengths=None, dropout=None):
     """O, the last state and the trace as arrays; all arguments NumPy arrays of one dtype."""
     stack = Stack(spec, *({name: nested(a) for name, a in d.items()} for d in (params, state)))
-    O = np.array(stack.run(nested(X), lengths))
+    O = np.array(stack.run(nested(X), lengths, dropout))
     last = {part: np.array(layers) for part, layers in stack.state.items()}
     return O, last, {part: np.array(steps) for part, steps in stack.trace.items()}
 
 
-def loss_and_gradients(spec, params, X, Y, state, lengths=None):
+def loss_and_gradients(spec, params, X, Y, state, lengths=None, dropout=None):
     """The loss, and the gradients by every parameter, by X, H0 and C0, as arrays."""
     leaves = {name: nested(array, Value) for name, array in params.items()}
     leaves["X"] = nested(X, Value)
     starts = {part: nested(array, Value) for part, array in state.items()}
-    loss = loss_of(Stack(spec, leaves, starts).run(leaves["X"], lengths), nested(Y), lengths)
+    O = Stack(spec, leaves, starts).run(leaves["X"], lengths, dropout)
+    loss = loss_of(O, nested(Y), lengths)
     differentiate(loss)
     leaves |= {f"{part}0": values for part, values in starts.items()}
     return loss.number, {name: gradient_of(values) for name, values in leaves.items()}

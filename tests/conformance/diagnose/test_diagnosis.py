@@ -1,6 +1,7 @@
 """What a failure is put down to: named, if it reproduces everything; else not."""
 
 import numpy as np
+import pytest
 
 from common.corpus import load_corpus
 from conformance.cases.given import gather
@@ -48,6 +49,13 @@ def test_a_fault_in_float32_is_named_within_the_bounds_of_float32():
     found = explain(evidence(answer, wrong, "float32"))
     assert found[0].names == ("forget bias 1 at run time",)
     assert 1e-9 < found[0].error < 1e-4
+
+
+@pytest.mark.parametrize("name", ["masks one step late", "scale forgotten backward"])
+def test_what_is_dropped_wrongly_is_named(name):
+    answer = right_answer("large-dropout-gru-after-bidirectional-L2", GIVEN)
+    found = explain(evidence(answer, BY_NAME[name].conventions))
+    assert [one.names for one in found] == [(name,)]
 
 
 def test_the_sentence_says_how_close_and_what_to_do():

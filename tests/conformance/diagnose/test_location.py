@@ -76,6 +76,26 @@ def test_what_is_left_behind_an_end_is_no_fault_of_a_gate():
     assert "H behind the end of an example" in str(found)
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("dropout ignored", "step 1, layer 2, C, or what is dropped of its input"),
+        ("one mask for all steps", "step 2, layer 2, C, or what is dropped of its input"),
+        ("one mask for all layers", "step 1, layer 3, C, or what is dropped of its input"),
+        ("dropout of X, too", "step 1, layer 1, C"),
+        ("dropout of H_{t−1}", "step 2, layer 1, C"),
+        ("last H dropped", None),
+        ("mask forgotten backward", None),
+    ],
+)
+def test_what_is_dropped_wrongly_is_located_where_it_is_read(fault, said):
+    answer = right_answer("large-dropout-lstm-L3", GIVEN)
+    (wrong,) = [mutant.conventions for mutant in CATALOGUE if mutant.name == fault]
+    got = evaluate(wrong, answer.case, answer.numbers)
+    found = locate_forward(answer.case, answer.numbers, got, LIMIT)
+    assert found is None if said is None else str(found) == f"forward, {said}"
+
+
 def test_errors_do_not_add_up_over_layers_and_steps():
     """Every layer above a wrong one has wrong states, and all of them are right locally."""
     answer = right_answer("lstm-L3", GIVEN)
