@@ -210,7 +210,7 @@ def nearest_point(case: Case) -> Point | None:
     """The point with a case's sizes and magnitudes, as near as points come; None if there is none
     of its layers' functions, or with what is planted in it."""
     spec = case.spec
-    if case.planted or case.lengths or case.params is not None:
+    if case.planted or any(case.needs) or case.params is not None:
         return None
     known = point_named(case.name) if case.name.startswith(("size-", "regime-")) else None
     if known:

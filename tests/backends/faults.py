@@ -55,7 +55,7 @@ class Fault:
     """What is done to one implementation. Every field but ``applies`` and ``among`` is a place to
     put a fault in.
 
-    among:      the cases that it is put into, by the spec and whether there are lengths, and dropout
+    among:      the cases that it is put into, by the spec and by what is given: lengths, dropout
     into, back: canonical parameters on their way in, and on their way back
     pull:       parameters' gradients on the way back; as ``back`` if it is None
     start, X, Y: what each call is handed   spec: the spec that is really built
