@@ -7,7 +7,7 @@ from unicodedata import combining
 from docs._ext.sources import ROOT
 
 DOCUMENT = ROOT / "common" / "EQUATIONS.md"
-LABEL = re.compile(r"^[A-Z]+-\d[ab]?\b")
+LABEL = re.compile(r"^[A-Z]+-\d+[ab]?\b")
 COLUMN = re.compile(r"(?P<left>.*?\S) {2,}(?P<right>\([^()]*\)|a number)")
 
 
