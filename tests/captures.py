@@ -1,10 +1,14 @@
 """Captures of networks that no framework ran: the evaluator did, in NumPy."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from common.capture import Call, Capture, Layer, write_capture
+from common.parameters import initialise
+from common.spec import ModelSpec
+from conformance.convert.values import network_of
 from conformance.models.evaluator import run
 from conformance.models.frameworks import settings
 from conformance.models.layouts import LAYOUTS
@@ -54,6 +58,11 @@ def plain(cell: str = "lstm", **more) -> Network:
     """Without an output layer, which is no layer's."""
     net = network(cell, **more)
     return Network(net.cell, net.layers, None, net.biases)
+
+
+def of_spec(spec: ModelSpec) -> Network:
+    """The layers of a spec, with random weights and one bias for each gate."""
+    return replace(network_of(spec, initialise(spec, "uniform", 3), False, "float64"), output=None)
 
 
 def captured(path: Path, *layers: Layer, loss: float | None = None) -> Path:

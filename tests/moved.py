@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from common.parameters import zero_state
 from common.spec import ModelSpec
 from conformance.cases.table import Material
 from conformance.closeness.compare import FLOAT64_SCALE, compare, load_bounds, noise_floor
@@ -35,7 +36,7 @@ def given_to(target: str, spec: ModelSpec, dtype: str, folder: Path, bare: bool 
 
 
 def zero(spec: ModelSpec) -> dict[str, np.ndarray]:
-    return {part: np.zeros((spec.rows, N, spec.h)) for part in spec.states}
+    return zero_state(spec, N, "float64")
 
 
 def computed(spec: ModelSpec, numbers: Material, dtype: str) -> np.ndarray:

@@ -11,6 +11,7 @@ import tomllib
 import venv
 import zipfile
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ from packaging.requirements import Requirement
 
 from common import SUITE_VERSION
 from common.errors import EXIT_BAD_INPUT, EXIT_PASS
-from common.weights import write_arrays
+from common.parameters import initialise
+from common.spec import ModelSpec
+from common.weights import save_weights, write_arrays
 from conformance.options import program
 from tests.frameworks import FRAMEWORKS, OTHERS
 from tests.source import ROOT, roots, sources, tree_of
@@ -72,7 +75,7 @@ def deep_rnn(wheel: Path, tmp_path_factory: pytest.TempPathFactory):
             command, cwd=elsewhere, env=known, capture_output=True, text=True, check=False
         )
 
-    run.folder, run.packages = elsewhere, Path(found)
+    run.folder, run.packages, run.python = elsewhere, Path(found), python
     return run
 
 
@@ -121,6 +124,28 @@ def test_it_records_judges_reports_and_diagnoses_in_a_folder_of_somebody_elses(d
     told = deep_rnn("diagnose", *files, "--quiet")
     assert told.returncode == EXIT_PASS, told.stderr
     assert "reproduces the outputs" in told.stdout
+
+
+def test_what_convert_prints_works_where_it_is_installed(deep_rnn):
+    """The lines that load the suite's own file name no package of the suite's."""
+    spec = ModelSpec("lstm", 4, 5, 3, 2, p=2)
+    params = initialise(spec, "uniform", 1)
+    save_weights(deep_rnn.folder / "own.safetensors", spec, params)
+    words = ("own.safetensors", "--to", "canonical", "--out", "moved.safetensors")
+    made = deep_rnn("convert", *words)
+    assert (made.returncode, made.stderr) == (EXIT_PASS, "")
+    lines = made.stdout.partition("To load it:\n")[2].partition("To check it later: ")
+    shown = "print(json.dumps([spec, {name: array.tolist() for name, array in params.items()}]))"
+    code = f"{dedent(lines[0])}{shown}"
+    run = subprocess.run(
+        [deep_rnn.python, "-c", code], cwd=deep_rnn.folder, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    read, arrays = json.loads(run.stdout)
+    assert ModelSpec.from_json(read) == spec
+    assert all(np.array_equal(arrays[name], array) for name, array in params.items())
+    checked = deep_rnn(*lines[2].split()[1:])
+    assert lines[2].startswith("deep-rnn verify") and checked.returncode == EXIT_PASS
 
 
 def test_its_help_names_the_command_that_was_started(deep_rnn, monkeypatch):

@@ -20,6 +20,8 @@ from conformance.models.network import Network
 from conformance.progress import Progress
 
 STAGES = {"outputs": "forward", "gradients": "backward"}
+GATE = re.compile(r"(?:W_.|b_.?)([ifoczrh])$")
+"""What ends the name of a gate's tensor; a projection is no gate's."""
 
 
 def begins(rung: Rung) -> str:
@@ -35,9 +37,11 @@ def begins(rung: Rung) -> str:
         said += at(steps[0])
     said += [f"layer {level}"] if level else []
     names = [each.comparison.tensor.partition(".")[2] for each in here]
-    gates = list(dict.fromkeys(m[1] for n in names if (m := re.search(r"(?:W_.|b_.?)(.)$", n))))
+    gates = [match[1] for name in names if (match := GATE.search(name))]
+    gates = list(dict.fromkeys(gates))
     if gates and rung.name != "outputs":
         said.append(f"gate{'s' * (len(gates) > 1)} {', '.join(gates)}")
+    said += ["projection"] * any(name.endswith("W_hp") for name in names)
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     worst = max(here, key=lambda each: not_a_number(each.comparison.error))
     found = worst.comparison
@@ -88,7 +92,8 @@ def laid_out(network: Network, dtype: str) -> list[np.ndarray]:
     return [
         array.astype(dtype)
         for half in network.halves
-        for array in (half.W, half.U, half.b_x + half.b_h)
+        for array in (half.W, half.U, half.b_x + half.b_h, half.project)
+        if array is not None
     ]
 
 

@@ -127,7 +127,8 @@ def sloped(capture: Capture, layer: Layer, path: Path) -> tuple | None:
 def parameters(
     halves: tuple[Direction, ...], cell: str, after: bool, slope: bool = False
 ) -> Arrays:
-    """Of every gate W_x, W_h and the bias; two only where they are two parameters (GRU-3a).
+    """Of every gate W_x, W_h and the bias; two only where they are two parameters (GRU-3a); and the
+    projection W_hp (LSTM-7).
 
     slope: these are gradients: of two biases that are added up, each has the gradient of the sum"""
     found: Arrays = {}
@@ -145,7 +146,7 @@ def parameters(
             else:
                 found[f"{side}b_{gate}"] = b_x + b_h
         if half.project is not None:
-            found[f"{side}W_hr"] = half.project
+            found[f"{side}W_hp"] = half.project
     return found
 
 

@@ -12,10 +12,13 @@ def write(path: Path, values: Values) -> None:
 
 
 def code(spec: ModelSpec, dtype: str, bare: bool) -> list[str]:
+    """Where the suite is not at hand, or has another name than in the repository."""
     return [
-        "from pathlib import Path",
-        "from common.weights import load_weights",
-        "spec, params = load_weights(Path(FILE))  # for record --weights, and every backend",
+        "import json",
+        "from safetensors import safe_open",
+        'with safe_open(FILE, "numpy") as file:  # the suite itself: record --weights FILE',
+        '    spec = json.loads(file.metadata()["spec"])',
+        "    params = {name: file.get_tensor(name) for name in file.keys()}",
     ]
 
 
@@ -29,4 +32,5 @@ TARGET = Target(
     activations={name: name for name in ACTIVATIONS},
     resets=RESETS,
     two=lambda spec: False,
+    projects=True,
 )

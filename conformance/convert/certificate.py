@@ -197,7 +197,9 @@ def said(asked: dict[str, Any], goal: Target, original: Held, rounded: list) -> 
     found += goal.warns(spec, dtype)
     if original.biases == 2:
         but = " but for the two of the candidate" if spec.reset == "after" else ""
-        found.append(f"The two biases of each gate are added up{but}: the equations have one.")
+        found.append(
+            f"The two biases of each gate are added up{but}, in float64: the equations have one."
+        )
     if goal.two(spec) and goal.layout:
         found.append(
             f"Of a gate's two biases the second is 0, or what {dtype} cannot hold of the first."

@@ -14,7 +14,7 @@ import numpy as np
 
 from common.parameters import Arrays
 from common.spec import ModelSpec
-from conformance.convert.target import Target, Values
+from conformance.convert.target import Target, Values, sizes
 from conformance.files.flax import ARRAY
 
 CLASS = {"rnn": "SimpleCell", "gru": "GRUCell", "lstm": "OptimizedLSTMCell"}
@@ -53,9 +53,8 @@ def cell(half: Arrays, packed: Callable[[np.ndarray], Any]) -> dict[str, dict[st
 def code(spec: ModelSpec, dtype: str, bare: bool) -> list[str]:
     more = f", activation_fn=jax.nn.{TARGET.activation(spec)}" if spec.cell == "rnn" else ""
     kind = f", dtype={dtype!r}, param_dtype={dtype!r}" if dtype != "float32" else ""
-    one = f"nnx.{CLASS[spec.cell]}(d, {spec.h}{more}{kind}, rngs=r)"
+    one = f"nnx.{CLASS[spec.cell]}(d, h{more}{kind}, rngs=r)"
     wide = ['jax.config.update("jax_enable_x64", True)'] if dtype == "float64" else []
-    sizes = (spec.d, *[spec.width] * (spec.L - 1))
     layer = f"nnx.RNN({one})"
     if spec.directions == 2:
         layer = f"nnx.Bidirectional({layer}, {layer})"
@@ -66,7 +65,7 @@ def code(spec: ModelSpec, dtype: str, bare: bool) -> list[str]:
         "from flax import nnx, serialization",
         *wide,
         "r = nnx.Rngs(0)",
-        f"rnns = [{layer} for d in {sizes}]",
+        f"rnns = [{layer} for d, h in {sizes(spec)}]",
         f"net = nnx.Sequential(*rnns{linear})",
         "state = serialization.msgpack_restore(Path(FILE).read_bytes())",
         "nnx.update(net, nnx.restore_int_paths(state))",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.spec import ModelSpec
-from conformance.convert.target import Target, Values
+from conformance.convert.target import Target, Values, sizes
 
 CLASS = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
 PLACE = {"rnn": "simple_rnn", "gru": "gru", "lstm": "lstm"}
@@ -34,15 +34,17 @@ def code(spec: ModelSpec, dtype: str, bare: bool) -> list[str]:
     more = f", activation={TARGET.activation(spec)!r}" if spec.cell == "rnn" else ""
     more += f", reset_after={spec.reset == 'after'}" if spec.cell == "gru" else ""
     kind = f", dtype={dtype!r}" if dtype != "float32" else ""
-    layer = f"layers.{CLASS[spec.cell]}({spec.h}{more}, return_sequences=True{kind})"
+    h = "h" if spec.L > 1 else spec.h
+    layer = f"layers.{CLASS[spec.cell]}({h}{more}, return_sequences=True{kind})"
     if spec.directions == 2:
         layer = f"layers.Bidirectional({layer}{kind})"
-    times = f"*({layer} for _ in range({spec.L}))" if spec.L > 1 else layer
+    if spec.L > 1:
+        layer = f"*({layer} for h in {[h for _, h in sizes(spec)]})"
     return [
         "import keras",
         "from keras import layers",
         "net = keras.Sequential([",
-        f"    layers.Input((None, {spec.d}){kind}), {times}," + "])" * bare,
+        f"    layers.Input((None, {spec.d}){kind}), {layer}," + "])" * bare,
         *([] if bare else [f"    layers.Dense({spec.q}{kind})])"]),
         "net.load_weights(FILE)",
         "O = net(X)",

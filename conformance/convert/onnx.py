@@ -37,7 +37,7 @@ def write(path: Path, values: Values) -> None:
     if total > LARGEST:
         raise BadInput("--to onnx", "", f"a network of at most {LARGEST:,} bytes", f"{total:,}")
     nodes, stored, below = [], [], "X"
-    settled: dict[str, Any] = {"hidden_size": spec.h}
+    settled: dict[str, Any] = {}
     if spec.cell == "rnn":
         settled["activations"] = [TARGET.activation(spec)]
         if spec.activations[0] == "identity":  # Affine is α x + β, and runtimes differ in defaults
@@ -59,9 +59,8 @@ def write(path: Path, values: Values) -> None:
         last = not output and number == spec.L
         made, above = f"layer{number}.Y", "O" if last else f"layer{number}.H"
         operator = OPERATOR[spec.cell]
-        nodes.append(
-            helper.make_node(operator, [below, *names], [made], name=f"layer{number}", **settled)
-        )
+        own = {"name": f"layer{number}", "hidden_size": spec.units(number), **settled}
+        nodes.append(helper.make_node(operator, [below, *names], [made], **own))
         if spec.directions == 1:
             nodes.append(helper.make_node("Squeeze", [made, axis.name], [above]))
         else:  # (T, 2, n, h) to (T, n, 2h)

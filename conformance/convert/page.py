@@ -14,6 +14,11 @@ pre { overflow-x: auto; padding: .5rem; border: 1px solid #8888 }
 """
 
 
+def shown(size: Any) -> str:
+    """A size, or that of every layer."""
+    return " and ".join(map(str, size)) if isinstance(size, list) else str(size)
+
+
 def page(certificate: dict[str, Any], verify: str) -> str:
     """As HTML. verify: the command that checks it"""
     asked, found = certificate["asked"], certificate["found"]
@@ -25,7 +30,7 @@ def page(certificate: dict[str, Any], verify: str) -> str:
     rounded = sum(row["numbers"] for row in weights["rounded"])
     layers = f"{spec['L']} layer{'s' * (spec['L'] > 1)}"
     layers += " in both directions" * (spec.get("directions") == 2)
-    sizes = ", ".join(f"{name} = {spec[name]}" for name in "dhq")
+    sizes = ", ".join(f"{name} = {shown(spec[name])}" for name in "dhqp" if name in spec)
     rows = {
         "network": f"{spec['cell']} of {layers}, {sizes}",
         "numbers": f"{weights['numbers'] - rounded:,} of {weights['numbers']:,} in "

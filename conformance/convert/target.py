@@ -44,6 +44,7 @@ class Target:
     activations: of a vanilla RNN, ours and what the framework calls them
     resets:  of a GRU
     two:     whether a gate has two biases, which are added up
+    projects: whether an LSTM's H may be projected (LSTM-7)
     options: what the file does not say of itself, for conformance/files to read it
     lacks:   what else is in the way, as (expected, found), or None
     warns:   sentences on what the framework makes of such a network, though the file is right
@@ -60,6 +61,7 @@ class Target:
     activations: Mapping[str, str]
     resets: tuple[str, ...]
     two: Callable[[ModelSpec], bool]
+    projects: bool = False
     options: Callable[[ModelSpec], dict[str, str]] = field(default=lambda spec: {})
     lacks: Callable[[ModelSpec, Arrays], tuple[str, str] | None] = field(default=lambda s, p: None)
     warns: Callable[[ModelSpec, str], list[str]] = field(default=lambda spec, dtype: [])
@@ -74,10 +76,8 @@ class Target:
         def refuse(expected: str, found: object) -> None:
             raise BadInput(where, "", f"{expected}, for --to {self.name}", found)
 
-        if self.layout and not spec.even:
-            refuse("layers of one size", list(spec.sizes))
-        if self.layout and spec.p is not None:
-            refuse("an LSTM without a projection", f"p = {spec.p}")
+        if spec.p is not None and not self.projects:
+            refuse("an LSTM without a projection of H", f"one to p = {spec.p}")
         if spec.cell == "rnn" and self.layout:
             if len(set(spec.activations)) > 1:
                 refuse("one activation in all layers", ", ".join(spec.activations))
@@ -102,3 +102,8 @@ class Target:
     def activation(self, spec: ModelSpec) -> str:
         """Of a vanilla RNN, as the framework calls it."""
         return self.activations[spec.activations[0]]
+
+
+def sizes(spec: ModelSpec) -> list[tuple[int, int]]:
+    """Of every layer from the bottom up, how many inputs and how many units it has."""
+    return [(spec.inputs_of(layer), spec.units(layer)) for layer in range(1, spec.L + 1)]

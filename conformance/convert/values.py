@@ -67,7 +67,7 @@ def network_of(spec: ModelSpec, params: Arrays, two: bool, dtype: str) -> Networ
         W, U = (
             np.hstack([params[f"{of}{kind}{gate}"] for gate in gates]) for kind in ("W_x", "W_h")
         )
-        return Direction(W, U, b_x, b_h)
+        return Direction(W, U, b_x, b_h, project=params.get(f"{of}W_hp"))
 
     layers = [
         tuple(half(prefix(layer, backward)) for backward in spec.ways)

@@ -171,9 +171,10 @@ def states(network: Network) -> Iterator[Fault]:
         if network.directions == 2 and network.L > 1:
             yield of("initial state by direction", "the initial states are taken in the order of "
                      "directions, then layers", by_direction(network.L))  # fmt: skip
-    yield of("initial state reshaped",
-             "the initial state is reshaped where it should be transposed",
-             lambda s: {p: reshaped(a) for p, a in s.items()})  # fmt: skip
+    if len(set(network.sizes)) == 1:
+        yield of("initial state reshaped",
+                 "the initial state is reshaped where it should be transposed",
+                 lambda s: {p: reshaped(a) for p, a in s.items()})  # fmt: skip
 
 
 def by_direction(L: int):

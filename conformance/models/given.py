@@ -27,7 +27,8 @@ SUMS_TO_ONE = 2e-2
 
 @dataclass(frozen=True)
 class Given:
-    """As in the file: X (A, B, d), outputs of some shape, states (L·D, n, p), lengths (n,).
+    """As in the file: X (A, B, d), outputs of some shape, states (L·D, n, p) with zeros behind what
+    is a smaller layer's own, lengths (n,).
     unused: the names of what else is there; single: X and outputs had no axis of examples
     note: how the file is understood, if not as it is; wrong: a fault that is in that
     embedding: the name of the tensor that whole numbers in X were looked up in
@@ -229,14 +230,15 @@ def looked_up(path: Path, X: np.ndarray, d: int, left: Arrays) -> tuple[np.ndarr
 
 
 def check_state(path: Path, part: str, array: np.ndarray, X: np.ndarray, network: Network) -> None:
-    sizes = {shape[1] for shape in network.state_shapes(1)[part]}
-    count, size = network.L * network.directions, sizes.pop()
-    if sizes:
-        raise BadInput(path, f"{part}0", "no state of layers that differ in size", array.shape)
+    sizes = [shape[1] for shape in network.state_shapes(1)[part]]
+    count, size = len(sizes), max(sizes)
     if array.ndim == 2 and count == 1 and array.shape[1] == size:
         array = array[None]
     if array.ndim != 3 or array.shape[::2] != (count, size):
         raise BadInput(path, f"{part}0", f"shape ({count}, n, {size})", array.shape)
+    if any(np.any(row[:, own:]) for row, own in zip(array, sizes, strict=True)):
+        expected = f"zeros behind a smaller layer's own numbers, of which there are {sizes}"
+        raise BadInput(path, f"{part}0", expected, "others")
     if array.shape[1] not in X.shape[:2]:
         expected = f"n of X, {X.shape[0]} or {X.shape[1]}"
         raise BadInput(path, f"{part}0", expected, array.shape[1])

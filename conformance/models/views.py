@@ -64,7 +64,10 @@ def views(given: Given, network: Network, axis: str) -> Iterator[tuple[Data, boo
             array = array[None] if array is not None and array.ndim == 2 else array
             if array is not None and array.shape[1] != n:
                 return
-            state[part] = zeros[part] if array is None else list(array)
+            state[part] = zeros[part]
+            if array is not None:  # of a row, what is the layer's own
+                rows = zip(array, zeros[part], strict=True)
+                state[part] = [row[:, : own.shape[1]] for row, own in rows]
     lengths = given.lengths
     if lengths is not None and (len(lengths) != n or lengths.max() > T):
         return

@@ -105,9 +105,10 @@ def moved(backend: str) -> None:
     """From Keras, or to Keras from PyTorch; then the framework computes what it has loaded."""
     to = TO[backend]
     source, file = "pytorch" if to == "keras" else "keras", f"moved-{FILES[to]}"
+    asked = f"{command(source, to, file)} --measure"
     with network() as wanted:
-        _, said = suite(saved(source), command(source, to, file))
-        print("$", command(source, to, file))
+        _, said = suite(saved(source), asked)
+        print("$", asked)
         print(said)
         print(f"largest error of the outputs: {np.abs(computed(backend, file) - wanted).max():.0e}")
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.spec import ModelSpec
 from conformance.__main__ import main
 from conformance.closeness.compare import load_bounds
 from conformance.models.network import Network
-from tests.captures import captured, inputs, layer_of, plain
+from tests.captures import captured, inputs, layer_of, of_spec, plain
 
 
 @pytest.fixture
@@ -103,6 +104,33 @@ def test_a_stack_in_one_layer_is_the_same_as_layers_one_by_one(asked):
     net = plain("gru", biases=2)
     code, said = asked(layer_of(net), stacked(net))
     assert code == 0 and "Not compared, since only one of them has it: outputs of layer 1" in said
+
+
+PROJECTED = ModelSpec("lstm", 3, 5, 2, 2, directions=2, sizes=(5, 4), p=2)
+SIZES = {
+    "projected": (PROJECTED, "mxnet"),
+    "gru of sizes": (ModelSpec("gru", 3, 4, 2, 2, reset="after", sizes=(2, 4)), "keras"),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_layers_of_different_sizes_and_projections_are_compared(name, asked):
+    spec, layout = SIZES[name]
+    net = of_spec(spec)
+    code, said = asked(stacked(net, "pytorch"), stacked(net, layout, dtype="float32"))
+    assert code == 0 and "outputs: " in said and "Not compared" not in said
+
+
+def test_a_wrong_projection_is_named_and_explained_by_nothing_else(asked):
+    net = of_spec(PROJECTED)
+
+    def wrong(half, layer):
+        return replace(half, project=half.project[::-1]) if layer else half
+
+    code, said = asked(stacked(net, "pytorch"), stacked(net.each(wrong), "mxnet"))
+    assert code == 1 and "weights: 2 of 52 tensors differ" in said
+    assert "begins: weights, layer 2, projection: W_hp, backward.W_hp" in said
+    assert "gate" not in said and "why:" not in said
 
 
 def test_weights_that_were_carried_over_wrongly_are_named(asked):

@@ -23,6 +23,13 @@ SPECS = {
     "gru both ways": ModelSpec("gru", 3, 4, 2, 1, reset="after", directions=2),
     "relu both ways": ModelSpec("rnn", 3, 4, 2, 2, ("relu",) * 2, directions=2),
     "identity": ModelSpec("rnn", 4, 3, 5, 1, ("identity",)),
+    "sizes": ModelSpec("lstm", 4, 5, 2, 3, sizes=(3, 5, 2)),
+    "gru of sizes both ways": ModelSpec(
+        "gru", 3, 4, 2, 2, reset="after", directions=2, sizes=(2, 4)
+    ),
+    "rnn of many sizes": ModelSpec("rnn", 2, 3, 3, 12, ("tanh",) * 12, sizes=(3, 2) * 6),
+    "projected": ModelSpec("lstm", 4, 5, 3, 2, p=2),
+    "projected both ways": ModelSpec("lstm", 3, 5, 2, 2, directions=2, sizes=(5, 4), p=2),
 }
 
 
@@ -45,6 +52,8 @@ def parameters(spec: ModelSpec, target: str, dtype: str = "float32") -> Arrays:
 def can(target: str, spec: ModelSpec, dtype: str = "float32") -> bool:
     goal = TARGETS[target]
     if goal.lacks(spec, parameters(spec, target, dtype)):
+        return False
+    if spec.p is not None and not goal.projects:
         return False
     activation = not spec.activations or spec.activations[0] in goal.activations
     return activation and (spec.cell != "gru" or spec.reset in goal.resets) and dtype in goal.dtypes

@@ -33,7 +33,7 @@ ALL = [
     (target, name, dtype)
     for target in TARGETS
     for name, spec in SPECS.items()
-    for dtype in ("float32", "float64")[: 1 + (name == "lstm")]
+    for dtype in ("float32", "float64")
     if can(target, spec, dtype)
 ]
 
@@ -104,6 +104,9 @@ def test_a_sum_that_float32_cannot_hold_stands_in_both_biases(tmp_path):
         ("rnn", "mxnet", "expected at most 10 layers, whose names load_parameters understands"),
         ("sigmoid", "mxnet", "expected an activation tanh or relu, for --to mxnet"),
         ("identity", "flax", "expected an activation tanh or relu or sigmoid, for --to flax"),
+        ("projected", "keras", "expected an LSTM without a projection of H, for --to keras, found"),
+        ("projected", "onnx", "expected an LSTM without a projection of H, for --to onnx, found"),
+        ("projected", "flax", "expected an LSTM without a projection of H, for --to flax, found"),
     ],
 )
 def test_what_a_framework_cannot_hold_is_one_line(name, target, said, tmp_path, capsys):
@@ -113,6 +116,28 @@ def test_what_a_framework_cannot_hold_is_one_line(name, target, said, tmp_path, 
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1
     assert not out.exists() and list(tmp_path.iterdir()) == [tmp_path / "own"]
+
+
+def test_a_projection_that_gluon_cannot_train_is_said(tmp_path, capsys):
+    spec = SPECS["projected"]
+    source = saved(tmp_path / "own" / "own.safetensors", spec, parameters(spec, "mxnet"))
+    out = convert(source, "mxnet", tmp_path)
+    assert (
+        "On a CPU MXNet computes this layer, and has no gradients of it." in capsys.readouterr().out
+    )
+    page = (tmp_path / f"{out.name}.certificate.html").read_text()
+    assert "lstm of 2 layers, d = 4, h = 5, q = 3, p = 2" in page
+
+
+def test_layers_of_different_sizes_are_modules_of_their_own(tmp_path, capsys):
+    spec = SPECS["sizes"]
+    source = saved(tmp_path / "own" / "own.safetensors", spec, parameters(spec, "pytorch"))
+    out = convert(source, "pytorch", tmp_path)
+    said = capsys.readouterr().out
+    assert "nn.ModuleList([nn.LSTM(d, h) for d, h in [(4, 3), (3, 5), (5, 2)]])" in said
+    assert "rnn.2.weight_ih_l0" in read_arrays(out)[0]
+    page = (tmp_path / f"{out.name}.certificate.html").read_text()
+    assert "h = 3 and 5 and 2" in page
 
 
 def test_a_second_bias_of_the_candidate_has_no_place_in_flax(tmp_path, capsys):
