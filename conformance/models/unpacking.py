@@ -71,7 +71,7 @@ def one(kinds: Kinds, layout: Layout, name: str, cell: str, where: str, path: ob
         kinds = cut_joint(kinds, cell, where, path)
     W, U = kinds["W"], kinds["U"]
     peephole = kinds.get("P")
-    if name == "dl4j" and U.shape[-1] % 4 == 3:
+    if name == "dl4j" and cell == "lstm" and U.shape[-1] % 4 == 3:
         U, extra = U[:, :-3], U[:, -3:]  # of f, o and i
         peephole = np.stack([extra[:, 2], extra[:, 0], extra[:, 1]])
     elif peephole is not None and name == "onnx":
