@@ -11,6 +11,7 @@ import random
 import re
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -127,16 +128,30 @@ def random_case(seed: int, index: int) -> Case:
 
 def wider_case(seed: int, index: int) -> Case:
     """Likewise ``wider-<seed>-<index>``: in two directions, of examples of different length, or
-    both."""
+    both; and some of layers of different sizes, with a projection, with dropout. A projection to one
+    number, or a mask over a few rows, may leave a tensor one element whose terms cancel: rounding
+    alone then moves it by more than 1e-4, and nobody's float32 could be held to it. They are not
+    drawn."""
     draw = random.Random(f"wider {seed} {index}")
     drawn = random_case(draw.randrange(10**8), index)
     directions, ragged = draw.choice(((2, False), (1, True), (2, True), (2, True)))
     lengths = tuple(draw.randint(1, drawn.T) for _ in range(drawn.n)) if ragged else ()
+    more: dict[str, Any] = {"directions": directions}
+    sizes = tuple(draw.randint(2, 9) for _ in range(drawn.spec.L))
+    if draw.random() < 0.4 and len(set(sizes)) > 1:
+        more |= {"sizes": sizes, "h": max(sizes)}
+    smallest = min(more.get("sizes", (drawn.spec.h,)))
+    if drawn.spec.cell == "lstm" and draw.random() < 0.5 and smallest > 2:
+        more["p"] = draw.randint(2, smallest - 1)
+    drops = drawn.spec.L > 1 and drawn.n * drawn.T > 5 and draw.random() < 0.6
+    rate = draw.choice((0.1, 0.3, 0.5)) if drops else 0.0
     return replace(
         drawn,
         name=f"wider-{seed}-{index}",
-        spec=replace(drawn.spec, directions=directions),
+        spec=replace(drawn.spec, **more),
         lengths=lengths,
+        dropout=rate,
+        vanishing=drawn.vanishing or rate > 0,
     )
 
 
@@ -175,7 +190,7 @@ def select(
     of a point. Large cases are chosen by patterns that begin with ``large-`` only.
 
     kind: of the generated ones: random, regime (drawn in regimes) or wider (two directions,
-    lengths)"""
+    lengths, sizes, a projection, dropout)"""
     names = suite_cases() + (["weights"] if weights else [])
     if any(glob.startswith("large-") for glob in globs):
         names += [case.name for case in LARGE]

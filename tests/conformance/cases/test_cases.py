@@ -215,6 +215,10 @@ def test_wider_cases_have_two_directions_or_lengths_in_any_order():
     assert any(list(ls) != sorted(ls, reverse=True) for ls in lengths) and any(
         1 in ls for ls in lengths
     )
+    assert {not case.spec.even for case in cases} == {case.dropout > 0 for case in cases}
+    assert {case.spec.p is None for case in cases} == {case.dropout > 0 for case in cases}
+    assert all(case.spec.L > 1 for case in cases if case.dropout)
+    assert min(case.spec.p for case in cases if case.spec.p) == 2
     again = find_case(cases[7].name, sample())
     assert again == cases[7] and numbers(again).digest() == numbers(cases[7]).digest()
     assert select(["lstm-L1"], 2, 7, kind="wider") == ["lstm-L1", "wider-7-0", "wider-7-1"]
