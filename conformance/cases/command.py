@@ -32,7 +32,7 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     one = parser.add_mutually_exclusive_group().add_argument
     about = "the generated cases are drawn in regimes: extreme magnitudes, odd sizes"
     one("--regimes", dest="kind", action="store_const", const="regime", help=about)
-    about = "the generated cases have two directions, or examples of different length, or both"
+    about = "the generated cases have two directions, lengths, sizes, a projection or dropout"
     one("--wider", dest="kind", action="store_const", const="wider", help=about)
     add("--seed", type=count, default=0, metavar="S", help="of the generated cases")
     add(

@@ -128,10 +128,11 @@ def random_case(seed: int, index: int) -> Case:
 
 def wider_case(seed: int, index: int) -> Case:
     """Likewise ``wider-<seed>-<index>``: in two directions, of examples of different length, or
-    both; and some of layers of different sizes, with a projection, with dropout. A projection to one
-    number, or a mask over a few rows, may leave a tensor one element whose terms cancel: rounding
-    alone then moves it by more than 1e-4, and nobody's float32 could be held to it. They are not
-    drawn."""
+    both; and some of layers of different sizes, with a projection, with dropout.
+
+    A projection to one number, or a mask over a few rows, may leave a tensor one element whose
+    terms cancel: rounding alone then moves it by more than the bound's 1e-4, and nobody's float32
+    could be held to it. They are not drawn."""
     draw = random.Random(f"wider {seed} {index}")
     drawn = random_case(draw.randrange(10**8), index)
     directions, ragged = draw.choice(((2, False), (1, True), (2, True), (2, True)))
