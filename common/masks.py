@@ -1,6 +1,6 @@
 """Masks over steps, as Keras has them: a step that is masked changes no state, and its output is
-that of the step before. So a sequence with gaps is the sequence without the masked steps, which is
-shorter; only the places of its outputs differ.
+that of the step before, or zero in a Bidirectional. So a sequence with gaps is the sequence without
+the masked steps, which is shorter; only the places of its outputs differ.
 """
 
 import numpy as np
@@ -32,6 +32,17 @@ def places(mask: np.ndarray) -> np.ndarray:
 def without_gaps(array: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The steps that count, at the front. array: (n, T, k)"""
     return np.take_along_axis(array, places(mask)[..., None], axis=1)
+
+
+def zero_at(outputs: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether the outputs at masked steps are zero. outputs: (n, T, k)"""
+    return not np.any(outputs[~mask])
+
+
+def with_zeros(array: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Zeros behind every example's end. array: (n, T, k)   lengths: (n,)"""
+    live = np.indices(array.shape[:2])[1] < lengths[:, None]
+    return np.where(live[..., None], array, 0).astype(array.dtype)
 
 
 def repeats(outputs: np.ndarray, mask: np.ndarray) -> bool:

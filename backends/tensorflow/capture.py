@@ -97,8 +97,10 @@ def describe(layer: Layer, module: Any) -> None:
     if len(set(wanted)) > 1:
         layer.notes.append(f"Keras computes this layer's cells in {wanted[-1]}.")
     masked = any("lengths" in call.arrays for call in layer.calls)
-    if masked and any(sub.zero_output_for_mask for sub in directions(module)):
-        layer.unjudged.append("zero_output_for_mask is set, and there is a mask")
+    # A Bidirectional sets it for outputs of every step.
+    usual = isinstance(module, keras.layers.Bidirectional) and module.return_sequences
+    if masked and any(sub.zero_output_for_mask != usual for sub in directions(module)):
+        layer.unjudged.append(f"zero_output_for_mask is {not usual}, and there is a mask")
 
 
 def told(layer: Layer, module: Any) -> dict[str, str]:

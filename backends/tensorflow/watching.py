@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.capture import Call, Layer
-from common.masks import has_gaps, lengths_of, repeats, without_gaps
+from common.masks import has_gaps, lengths_of, repeats, with_zeros, without_gaps, zero_at
 from common.parameters import Arrays
 
 CELLS = {keras.layers.SimpleRNNCell: "rnn", keras.layers.GRUCell: "gru",
@@ -88,7 +88,7 @@ def watch(
             kept = to_array(mask)
             arrays["lengths"] = lengths_of(kept)
             if has_gaps(kept):
-                arrays = close_gaps(layer, arrays, kept)
+                arrays = close_gaps(layer, arrays, kept, len(directions(module)) == 2)
                 shown = partial(without_gaps, mask=kept)
         active = [c for side in cells(module) for c in side if c.dropout or c.recurrent_dropout]
         if training and active:
@@ -150,14 +150,17 @@ def states(layer: Layer, module: Any, ends: list[tuple[Any, Any]]) -> Arrays:
     return {name: np.stack(arrays) for name, arrays in found.items()}
 
 
-def close_gaps(layer: Layer, arrays: Arrays, mask: np.ndarray) -> Arrays:
-    """What went in and came out without the masked steps: the same to a recurrent layer."""
+def close_gaps(layer: Layer, arrays: Arrays, mask: np.ndarray, both: bool) -> Arrays:
+    """What went in and came out without the masked steps: the same to a recurrent layer. both: in
+    both directions"""
     found = dict(arrays, X=without_gaps(arrays["X"], mask))
     layer.notes.append("Captured: X and outputs without the steps that its mask leaves out.")
     if arrays["outputs"].ndim == 3:
-        if not repeats(arrays["outputs"], mask):
-            layer.unjudged.append("its outputs at masked steps are not those of the step before")
-        found["outputs"] = without_gaps(arrays["outputs"], mask)
+        if not (zero_at if both else repeats)(arrays["outputs"], mask):
+            usual = "zero" if both else "those of the step before"
+            layer.unjudged.append(f"its outputs at masked steps are not {usual}")
+        closed = without_gaps(arrays["outputs"], mask)
+        found["outputs"] = with_zeros(closed, arrays["lengths"]) if both else closed
     return found
 
 

@@ -201,7 +201,8 @@ def onnx_activations(text: str, cell: str) -> Effect | None:
 
 
 AFTER_THE_END = {"keras": "carry", "keras1": "carry", "keras2": "carry", "flax": "on"}
-"""What stands behind the end of a shorter example; zeros where nothing is said."""
+"""What stands behind the end of a shorter example; zeros where nothing is said, and in Keras'
+Bidirectional, which sets ``zero_output_for_mask``."""
 
 
 def settings(layout: str, network: Network, stated: Mapping[str, str], where: object) -> Settings:
@@ -212,9 +213,9 @@ def settings(layout: str, network: Network, stated: Mapping[str, str], where: ob
               "keras1": False, "tf1": False}  # fmt: skip
     reset = "after" if resets.get(layout, True) else "before"
     batch = layout in ("keras", "keras1", "keras2", "cudnn", "dl4j")
-    found = Settings("batch" if batch else "time").with_(
-        reset=reset, after_end=AFTER_THE_END.get(layout, "zero")
-    )
+    both = layout == "keras" and network.directions == 2
+    after_end = "zero" if both else AFTER_THE_END.get(layout, "zero")
+    found = Settings("batch" if batch else "time").with_(reset=reset, after_end=after_end)
     known = {option.name: option for option in options(layout, cell)}
     for option in known.values():
         found = found.with_(**next(iter(option.values.values())))

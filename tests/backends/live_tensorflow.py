@@ -120,6 +120,12 @@ MODELS = {
     "a mask": masked,
     "a mask with gaps": gaps,
     "a mask with gaps, the last step only": lambda: gaps(layers.GRU(H, dtype="float64")),
+    "a mask, in both directions": lambda: masked(layers.Bidirectional(wide(layers.LSTM, H))),
+    "a mask with gaps, in both directions": lambda: gaps(layers.Bidirectional(wide(layers.GRU, H))),
+    "a mask, in both directions, multiplied": lambda: masked(
+        layers.Bidirectional(wide(layers.GRU, H), merge_mode="mul")),
+    "a mask with gaps, both directions' ends": lambda: gaps(
+        layers.Bidirectional(layers.GRU(H, dtype="float64"))),
     "LSTM cells in a loop": lambda: loop(layers.LSTMCell),
     "GRU cells in a loop": lambda: loop(layers.GRUCell, reset_after=False),
     "RNN cells in a loop": lambda: loop(layers.SimpleRNNCell),
@@ -129,8 +135,7 @@ MODELS = {
 """Each makes a model and what it is called with. All of them are as Keras computes them."""
 
 UNJUDGED = {
-    "a mask, in both directions": lambda: masked(layers.Bidirectional(wide(layers.GRU, H))),
-    "a mask with gaps, in both directions": lambda: gaps(layers.Bidirectional(wide(layers.GRU, H))),
+    "zeros at masked steps": lambda: masked(wide(layers.GRU, H, zero_output_for_mask=True)),
 }
 
 LAYERS = {

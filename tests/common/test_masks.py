@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.masks import has_gaps, lengths_of, places, repeats, without_gaps
+from common.masks import has_gaps, lengths_of, places, repeats, with_zeros, without_gaps, zero_at
 
 MASK = np.array([[1, 0, 1, 1], [0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]], bool)
 
@@ -26,3 +26,12 @@ def test_outputs_at_masked_steps_are_those_of_the_step_before(place):
     assert repeats(O, MASK)
     O[place] += 1e-16 if O[place] == 0 else 1e-9
     assert not repeats(O, MASK)
+
+
+def test_outputs_of_both_directions_are_zero_at_masked_steps_and_behind_an_end():
+    O = np.arange(1.0, 17).reshape(4, 4, 1) * MASK[..., None]
+    assert zero_at(O, MASK)
+    closed = with_zeros(without_gaps(O, MASK), lengths_of(MASK))
+    assert closed[..., 0].tolist() == [[1, 3, 4, 0], [6, 7, 0, 0], [9, 10, 11, 12], [0, 0, 0, 0]]
+    O[1, 3] = 1e-9
+    assert not zero_at(O, MASK)
