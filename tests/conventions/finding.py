@@ -3,6 +3,7 @@
 Every weight but those that are tried is zero, so that a step is a formula of a few lines.
 """
 
+import math
 from collections.abc import Callable
 from itertools import permutations
 
@@ -85,3 +86,29 @@ OWN, ON = np.tanh(SEQUENCE[LENGTH - 1]), np.tanh(SEQUENCE[LENGTH])
 
 UNKNOWN = np.where(np.arange(len(SEQUENCE)) < LENGTH, SEQUENCE, np.nan).astype("float32")
 """The sequence with a NaN in the padding."""
+
+RATE = 0.3
+STEPS, EXAMPLES, UNITS = 20, 8, 64
+"""So many units that no example keeps all of them at any step, or loses all, by chance."""
+
+
+def mask_of(found: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Which numbers were kept: those are 1/(1 − r) times what they were, all others are 0."""
+    mask = found != 0
+    assert np.abs(found * (1 - RATE) - of * mask).max() <= 1e-6 * np.abs(of).max()
+    assert mask.any(-1).all() and not mask.all(-1).any()
+    return mask
+
+
+def by_chance(mask: np.ndarray) -> bool:
+    """Whether as few or as many dropped numbers come of RATE with a probability above 1e-9, each
+    drawn alone: by the exact binomial distribution."""
+    dropped, of = int((~mask).sum()), mask.size
+    logs = [
+        math.lgamma(of + 1) - math.lgamma(k + 1) - math.lgamma(of - k + 1)
+        + k * math.log(RATE) + (of - k) * math.log1p(-RATE)
+        for k in range(of + 1)
+    ]  # fmt: skip
+    chances = np.exp(logs)
+    assert abs(chances.sum() - 1) < 1e-9
+    return min(chances[: dropped + 1].sum(), chances[dropped:].sum()) > 1e-9

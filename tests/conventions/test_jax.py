@@ -1,21 +1,29 @@
 """The conventions of JAX with Flax's NNX and Optax, as docs/field_guide.toml states them."""
 
 from functools import cache
+from inspect import signature
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from tests.conventions.finding import (
+    EXAMPLES,
     LAST,
     LENGTH,
     ON,
     OWN,
+    RATE,
     SEQUENCE,
     SIDE_BY_SIDE,
+    STEPS,
+    UNITS,
     UNKNOWN,
     H,
+    by_chance,
     gru_conventions,
     lstm_orders,
+    mask_of,
     same,
 )
 
@@ -195,3 +203,25 @@ def test_last_state_of_a_shorter_example():
 def test_nan_in_the_padding():
     O, last, gradient = shorter(UNKNOWN)
     assert np.isfinite([*O[:LENGTH], last]).all() and np.isnan(gradient)
+
+
+def dropped(**options):
+    H = jnp.ones((STEPS, EXAMPLES, UNITS))
+    return np.asarray(nnx.Dropout(RATE, rngs=nnx.Rngs(1), **options)(H))
+
+
+def test_where_dropout_acts():
+    for module in (nnx.RNN, nnx.SimpleCell, nnx.GRUCell, nnx.OptimizedLSTMCell):
+        assert not [name for name in signature(module).parameters if "drop" in name]
+    O = dropped()
+    assert by_chance(mask_of(O, np.ones_like(O)))
+
+
+def test_masks_of_dropout_over_steps():
+    new, one = dropped() != 0, dropped(broadcast_dims=(0,)) != 0
+    assert all((a != b).any() for a, b in pairwise(new))
+    assert (one == one[:1]).all() and not one.all()
+
+
+def test_when_dropout_is_off():
+    assert np.array_equal(dropped(deterministic=True), np.ones((STEPS, EXAMPLES, UNITS)))

@@ -1,21 +1,29 @@
 """MXNet's conventions, as docs/field_guide.toml states them."""
 
+from contextlib import nullcontext
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from tests.conventions.finding import (
+    EXAMPLES,
     LAST,
     LENGTH,
     ON,
     OWN,
+    RATE,
     SEQUENCE,
     SIDE_BY_SIDE,
+    STEPS,
+    UNITS,
     UNKNOWN,
     H,
+    by_chance,
     gru_conventions,
     lstm_orders,
+    mask_of,
     same,
 )
 
@@ -192,3 +200,37 @@ def test_last_state_of_a_shorter_example():
 def test_nan_in_the_padding():
     O, last, gradient = shorter(UNKNOWN)
     assert np.isfinite([*O, last]).all() and np.isnan(gradient)
+
+
+def two_layers(dtype="float64", rate=RATE, training=True):
+    """H of the upper layer, which is that of the lower one as it is handed up, and the last states.
+    The lower layer adds half of its H to X, which is one number, 1."""
+    mx.random.seed(1)
+    layer = made(rnn.RNN, 1, UNITS, num_layers=2, activation="relu", dropout=rate, dtype=dtype)
+    layer.l0_i2h_weight.set_data(nd.ones((UNITS, 1), dtype=dtype))
+    layer.l0_h2h_weight.set_data(nd.eye(UNITS, dtype=dtype) / 2)
+    layer.l1_i2h_weight.set_data(nd.eye(UNITS, dtype=dtype))
+    X, start = nd.ones((STEPS, EXAMPLES, 1), dtype=dtype), layer.begin_state(EXAMPLES, dtype=dtype)
+    with mx.autograd.record() if training else nullcontext():
+        O, (last,) = layer(X, start)
+    return O.asnumpy(), last.asnumpy()
+
+
+def test_where_dropout_acts():
+    (O, last), (whole, kept) = two_layers(), two_layers(rate=0)
+    mask = mask_of(O, whole)  # not of X, which all units read, and once only
+    assert by_chance(mask)
+    assert np.array_equal(last[0], kept[0]) and np.array_equal(last[1], O[-1])
+    assert np.array_equal(two_layers("float32")[0], two_layers("float32", rate=0)[0])
+
+
+def test_masks_of_dropout_over_steps():
+    mask = two_layers()[0] != 0
+    assert all((one != other).any() for one, other in pairwise(mask))
+
+
+def test_when_dropout_is_off():
+    for dtype in ("float32", "float64"):
+        both = two_layers(dtype, training=False), two_layers(dtype, 0, training=False)
+        for found, wanted in zip(*both, strict=True):
+            assert np.array_equal(found, wanted)

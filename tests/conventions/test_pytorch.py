@@ -1,20 +1,27 @@
 """PyTorch's conventions, as docs/field_guide.toml states them."""
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from tests.conventions.finding import (
+    EXAMPLES,
     LAST,
     LENGTH,
     OWN,
+    RATE,
     SEQUENCE,
     SIDE_BY_SIDE,
+    STEPS,
+    UNITS,
     UNKNOWN,
     H,
+    by_chance,
     gru_conventions,
     lstm_orders,
+    mask_of,
     same,
 )
 
@@ -190,3 +197,38 @@ def test_last_state_of_a_shorter_example():
 def test_nan_in_the_padding():
     O, last, gradient = shorter(UNKNOWN)
     assert np.isfinite([*O, last, gradient]).all()
+
+
+@torch.no_grad()
+def two_layers(rate=RATE, training=True):
+    """H of the upper layer, which is that of the lower one as it is handed up, and the last states.
+    The lower layer adds half of its H to X, which is one number, 1."""
+    torch.manual_seed(1)
+    layer = nn.RNN(1, UNITS, 2, nonlinearity="relu", bias=False, dropout=rate)
+    layer.weight_ih_l0.fill_(1)
+    layer.weight_hh_l0.copy_(torch.eye(UNITS) / 2)
+    layer.weight_ih_l1.copy_(torch.eye(UNITS))
+    layer.weight_hh_l1.zero_()
+    O, last = layer.train(training)(torch.ones(STEPS, EXAMPLES, 1))
+    return O.numpy(), last.numpy()
+
+
+def test_where_dropout_acts():
+    (O, last), (whole, kept) = two_layers(), two_layers(0)
+    mask = mask_of(O, whole)  # not of X, which all units read, and once only
+    assert by_chance(mask)
+    assert np.array_equal(last[0], kept[0]) and np.array_equal(last[1], O[-1])
+    with pytest.warns(UserWarning, match="dropout"):
+        one = nn.RNN(1, UNITS, dropout=RATE)
+    X = torch.ones(STEPS, EXAMPLES, 1)
+    assert torch.equal(one.train()(X)[0], one.eval()(X)[0])
+
+
+def test_masks_of_dropout_over_steps():
+    mask = two_layers()[0] != 0
+    assert all((one != other).any() for one, other in pairwise(mask))
+
+
+def test_when_dropout_is_off():
+    for found, wanted in zip(two_layers(training=False), two_layers(0), strict=True):
+        assert np.array_equal(found, wanted)

@@ -7,15 +7,21 @@ import numpy as np
 import pytest
 
 from tests.conventions.finding import (
+    EXAMPLES,
     LAST,
     LENGTH,
     OWN,
+    RATE,
     SEQUENCE,
     SIDE_BY_SIDE,
+    STEPS,
+    UNITS,
     UNKNOWN,
     H,
+    by_chance,
     gru_conventions,
     lstm_orders,
+    mask_of,
     same,
 )
 
@@ -195,3 +201,32 @@ def test_last_state_of_a_shorter_example():
 def test_nan_in_the_padding():
     O, last, gradient = shorter(UNKNOWN)
     assert np.isfinite([*O, last]).all() and np.isnan(gradient)
+
+
+def one_layer(rate=RATE, **options):
+    """H (n, T, 2d), both halves of which are X as it is read; X is 1 throughout."""
+    tf.keras.utils.set_random_seed(1)
+    layer = layers.SimpleRNN(
+        2 * UNITS, activation="relu", return_sequences=True, use_bias=False, dropout=rate
+    )
+    layer.build((EXAMPLES, STEPS, UNITS))
+    eye = np.eye(UNITS, dtype="float32")
+    layer.set_weights([np.concatenate([eye, eye], axis=1), zeros(2 * UNITS, 2 * UNITS)])
+    return layer(np.ones((EXAMPLES, STEPS, UNITS), "float32"), **options).numpy()
+
+
+def test_where_dropout_acts():
+    O = one_layer(training=True)
+    one, other = np.split(O, 2, axis=-1)
+    assert np.array_equal(one, other)  # it is X that is dropped, not H
+    assert by_chance(mask_of(one, np.ones_like(one))[:, 0])
+
+
+def test_masks_of_dropout_over_steps():
+    mask = one_layer(training=True) != 0
+    assert (mask == mask[:, :1]).all() and not (mask == mask[:1]).all()
+
+
+def test_when_dropout_is_off():
+    assert np.array_equal(one_layer(), one_layer(0))
+    assert np.array_equal(one_layer(training=False), one_layer(0))
