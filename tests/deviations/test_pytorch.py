@@ -3,8 +3,10 @@ read from what was measured on one."""
 
 from importlib.util import find_spec
 
+import pytest
+
 from common.storage.files import read_json
-from tests.deviations.reproduction import ROOT, still
+from tests.deviations.reproduction import ROOT, in_a_process, still
 
 MEASURED = ROOT / "docs" / "results" / "gpu" / "evidence.json"
 LAYERS = ("RNN", "GRU", "LSTM")
@@ -50,3 +52,21 @@ def test_the_tanh_of_cudnn_is_coarse_in_float32():
         assert worst(layer, "tanh", "cuDNN", h=256) < EXACT
         assert worst(layer, "sigmoid", "cuDNN") < 1e-6
     assert worst("torch.tanh", "tanh", "op") < EXACT
+
+
+def errors_of_a_product() -> dict[str, float]:
+    """Of a product of float64, by torch and by Keras on torch."""
+    import torch
+    from keras import ops
+
+    third = torch.full((1, 1), 1 / 3, dtype=torch.float64)
+    found = {"torch": third @ third, "keras": ops.matmul(third, third)}
+    return {name: abs(float(product) - 1 / 9) for name, product in found.items()}
+
+
+def test_keras_computes_float64_in_float32():
+    if None in map(find_spec, ("torch", "keras")):  # Keras would look for an engine of its own here
+        pytest.skip("needs PyTorch and Keras: its deviation is reproduced on them")
+    found = in_a_process(errors_of_a_product, KERAS_BACKEND="torch")
+    assert found["torch"] < 1e-15
+    still(found["keras"] > 1e-10, "keras-on-torch-rounds-float64")
