@@ -112,3 +112,20 @@ def by_chance(mask: np.ndarray) -> bool:
     chances = np.exp(logs)
     assert abs(chances.sum() - 1) < 1e-9
     return min(chances[: dropped + 1].sum(), chances[dropped:].sum()) > 1e-9
+
+
+def gradient_of_W_hh(O: np.ndarray, handed_up: bool = False) -> np.ndarray:
+    """dW_hh = Σ_t H_{t−1}ᵀ D_t (BPTT-7) of a lower layer H_t = 1 + H_{t−1} / 2, by the sum of its
+    dropped H, which is O: D_t = M_t / (1 − r) + D_{t+1} / 2.
+
+    handed_up: with the dropped H in the place of H"""
+    H, D = np.zeros_like(O), np.zeros_like(O)
+    for t in range(len(O)):
+        H[t] = 1 + (H[t - 1] / 2 if t else 0)
+    for t in reversed(range(len(O))):
+        D[t] = (O[t] != 0) / (1 - RATE) + (D[t + 1] / 2 if t + 1 < len(O) else 0)
+    return np.einsum("tni,tnj->ij", (O if handed_up else H)[:-1], D[1:])
+
+
+def alike(found: np.ndarray, wanted: np.ndarray) -> bool:
+    return same(found / np.abs(wanted).max(), wanted / np.abs(wanted).max())

@@ -20,6 +20,7 @@ from tests.conventions.finding import (
     UNITS,
     UNKNOWN,
     H,
+    alike,
     by_chance,
     gru_conventions,
     lstm_orders,
@@ -225,3 +226,14 @@ def test_masks_of_dropout_over_steps():
 
 def test_when_dropout_is_off():
     assert np.array_equal(dropped(deterministic=True), np.ones((STEPS, EXAMPLES, UNITS)))
+
+
+def test_gradient_through_dropout():
+    layer, H = nnx.Dropout(RATE), jnp.ones((STEPS, EXAMPLES, UNITS))
+
+    def total(H):
+        O = layer(H, rngs=nnx.Rngs(1))
+        return O.sum(), O
+
+    grad, O = jax.grad(total, has_aux=True)(H)
+    assert alike(np.asarray(grad), (np.asarray(O) != 0) / (1 - RATE))

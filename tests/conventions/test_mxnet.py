@@ -20,7 +20,9 @@ from tests.conventions.finding import (
     UNITS,
     UNKNOWN,
     H,
+    alike,
     by_chance,
+    gradient_of_W_hh,
     gru_conventions,
     lstm_orders,
     mask_of,
@@ -202,17 +204,22 @@ def test_nan_in_the_padding():
     assert np.isfinite([*O, last]).all() and np.isnan(gradient)
 
 
-def two_layers(dtype="float64", rate=RATE, training=True):
-    """H of the upper layer, which is that of the lower one as it is handed up, and the last states.
-    The lower layer adds half of its H to X, which is one number, 1."""
+def stack(dtype="float64", rate=RATE):
+    """The lower layer adds half of its H to X, which is one number, 1; the upper one hands on what
+    it reads."""
     mx.random.seed(1)
     layer = made(rnn.RNN, 1, UNITS, num_layers=2, activation="relu", dropout=rate, dtype=dtype)
     layer.l0_i2h_weight.set_data(nd.ones((UNITS, 1), dtype=dtype))
     layer.l0_h2h_weight.set_data(nd.eye(UNITS, dtype=dtype) / 2)
     layer.l1_i2h_weight.set_data(nd.eye(UNITS, dtype=dtype))
-    X, start = nd.ones((STEPS, EXAMPLES, 1), dtype=dtype), layer.begin_state(EXAMPLES, dtype=dtype)
+    return layer, nd.ones((STEPS, EXAMPLES, 1), dtype=dtype)
+
+
+def two_layers(dtype="float64", rate=RATE, training=True):
+    """H of the lower layer as it is handed up, and the last states."""
+    layer, X = stack(dtype, rate)
     with mx.autograd.record() if training else nullcontext():
-        O, (last,) = layer(X, start)
+        O, (last,) = layer(X, layer.begin_state(EXAMPLES, dtype=dtype))
     return O.asnumpy(), last.asnumpy()
 
 
@@ -234,3 +241,15 @@ def test_when_dropout_is_off():
         both = two_layers(dtype, training=False), two_layers(dtype, 0, training=False)
         for found, wanted in zip(*both, strict=True):
             assert np.array_equal(found, wanted)
+
+
+def test_gradient_through_dropout():
+    layer, X = stack()
+    X.attach_grad()  # without it the lower layer has none at all
+    with mx.autograd.record():
+        O, _ = layer(X, layer.begin_state(EXAMPLES, dtype="float64"))
+        total = O.sum()
+    total.backward()
+    found, O = layer.l0_h2h_weight.grad().asnumpy().T, O.asnumpy()
+    assert not alike(found, gradient_of_W_hh(O))
+    assert alike(found, gradient_of_W_hh(O, handed_up=True))

@@ -18,7 +18,9 @@ from tests.conventions.finding import (
     UNITS,
     UNKNOWN,
     H,
+    alike,
     by_chance,
+    gradient_of_W_hh,
     gru_conventions,
     lstm_orders,
     mask_of,
@@ -199,18 +201,23 @@ def test_nan_in_the_padding():
     assert np.isfinite([*O, last, gradient]).all()
 
 
-@torch.no_grad()
-def two_layers(rate=RATE, training=True):
-    """H of the upper layer, which is that of the lower one as it is handed up, and the last states.
-    The lower layer adds half of its H to X, which is one number, 1."""
-    torch.manual_seed(1)
+def stack(rate=RATE):
+    """The lower layer adds half of its H to X, which is one number, 1; the upper one hands on what
+    it reads."""
     layer = nn.RNN(1, UNITS, 2, nonlinearity="relu", bias=False, dropout=rate)
-    layer.weight_ih_l0.fill_(1)
-    layer.weight_hh_l0.copy_(torch.eye(UNITS) / 2)
-    layer.weight_ih_l1.copy_(torch.eye(UNITS))
-    layer.weight_hh_l1.zero_()
-    O, last = layer.train(training)(torch.ones(STEPS, EXAMPLES, 1))
-    return O.numpy(), last.numpy()
+    with torch.no_grad():
+        layer.weight_ih_l0.fill_(1)
+        layer.weight_hh_l0.copy_(torch.eye(UNITS) / 2)
+        layer.weight_ih_l1.copy_(torch.eye(UNITS))
+        layer.weight_hh_l1.zero_()
+    return layer
+
+
+def two_layers(rate=RATE, training=True):
+    """H of the lower layer as it is handed up, and the last states."""
+    torch.manual_seed(1)
+    O, last = stack(rate).train(training)(torch.ones(STEPS, EXAMPLES, 1))
+    return O.detach().numpy(), last.detach().numpy()
 
 
 def test_where_dropout_acts():
@@ -232,3 +239,12 @@ def test_masks_of_dropout_over_steps():
 def test_when_dropout_is_off():
     for found, wanted in zip(two_layers(training=False), two_layers(0), strict=True):
         assert np.array_equal(found, wanted)
+
+
+def test_gradient_through_dropout():
+    torch.manual_seed(1)
+    layer = stack()
+    O, _ = layer(torch.ones(STEPS, EXAMPLES, 1))
+    O.sum().backward()
+    wanted = gradient_of_W_hh(O.detach().numpy())
+    assert alike(layer.weight_hh_l0.grad.numpy().T, wanted)

@@ -18,6 +18,7 @@ from tests.conventions.finding import (
     UNITS,
     UNKNOWN,
     H,
+    alike,
     by_chance,
     gru_conventions,
     lstm_orders,
@@ -203,8 +204,8 @@ def test_nan_in_the_padding():
     assert np.isfinite([*O, last]).all() and np.isnan(gradient)
 
 
-def one_layer(rate=RATE, **options):
-    """H (n, T, 2d), both halves of which are X as it is read; X is 1 throughout."""
+def made(rate=RATE):
+    """A layer both halves of whose H, (n, T, 2d), are X as it is read."""
     tf.keras.utils.set_random_seed(1)
     layer = layers.SimpleRNN(
         2 * UNITS, activation="relu", return_sequences=True, use_bias=False, dropout=rate
@@ -212,7 +213,14 @@ def one_layer(rate=RATE, **options):
     layer.build((EXAMPLES, STEPS, UNITS))
     eye = np.eye(UNITS, dtype="float32")
     layer.set_weights([np.concatenate([eye, eye], axis=1), zeros(2 * UNITS, 2 * UNITS)])
-    return layer(np.ones((EXAMPLES, STEPS, UNITS), "float32"), **options).numpy()
+    return layer
+
+
+ONES = np.ones((EXAMPLES, STEPS, UNITS), "float32")
+
+
+def one_layer(rate=RATE, **options):
+    return made(rate)(ONES, **options).numpy()
 
 
 def test_where_dropout_acts():
@@ -230,3 +238,14 @@ def test_masks_of_dropout_over_steps():
 def test_when_dropout_is_off():
     assert np.array_equal(one_layer(), one_layer(0))
     assert np.array_equal(one_layer(training=False), one_layer(0))
+
+
+def test_gradient_through_dropout():
+    layer = made()
+    with tf.GradientTape() as tape:
+        O = layer(ONES, training=True)
+        total = tf.reduce_sum(O)
+    X = O.numpy()[..., :UNITS]
+    slope = (O.numpy() > 0).astype("float32")
+    found = tape.gradient(total, layer.cell.kernel.value).numpy()
+    assert alike(found, np.einsum("nti,ntj->ij", X, slope))
