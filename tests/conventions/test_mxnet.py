@@ -31,7 +31,7 @@ from tests.conventions.finding import (
 
 mx = pytest.importorskip("mxnet", reason="needs MXNet")
 from mxnet import nd
-from mxnet.gluon import rnn, utils
+from mxnet.gluon import contrib, rnn, utils
 
 
 def made(kind, d, h, **options):
@@ -253,3 +253,26 @@ def test_gradient_through_dropout():
     found, O = layer.l0_h2h_weight.grad().asnumpy().T, O.asnumpy()
     assert not alike(found, gradient_of_W_hh(O))
     assert alike(found, gradient_of_W_hh(O, handed_up=True))
+
+
+def test_layers_of_different_sizes():
+    with pytest.raises(TypeError):
+        made(rnn.LSTM, 2, [3, 4], num_layers=2)
+    lower, upper = made(rnn.LSTM, 2, 3), made(rnn.LSTM, 3, 4)
+    assert upper(lower(nd.ones((5, 2, 2)))).shape == (5, 2, 4)
+
+
+def test_projection():
+    layer, X = made(rnn.LSTM, 2, 4, num_layers=2, projection_size=3), nd.ones((5, 2, 2))
+    assert layer.l0_h2r_weight.shape == (3, 4)
+    assert layer.l0_h2h_weight.shape == layer.l1_i2h_weight.shape == (4 * 4, 3)
+    O, (H, C) = layer(X, layer.begin_state(2))
+    assert (O.shape, H.shape, C.shape) == ((5, 2, 3), (2, 2, 3), (2, 2, 4))
+    with pytest.raises(mx.MXNetError, match="No training support"), mx.autograd.record():
+        layer(X, layer.begin_state(2))[0].asnumpy()
+    cell = contrib.rnn.LSTMPCell(4, 3, input_size=2)
+    cell.initialize()
+    with mx.autograd.record():
+        total = cell.unroll(5, X, None, "TNC")[0][-1].sum()
+    total.backward()
+    assert cell.h2r_weight.shape == (3, 4) and cell.h2r_weight.grad().asnumpy().any()

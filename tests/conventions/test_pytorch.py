@@ -248,3 +248,22 @@ def test_gradient_through_dropout():
     O.sum().backward()
     wanted = gradient_of_W_hh(O.detach().numpy())
     assert alike(layer.weight_hh_l0.grad.numpy().T, wanted)
+
+
+def test_layers_of_different_sizes():
+    with pytest.raises(TypeError, match="hidden_size"):
+        nn.LSTM(2, [3, 4], 2)
+    lower, upper = nn.LSTM(2, 3), nn.LSTM(3, 4)
+    assert upper(lower(torch.ones(5, 2, 2))[0])[0].shape == (5, 2, 4)
+
+
+def test_projection():
+    layer = nn.LSTM(2, 4, 2, proj_size=3)
+    assert layer.weight_hr_l0.shape == (3, 4)
+    assert layer.weight_hh_l0.shape == layer.weight_ih_l1.shape == (4 * 4, 3)
+    O, (H, C) = layer(torch.ones(5, 2, 2))
+    assert (O.shape, H.shape, C.shape) == ((5, 2, 3), (2, 2, 3), (2, 2, 4))
+    with pytest.raises(ValueError, match="smaller"):
+        nn.LSTM(2, 4, proj_size=4)
+    with pytest.raises(ValueError, match="only supported for LSTM"):
+        nn.GRU(2, 4, proj_size=3)

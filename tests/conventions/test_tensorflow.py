@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -249,3 +250,13 @@ def test_gradient_through_dropout():
     slope = (O.numpy() > 0).astype("float32")
     found = tape.gradient(total, layer.cell.kernel.value).numpy()
     assert alike(found, np.einsum("nti,ntj->ij", X, slope))
+
+
+def test_layers_of_different_sizes():
+    lower, upper = (layers.LSTM(h, return_sequences=True) for h in (3, 4))
+    assert upper(lower(zeros(2, 5, 2))).shape == (2, 5, 4)
+
+
+def test_projection():
+    options = set(signature(layers.LSTM).parameters)
+    assert "units" in options and not any("proj" in name for name in options)
