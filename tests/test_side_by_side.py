@@ -18,10 +18,14 @@ ON_LENT_GPUS = {"gpu.py"}
 """A file that only the frameworks have which are found on lent machines (conformance/gpu)."""
 
 OWN = {
-    "jax": {"linen.py": "Flax has two kinds of modules", "watching.py": "which share this"},
+    "jax": {
+        "linen.py": "Flax has two kinds of modules",
+        "watching.py": "which share this",
+        "stack.py": "what is compiled of small nets, by layer",
+    },
     "tensorflow": {"watching.py": "Keras shows a layer, its loop and a cell in three ways"},
 }
-"""Files that other backends do not have, and why: parts of capture.py."""
+"""Files that other backends do not have, and why: parts of capture.py, but for stack.py."""
 
 DIFFERENCES = {
     ("mxnet", "equations"): {
@@ -76,6 +80,9 @@ DIFFERENCES = {
         "Equations.output": "shared by the call and by forward",
         "Equations.forward": "outputs, state and trace of one run",
         "Equations.native": "a net is compiled for all weights of its spec, and given them",
+        "Equations.hidden": "what a layer's program makes",
+        "Equations.pieces": "of these weights",
+        "Equations.whole": "whose gradients become the net's",
         "Equations.freeze": "jax.grad gives plain gradients: both nets say which of them are kept",
         "one_hot": "shared by the model and the compiled step",
     },
@@ -88,6 +95,10 @@ DIFFERENCES = {
         "Layers.alone": "every layer is",
         "Layers.native_layers": "every nnx.RNN is a native layer, and its weights are a dict",
         "Layers.native": "a net is compiled for all weights of its spec, and given them",
+        "Layers.output": "apart: it has a program of its own",
+        "Layers.hidden": "what a layer's program makes",
+        "Layers.pieces": "of these weights",
+        "Layers.whole": "whose gradients become the net's",
         "Layers.modules": "Flax's modules are put together from their weights at each call",
         "Layers.freeze": "JAX has no hook on a weight: gradients are masked",
         "Layers.trace": "an nnx.RNN shows its H at every step, and only C needs single steps",
@@ -102,7 +113,6 @@ DIFFERENCES = {
         "Programs": "what jax.jit compiles, shared by the models of a spec",
         "Programs.__init__": "by net and device",
         "Programs.answer": "the function that jax.jit compiles",
-        "Programs.outputs": "by a program that is there already, or by one of their own",
         "Programs.updated": "a compiled step, by recipe",
         "Programs.step_in_two": "for a few steps: the compiled gradients again, and their use",
         "apply": "what the two kinds of a step share",

@@ -19,9 +19,11 @@ from backends.jax.runtime import (
     passport,
     product_rate,
     read_as_factor,
+    small,
     tf32,
 )
 from backends.jax.scalars import scalars
+from backends.jax.stack import Stack
 from backends.jax.training import Model, Programs, Trainer
 from backends.jax.workers import Workers, join, launched
 from common.parameters import Arrays
@@ -80,6 +82,8 @@ class Implementation:
 def programs(made: Implementation, spec: ModelSpec) -> Programs:
     """What is compiled for the models of a spec."""
     net = MIXED[made.net] if made.tier == "mixed" else made.net
+    if small(spec):
+        return Stack(made, net(spec, made.dtype), made.dtype, made.device)
     return Programs(net(spec, made.dtype), made.device)
 
 

@@ -15,7 +15,7 @@ from jax.lax import logistic as sigmoid
 from jax.nn import relu
 
 from backends.jax.runtime import tanh, to_array
-from common.parameters import GATES, layer_parameters, parameter_shapes, state_of
+from common.parameters import GATES, layer_parameters, parameter_shapes, prefix, state_of
 from common.spec import ModelSpec
 
 State = dict[str, Array]
@@ -229,9 +229,42 @@ class Equations:
         kept: Sequence[Array] = (),
     ) -> tuple[Array, State, State]:
         """As a call, and the trace, (T, L, n, h) for each part."""
+        H, last, trace = self.hidden(params, X, state, within, kept)
+        return ended(self.output(params, H), within), last, trace
+
+    def hidden(
+        self,
+        params: State,
+        X: Array,
+        state: State,
+        within: Array | None = None,
+        kept: Sequence[Array] = (),
+    ) -> tuple[Array, State, State]:
+        """H of the top layer, (T, n, D·h), the last state, and the trace."""
         H, last, trace = self.steps(params, X, state, within, kept)
         stacked = {part: in_rows([steps[part] for steps in trace], axis=1) for part in state}
-        return ended(self.output(params, H), within), last, stacked
+        return H, last, stacked
+
+    def pieces(self, params: State) -> list[State]:
+        """The parameters of each layer, as those of a stack of one, and of the output layer."""
+        own = [
+            {
+                f"{prefix(1, backward)}{name}": array
+                for backward in self.spec.ways
+                for name, array in layer_parameters(params, layer, backward).items()
+            }
+            for layer in range(1, self.spec.L + 1)
+        ]
+        return [*own, {name: params[name] for name in ("output.W_hq", "output.b_q")}]
+
+    def whole(self, pieces: list[State]) -> State:
+        """The parameters of which these are the ``pieces``, or their gradients."""
+        *layers, found = pieces
+        for layer, own in enumerate(layers, start=1):
+            for backward in self.spec.ways:
+                for name, array in layer_parameters(own, 1, backward).items():
+                    found = found | {f"{prefix(layer, backward)}{name}": array}
+        return found
 
     def freeze(self, grads: State) -> State:
         """Every parameter is trained."""

@@ -114,14 +114,14 @@ class Layers:
         self.spec, self.dtype = spec, self.policy or dtype
         # Shapes only: Flax's own draw would take longer than a small case.
         made = nnx.eval_shape(
-            lambda: [
-                *(make_layer(spec, layer + 1, dtype, self.dtype) for layer in range(spec.L)),
+            lambda: (
+                [make_layer(spec, layer + 1, dtype, self.dtype) for layer in range(spec.L)],
                 nnx.Linear(
                     spec.width, spec.q, param_dtype=dtype, dtype=self.dtype, rngs=nnx.Rngs(0)
                 ),
-            ]
+            )
         )
-        self.graph, _ = nnx.split(made)
+        self.graph, self.top = (nnx.split(part)[0] for part in made)
 
     def native(self, params: State) -> dict:
         """Canonical parameters as Flax's modules hold them, by layer; the last is the output's."""
@@ -139,8 +139,9 @@ class Layers:
         return jax.tree.map(lambda a: jax.device_put(a, device), dict(enumerate(native)))
 
     def modules(self, params: dict) -> list[nnx.Module]:
-        """Flax's modules with these weights."""
-        return nnx.merge(self.graph, nnx.State(jax.tree.map(nnx.Param, params)))
+        """Flax's layers with these weights."""
+        own = {layer: params[layer] for layer in range(self.spec.L)}
+        return nnx.merge(self.graph, nnx.State(jax.tree.map(nnx.Param, own)))
 
     def __call__(
         self,
@@ -152,8 +153,12 @@ class Layers:
     ) -> tuple[Array, State]:
         """X: (T, n, d)   state: (L, n, h) each   within: (T, n, 1), where a step is the example's
         own (LEN-1)   kept: between layers (DROP-1)   returns O (T, n, q) and the last state"""
-        O, last, _ = self.run(self.modules(params), X, state, within, kept)
-        return O, last
+        H, last, _ = self.run(self.modules(params), X, state, within, kept)
+        return ended(self.output(params, H), within), last
+
+    def output(self, params: dict, H: Array) -> Array:
+        top = nnx.merge(self.top, nnx.State(jax.tree.map(nnx.Param, params[self.spec.L])))
+        return top(H).astype(H.dtype)
 
     def run(
         self,
@@ -163,13 +168,12 @@ class Layers:
         within: Array | None,
         kept: Sequence[Array],
     ) -> tuple[Array, State, list[Array]]:
-        """As a call, and the outputs of every layer, (T, n, D·h) each. Flax picks each example's
-        state out, but computes its outputs on behind its end, and NaN there would reach gradients.
-        """
-        *layers, output = modules
+        """H of the top layer, (T, n, D·h), the last state, and the outputs of every layer. Flax
+        picks each example's state out, but computes its outputs on behind its end, and NaN there
+        would reach gradients."""
         H, last, outputs = ended(X, within).astype(self.dtype), {part: [] for part in state}, []
         lengths = None if within is None else within.sum(axis=(0, 2))
-        for number, layer in enumerate(layers, start=1):
+        for number, layer in enumerate(modules, start=1):
             carry = [self.carry(state, number, backward) for backward in self.spec.ways]
             start = carry[0] if len(carry) == 1 else tuple(carry)
             carry, H = layer(H, initial_carry=start, seq_lengths=lengths)
@@ -181,8 +185,7 @@ class Layers:
                     sorted(state), half if "C" in state else [half], strict=True
                 ):
                     last[part].append(array.astype(X.dtype))
-        O = ended(output(H).astype(X.dtype), within)
-        return O, {part: in_rows(a) for part, a in last.items()}, outputs
+        return H.astype(X.dtype), {part: in_rows(a) for part, a in last.items()}, outputs
 
     def carry(self, state: State, layer: int, backward: bool) -> Array | tuple[Array, Array]:
         """A state as Flax carries it: (C, H) of the LSTM, H of its other cells."""
@@ -198,9 +201,21 @@ class Layers:
         within: Array | None = None,
         kept: Sequence[Array] = (),
     ) -> tuple[Array, State, State]:
-        """As a call, and the trace, (T, L, n, h) for each part. A layer's outputs are its H, but
-        its C shows only at the end of a call: there the layer's cell goes step by step."""
-        O, last, outputs = self.run(self.modules(params), X, state, within, kept)
+        """As a call, and the trace, (T, L, n, h) for each part."""
+        H, last, trace = self.hidden(params, X, state, within, kept)
+        return ended(self.output(params, H), within), last, trace
+
+    def hidden(
+        self,
+        params: dict,
+        X: Array,
+        state: State,
+        within: Array | None = None,
+        kept: Sequence[Array] = (),
+    ) -> tuple[Array, State, State]:
+        """H of the top layer, the last state, and the trace. A layer's outputs are its H, but its
+        C shows only at the end of a call: there the layer's cell goes step by step."""
+        top, last, outputs = self.run(self.modules(params), X, state, within, kept)
         D = self.spec.directions
         trace = {"H": [half for H in outputs for half in jnp.split(H, D, axis=-1)]}
         if "C" in state:
@@ -218,7 +233,15 @@ class Layers:
                 start = self.carry(state, layer, backward)
                 C = memory(half.cell, below, start, backward, within)
                 trace["C"].append(ended(C, within))
-        return O, last, {part: in_rows(a, axis=1).astype(X.dtype) for part, a in trace.items()}
+        return top, last, {part: in_rows(a, axis=1).astype(X.dtype) for part, a in trace.items()}
+
+    def pieces(self, params: dict) -> list[dict]:
+        """The weights of each layer, as those of a stack of one, and of the output layer."""
+        return [*({0: params[layer]} for layer in range(self.spec.L)), {1: params[self.spec.L]}]
+
+    def whole(self, pieces: list[dict]) -> dict:
+        """The weights of which these are the ``pieces``, or their gradients."""
+        return {layer: own for layer, piece in enumerate(pieces) for own in piece.values()}
 
     def freeze(self, grads: dict) -> dict:
         """The GRU's second bias stays 0, but for the candidate's b_hh. Two trainable biases would

@@ -119,7 +119,11 @@ def slope(at: tuple[jax.Array], by: tuple[jax.Array]) -> tuple[jax.Array, jax.Ar
 def compiler(spec: ModelSpec, device: jax.Device) -> dict[str, Any]:
     """Options of jax.jit for a net: few for a small one on a CPU, whose compiling takes a thousand
     times as long as it computes. Flags that the environment sets are left as they are."""
-    return {} if max(spec.d, spec.h, spec.q) > SMALL else of_small(device.platform)
+    return of_small(device.platform) if small(spec) else {}
+
+
+def small(spec: ModelSpec) -> bool:
+    return max(spec.d, spec.h, spec.q) <= SMALL
 
 
 def of_small(platform: str) -> dict[str, Any]:
@@ -246,9 +250,10 @@ def passport(device: str) -> dict[str, Any]:
         "threads": threads(),
         "platform version": found.client.platform_version,
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", "not set"),
-        "mode": "jax.jit, programs shared by the models of a spec; what a case asks about a "
-        "minibatch is one program, predictions of that shape too; its update goes tensor by "
-        "tensor, each by a program as for small nets; a step of a training run is one program",
+        "mode": "jax.jit; what a case asks about a minibatch is one program, and of sizes up to "
+        f"{SMALL} one for each layer and pass, shared by all nets that have such a layer, and one "
+        "for its update, of all tensors in one vector, which else goes tensor by tensor; a step of "
+        "a training run is one program",
         "compiler options": {} if gpu else {f"sizes up to {SMALL}": for_small(), "others": {}},
         "float64": jax.config.jax_enable_x64,
         "matrix products": jax.config.jax_default_matmul_precision,

@@ -33,9 +33,9 @@ class Programs:
     def __init__(self, net: Equations | Layers, device: jax.Device) -> None:
         self.net = net
         self.compiled = partial(jax.jit, **compiler(net.spec, device))
-        self.call = self.compiled(lambda *given: net(*given))
-        self.answered = self.compiled(self.answer)
-        self.asked: set[tuple] = set()
+        self.outputs: Callable[..., tuple] = self.compiled(lambda *given: net(*given))
+        self.answered: Callable[..., tuple] = self.compiled(self.answer)
+        self.applied: Callable[..., tuple] = apply
         self.updates: dict[tuple, Callable] = {}
 
     def answer(
@@ -45,14 +45,6 @@ class Programs:
         and the trace; the loss' gradients by the parameters, X and the initial state."""
         found, grads = backward(self.net.forward, params, X, Y, state, (0, 1, 2), *more)
         return found, (self.net.freeze(grads[0]), *grads[1:])
-
-    def outputs(self, params: Tree, X: Array, state: State, *more: Any) -> tuple[Array, State]:
-        """O and the last state, by the program of ``answer`` if a case has asked it about an X of
-        this shape: it is there. Else by a program that does nothing more."""
-        if (X.shape, kind_of(more)) not in self.asked:
-            return self.call(params, X, state, *more)
-        (_, (O, last, _)), _ = self.answered(params, X, state, any_classes(X), *more)
-        return O, last
 
     def updated(self, recipe: Recipe) -> Callable[..., tuple]:
         """A training step of that recipe. In a training run it is one program, and the parameters
@@ -72,7 +64,7 @@ class Programs:
     ) -> tuple[Tree, State, Tree, Array, Array]:
         """As ``update``."""
         (loss, (_, last, _)), (grads, *_) = self.answered(params, X, state, Y, *more)
-        params, last, grads, norm = apply(recipe, params, last, grads)
+        params, last, grads, norm = self.applied(recipe, params, last, grads)
         return params, last, grads, loss, norm
 
 
@@ -142,7 +134,6 @@ class Model:
     ) -> Forward:
         given = self.params, self.inputs(X), self.tensors(state)
         more = self.more(X, lengths, dropout)
-        self.programs.asked.add((given[1].shape, kind_of(more)))
         (_, (O, last, trace)), _ = self.programs.answered(*given, any_classes(X), *more)
         return Forward(to_array(O), to_arrays(last, state), to_arrays(trace, state))
 
@@ -163,11 +154,6 @@ class Model:
 
     def trainer(self, recipe: Recipe, state: Arrays, workers: Workers | None = None) -> "Trainer":
         return Trainer(self, recipe, state, workers)
-
-
-def kind_of(more: Sequence) -> tuple[bool, ...]:
-    """Which further arguments there are, (within, kept) or the first of them or none."""
-    return tuple(one is not None for one in more)
 
 
 def any_classes(X: Array | np.ndarray) -> np.ndarray:

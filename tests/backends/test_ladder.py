@@ -65,6 +65,22 @@ def test_every_rung_of_every_case_holds(
     climb(backend_name, implementation, "cpu", dtype, right_once(name, sample))
 
 
+def test_what_was_compiled_of_a_layer_serves_every_stack_that_has_one(
+    backend_name: str, implementation: str, sample: Given
+) -> None:
+    if backend_name != "jax":
+        pytest.skip("compiles no layer before it runs")
+    backend = registry.load(backend_name)
+    made = backend.implementation(implementation, "cpu", "float64")
+    programs = []
+    for name in ("gru-after-L1", "gru-after-L2", "gru-after-L4"):
+        right, before = right_once(name, sample), backend.compiled()["programs"]
+        answer(made, right.case, right.numbers)
+        programs.append(backend.compiled()["programs"] - before)
+    # Of L2 a layer over a layer, forward and backward; of L4 the initial state's shape is new.
+    assert programs[0] > programs[1] == 2 and programs[2] == 0
+
+
 @pytest.mark.usefixtures("there_is_a_gpu")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
