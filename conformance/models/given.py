@@ -106,7 +106,8 @@ class Data:
             made = POOLS[self.kind](run.outputs)
         else:
             made = np.stack(run.finals) if same_sizes(run.finals) else run.ends[None]
-        return BEHIND[self.behind](made)
+        with np.errstate(all="ignore"):  # a wrong function may overflow
+            return BEHIND[self.behind](made)
 
 
 def same_sizes(arrays: list[np.ndarray]) -> bool:
