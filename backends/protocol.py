@@ -1,6 +1,7 @@
 """What a backend must offer.
 
-NumPy in, NumPy out. An implementation is named ``<backend>:<equations|layers>`` and is made for one
+NumPy in, NumPy out. An implementation is named ``<backend>:<equations|layers>``, or
+``<backend>:<mode>`` where a backend can compute the layers in further ways, and is made for one
 device and one dtype. It never knows what the right answer is. Every array is time-major, and every
 name is canonical (common/parameters.py):
 
@@ -193,6 +194,15 @@ class Backend(Protocol):
 
     IMPLEMENTATIONS: tuple[str, ...]
     """Which of "equations" and "layers" there are."""
+
+    MODES: tuple[str, ...]
+    """Further implementations, which are made only if ``--modes`` asks for them: the layers
+    compiled, say, or those of another library on the same engine. May be left out."""
+
+    def ran(self, mode: str, device: str) -> dict[str, Any]:
+        """What a mode really runs, of a small network, for the passport: programs and their parts,
+        or what broke its graph; JSON values. BadInput if it cannot run here. With ``MODES``."""
+        ...
 
     def implementation(self, name: str, device: str, dtype: str) -> Implementation:
         """The implementation of that name for device "cpu" or "gpu" and dtype "float32" or

@@ -81,13 +81,15 @@ def claims(name: str) -> dict[str, Any]:
     """The backend's line of the matrix (judge/required.py), out of what it says itself."""
     backend = registry.load(name)
     made = {i: backend.implementation(i, "cpu", "float64") for i in backend.IMPLEMENTATIONS}
+    modes = getattr(backend, "MODES", ())
+    others = {mode: backend.implementation(mode, "cpu", "float64") for mode in modes}
     try:
         backend.implementation(backend.IMPLEMENTATIONS[0], "gpu", "float64")
         devices = ["cpu", "gpu"]
     except BadInput as error:
         # "cpu" is what is expected where there is no code for anything else.
         devices = ["cpu"] if error.expected == "cpu" else ["cpu", "gpu"]
-    return describe(name, devices, backend.passport("cpu"), made)
+    return describe(name, devices, backend.passport("cpu"), made, others)
 
 
 def check(name: str, cases: list[str], progress: Progress) -> Iterator[Finding]:

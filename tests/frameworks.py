@@ -9,5 +9,8 @@ FRAMEWORKS = {
 }
 """What each backend may import beside NumPy, and nothing else may; the framework comes first."""
 
+ENGINES = {"pytorch": ("keras",), "jax": ("keras",)}
+"""Whose layers run on another framework's engine as well: modes.py imports them there."""
+
 OTHERS = [name for name, packages in FRAMEWORKS.items() if packages]
 """Every backend but the reference."""

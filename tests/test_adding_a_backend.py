@@ -12,7 +12,7 @@ import pytest
 from backends import registry
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
 from tests.source import ROOT, definitions, tree_of
-from tests.test_side_by_side import COMPARED, ON_LENT_GPUS
+from tests.test_side_by_side import COMPARED, ON_LENT_GPUS, OPTIONAL
 
 pytestmark = pytest.mark.once
 
@@ -140,4 +140,4 @@ def test_the_template_has_what_the_backends_have(module):
 
 def test_the_template_has_the_files_that_the_backends_have():
     files = {path.name for path in (ROOT / "backends" / "pytorch").glob("*.py")}
-    assert {path.name for path in TEMPLATE.glob("*.py")} == files - ON_LENT_GPUS
+    assert {path.name for path in TEMPLATE.glob("*.py")} == files - ON_LENT_GPUS - OPTIONAL

@@ -17,6 +17,9 @@ COMPARED = ("equations", "layers", "training", "workers", "capture")
 ON_LENT_GPUS = {"gpu.py"}
 """A file that only the frameworks have which are found on lent machines (conformance/gpu)."""
 
+OPTIONAL = {"modes.py"}
+"""A file that a backend without further modes leaves out."""
+
 OWN = {
     "jax": {
         "linen.py": "Flax has two kinds of modules",

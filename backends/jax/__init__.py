@@ -10,6 +10,8 @@ from backends.jax import layers
 from backends.jax.bare import bare, bare_loop, d2l_loop, scan_loop
 from backends.jax.equations import Equations
 from backends.jax.layers import Layers
+from backends.jax.modes import MODES as NETS
+from backends.jax.modes import Library, ran
 from backends.jax.runtime import (
     DTYPES,
     TIERS,
@@ -32,6 +34,7 @@ from common.spec import ModelSpec
 
 __all__ = [
     "IMPLEMENTATIONS",
+    "MODES",
     "bare",
     "bare_loop",
     "compiled",
@@ -41,10 +44,12 @@ __all__ = [
     "launched",
     "passport",
     "product_rate",
+    "ran",
     "scalars",
 ]
 
 IMPLEMENTATIONS = ("equations", "layers") if nnx else ("equations",)
+MODES = tuple(NETS) if nnx else ()
 LOOPS = {f"lax.scan, unroll {k}": partial(scan_loop, unroll=k) for k in (1, 5, 7, 35)}
 
 HELD = 32
@@ -67,6 +72,8 @@ class Implementation:
     def unsupported(
         self, spec: ModelSpec, lengths: bool = False, dropout: bool = False
     ) -> str | None:
+        if issubclass(self.net, Library):
+            return self.net.unsupported(spec)
         return layers.unsupported(spec) if self.net is Layers else None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
@@ -88,7 +95,7 @@ def programs(made: Implementation, spec: ModelSpec) -> Programs:
 
 
 def implementation(name: str, device: str, dtype: str) -> Implementation:
-    net = {"equations": Equations, "layers": Layers}[name]
+    net = {"equations": Equations, "layers": Layers, **NETS}[name]
     found = find_device(device, dtype)
     if dtype in TIERS:
         return Implementation(net, found, DTYPES["float32"], dtype)

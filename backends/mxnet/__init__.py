@@ -15,10 +15,12 @@ from dataclasses import dataclass
 import mxnet as mx
 from mxnet import nd
 
-from backends.mxnet import layers
+from backends.mxnet import layers, modes
 from backends.mxnet.bare import bare, bare_loop, d2l_loop
 from backends.mxnet.equations import Equations
 from backends.mxnet.layers import Layers
+from backends.mxnet.modes import MODES as NETS
+from backends.mxnet.modes import HybridLayers, ran
 from backends.mxnet.runtime import TIERS, find_device, passport
 from backends.mxnet.scalars import scalars
 from backends.mxnet.training import Model
@@ -28,6 +30,7 @@ from common.spec import ModelSpec
 
 __all__ = [
     "IMPLEMENTATIONS",
+    "MODES",
     "bare",
     "bare_loop",
     "d2l_loop",
@@ -35,10 +38,12 @@ __all__ = [
     "join",
     "launched",
     "passport",
+    "ran",
     "scalars",
 ]
 
 IMPLEMENTATIONS = ("equations", "layers")
+MODES = tuple(NETS)
 
 
 @dataclass(frozen=True)
@@ -58,9 +63,13 @@ class Implementation:
     ) -> str | None:
         if self.tier:
             return TIERS[self.tier]
-        if self.net is not Layers:
+        if self.net is HybridLayers and lengths:
+            return modes.UNROLLED
+        if self.net is Equations:
             return None
-        return layers.DRAWS_ITS_MASKS if dropout else layers.unsupported(spec)
+        if dropout:
+            return layers.DRAWS_ITS_MASKS
+        return (modes if self.net is HybridLayers else layers).unsupported(spec)
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
         tensors = {n: nd.array(array, self.device, self.dtype) for n, array in params.items()}
@@ -68,7 +77,7 @@ class Implementation:
 
 
 def implementation(name: str, device: str, dtype: str) -> Implementation:
-    net = {"equations": Equations, "layers": Layers}[name]
+    net = {"equations": Equations, "layers": Layers, **NETS}[name]
     found = find_device(device, dtype)
     if dtype in TIERS:
         return Implementation(net, found, "float32", dtype)

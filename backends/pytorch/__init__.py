@@ -10,6 +10,8 @@ from backends.pytorch import layers
 from backends.pytorch.bare import bare, bare_loop, d2l_loop
 from backends.pytorch.equations import Equations, State
 from backends.pytorch.layers import Layers
+from backends.pytorch.modes import MODES as NETS
+from backends.pytorch.modes import KerasLayers, ran
 from backends.pytorch.runtime import (
     DTYPES,
     TIERS,
@@ -29,6 +31,7 @@ from common.spec import ModelSpec
 
 __all__ = [
     "IMPLEMENTATIONS",
+    "MODES",
     "bare",
     "bare_loop",
     "d2l_loop",
@@ -37,11 +40,13 @@ __all__ = [
     "launched",
     "passport",
     "product_rate",
+    "ran",
     "read_file",
     "scalars",
 ]
 
 IMPLEMENTATIONS = ("equations", "layers")
+MODES = tuple(NETS)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Implementation:
     def unsupported(
         self, spec: ModelSpec, lengths: bool = False, dropout: bool = False
     ) -> str | None:
+        if self.net is KerasLayers:
+            return KerasLayers.unsupported(spec)
         return layers.unsupported(spec) if issubclass(self.net, Layers) else None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
@@ -70,7 +77,7 @@ class Implementation:
 
 
 def implementation(name: str, device: str, dtype: str) -> Implementation:
-    net = {"equations": Equations, "layers": Layers}[name]
+    net = {"equations": Equations, "layers": Layers, **NETS}[name]
     found = find_device(device, dtype)
     if dtype in TIERS:
         return Implementation(net, found, DTYPES["float32"], dtype)

@@ -19,6 +19,8 @@ from backends.tensorflow import layers
 from backends.tensorflow.bare import bare, bare_loop, d2l_loop
 from backends.tensorflow.equations import Equations
 from backends.tensorflow.layers import Layers
+from backends.tensorflow.modes import MODES as NETS
+from backends.tensorflow.modes import XlaLayers, XlaModel, ran
 from backends.tensorflow.runtime import (
     DTYPES,
     TIERS,
@@ -39,6 +41,7 @@ from common.spec import ModelSpec
 
 __all__ = [
     "IMPLEMENTATIONS",
+    "MODES",
     "bare",
     "bare_loop",
     "compiled",
@@ -47,11 +50,13 @@ __all__ = [
     "join",
     "launched",
     "passport",
+    "ran",
     "read_file",
     "scalars",
 ]
 
 IMPLEMENTATIONS = ("equations", "layers")
+MODES = tuple(NETS)
 
 
 @dataclass(frozen=True)
@@ -69,18 +74,19 @@ class Implementation:
     def unsupported(
         self, spec: ModelSpec, lengths: bool = False, dropout: bool = False
     ) -> str | None:
-        return layers.unsupported(spec) if self.net is Layers else None
+        return layers.unsupported(spec) if issubclass(self.net, Layers) else None
 
     def model(self, spec: ModelSpec, params: Arrays) -> Model:
         cast = {name: array.astype(self.dtype.as_numpy_dtype) for name, array in params.items()}
         net = MIXED[self.net] if self.tier == "mixed" else self.net
-        model = Tf32Model if self.tier == "tf32" else Model
+        model = XlaModel if self.net is XlaLayers else Model
+        model = Tf32Model if self.tier == "tf32" else model
         with tf.device(self.device):
             return model(net(spec, cast), self.device, self.dtype)
 
 
 def implementation(name: str, device: str, dtype: str) -> Implementation:
-    net = {"equations": Equations, "layers": Layers}[name]
+    net = {"equations": Equations, "layers": Layers, **NETS}[name]
     found = find_device(device, dtype)
     if dtype in TIERS:
         return Implementation(net, found, DTYPES["float32"], dtype)

@@ -142,6 +142,9 @@ class Layers:
     policy: str | None = None
     """What Keras' layers compute in, by its name, if it is not the parameters' dtype."""
 
+    shared = staticmethod(shared)
+    """Where the Keras layers are found."""
+
     def __init__(self, spec: ModelSpec, params: dict[str, np.ndarray]) -> None:
         self.spec, self.dtype = spec, self.policy or params["output.b_q"].dtype.name
         # Dense would add its bias by BiasAdd, whose gradient sums the T·n rows one after another:
@@ -201,7 +204,7 @@ class Layers:
         """The outputs and the last state of layer 1 … L, or of one of its directions."""
         weights = [tf.convert_to_tensor(weight) for row in rows for weight in self.weights[row]]
         alone = replace(self.spec.alone(layer), q=1, directions=len(rows))
-        return shared(alone, self.dtype, self.b_q.device)(weights, X, state, *mask)
+        return self.shared(alone, self.dtype, self.b_q.device)(weights, X, state, *mask)
 
     def forward(
         self,

@@ -119,13 +119,18 @@ class Compiled:
     """A function that is run eagerly for its first calls, then as a tf.function.
 
     signature: of the arguments, where one graph is to hold for several shapes
+    xla:       whether XLA compiles the graph
     """
 
     def __init__(
-        self, function: Callable, eager: int = EAGER_CALLS, signature: list | None = None
+        self,
+        function: Callable,
+        eager: int = EAGER_CALLS,
+        signature: list | None = None,
+        xla: bool = False,
     ) -> None:
         self.function, self.eager, self.calls = function, eager, 0
-        self.graph = tf.function(function, signature, autograph=False)
+        self.graph = tf.function(function, signature, autograph=False, jit_compile=xla or None)
 
     def __call__(self, *args: Any) -> Any:
         self.calls += 1

@@ -46,6 +46,19 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     add("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES), help="in which precision")
 
 
+def add_modes(parser: argparse.ArgumentParser) -> None:
+    """record and judge share this, too."""
+    about = "further ways to compute, as backend:mode; * stands for anything (default: none)"
+    parser.add_argument("--modes", nargs="+", default=[], metavar="GLOB", help=about)
+
+
+def check_modes(globs: list[str]) -> None:
+    """BadInput unless every pattern says of which backend."""
+    for glob in globs:
+        if not all(glob.partition(":")):
+            raise BadInput("--modes", "", "backend:mode, or a pattern of both", repr(glob))
+
+
 def chosen(options: argparse.Namespace, weights: bool) -> list[str]:
     """The names of the cases that the options choose. weights: whether weights are given"""
     globs = options.cases

@@ -10,6 +10,7 @@ from typing import Any
 
 from common.corpus import Corpus, load_corpus
 from common.spec import ModelSpec
+from common.storage.reading import is_object
 from conformance.cases.invariances import Invariance
 from conformance.cases.table import DTYPES
 from conformance.closeness.compare import identical
@@ -39,8 +40,10 @@ def of_record(record: Record, matrix: Matrix) -> Iterator[str]:
     if died and not all(entry["status"] == "crashed" for entry in _entries(record)):
         yield f"{where}: passport: of a worker that died at its start, which answered all the same"
     if not died:
-        unknown = [n for n in data["implementations"] if n not in required.implementations]
+        unknown = [n for n in data["implementations"] if not required.knows(n)]
         yield from (f"{where}: {data['backend']} has no implementation {n}" for n in unknown)
+        modes = [n for n in data["implementations"] if n in required.modes]
+        yield from _modes(where, modes, data["passport"])
         yield from _passport(where, data, required, MACHINE | ASKED, matrix)
 
 
@@ -53,9 +56,19 @@ def of_run(run: TrainingRun, matrix: Matrix) -> Iterator[str]:
         yield f"{where}: device: {data['backend']} has none of the name {data['device']}"
     if data["status"] == "crashed" and set(data["passport"]) <= MACHINE:
         return  # its worker died before it could show one
-    if data["implementation"] not in required.implementations:
+    if not required.knows(data["implementation"]):
         yield f"{where}: {data['backend']} has no implementation {data['implementation']}"
+    if data["implementation"] in required.modes:
+        yield from _modes(where, [data["implementation"]], data["passport"])
     yield from _passport(where, data, required, MACHINE, matrix)
+
+
+def _modes(where: str, modes: list[str], passport: dict[str, Any]) -> Iterator[str]:
+    """A mode that nobody has seen run may be the framework's usual one."""
+    ran = passport.get("modes")
+    for mode in modes:
+        if not (is_object(ran) and is_object(ran.get(mode)) and ran[mode]):
+            yield f"{where}: passport: it does not say what {mode} really ran"
 
 
 def _entries(record: Record) -> Iterator[dict[str, Any]]:
@@ -114,7 +127,7 @@ def refuted(
 
     needs: lengths and dropout, as in ``Case.needs``"""
     required = matrix.get(backend)
-    if required is None or name not in required.implementations:
+    if required is None or not required.knows(name):
         return ""
     source = f"required/{required.path.name}"
     can = required.can(name, spec, *needs)
@@ -154,10 +167,16 @@ def applicable(
 
 
 def lacking(
-    records: list[Record], expect: tuple[str, ...], dtypes: tuple[str, ...], matrix: Matrix
+    records: list[Record],
+    expect: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    matrix: Matrix,
+    modes: tuple[str, ...] = (),
 ) -> tuple[dict[str, list[Column]], list[str]]:
     """What the records of backends lack: of every expected one that is there, the columns that no
     record of it has; of the others, the implementations.
+
+    modes: those of expected backends that must be there, too
 
     Returns ({backend: columns}, lines about the others).
     """
@@ -173,7 +192,8 @@ def lacking(
             continue  # what it recorded is all that is known of it
         names = set(required.implementations)
         if backend in expect:
-            wanted = [(i, d) for i in sorted(names) for d in DTYPES if d in dtypes]
+            asked = [m for m in required.modes if f"{backend}:{m}" in modes]
+            wanted = [(i, d) for i in [*sorted(names), *asked] for d in DTYPES if d in dtypes]
             missing[backend] = [column for column in wanted if column not in there]
         else:
             left = sorted(names - {i for i, _ in there})

@@ -1,6 +1,7 @@
 """``python -m conformance judge``: the verdict over a results folder, and what is written of it."""
 
 import argparse
+import fnmatch
 import io
 from pathlib import Path
 
@@ -9,13 +10,13 @@ from rich.console import Console
 from common.errors import BadInput
 from common.storage.files import write_json, write_text
 from common.storage.reading import LARGEST_JSON, read_text
-from conformance.cases.command import add_which, chosen, gathered
+from conformance.cases.command import add_modes, add_which, check_modes, chosen, gathered
 from conformance.cases.given import Given
 from conformance.cases.table import DTYPES
 from conformance.closeness.compare import identical
 from conformance.judge.basis import manifest
 from conformance.judge.everything import judge_all
-from conformance.judge.required import load_matrix
+from conformance.judge.required import Matrix, load_matrix
 from conformance.options import Command, count, program
 from conformance.progress import WIDTH_OF_A_PIPE, Progress, results_console
 from conformance.records.ladder import Record
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("results", type=Path, metavar="FOLDER", help="which record and train have written to")
     about = "must be there, with every implementation, every --dtype and every case of --cases"
     add("--expect", nargs="+", default=[], metavar="BACKEND", help=about)
+    add_modes(parser)
     about = "the expected backends must also have trained with the quick recipe"
     add("--training", action="store_true", help=about)
     about = "every record must hold the generated cases of this seed, --random N of them"
@@ -94,7 +96,22 @@ def asked_of(options: argparse.Namespace, given: Given | None) -> Asked:
         challenge=challenge,
         text=given.corpus.sha256 if given and options.text else None,
         weights=given.weights_digest() if given else None,
+        modes=modes_of(options.modes, options.expect, matrix),
     )
+
+
+def modes_of(globs: list[str], expect: list[str], matrix: Matrix) -> tuple[str, ...]:
+    """The modes of the expected backends that are asked for; BadInput for a pattern that none of
+    them has: it would ask for nothing."""
+    check_modes(globs)
+    known = [
+        f"{backend}:{m}" for backend in expect if backend in matrix for m in matrix[backend].modes
+    ]
+    for glob in globs:
+        if not fnmatch.filter(known, glob):
+            expected = f"a mode of what --expect names: {', '.join(known) or 'it has none'}"
+            raise BadInput("--modes", "", expected, repr(glob))
+    return tuple(mode for mode in known if any(fnmatch.fnmatchcase(mode, g) for g in globs))
 
 
 def check_given(record: Record, given: Given, asked: Asked) -> None:

@@ -37,7 +37,7 @@ def judge_all(
     trained = asked.expect if asked.training else ()
     runs = load_runs(results, damaged)
     verdict.training = judge_training(
-        results, trained, quick=asked.quick, matrix=matrix, damaged=[]
+        results, trained, quick=asked.quick, matrix=matrix, damaged=[], modes=asked.modes
     )
     if damaged and not (verdict.records or runs):
         raise damaged[0]

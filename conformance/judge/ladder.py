@@ -5,7 +5,7 @@ judged like one made just now; bounds can be changed and the records judged agai
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,9 @@ def judge(
     )
     present = {record.data["backend"] for record in records}
     absent = [backend for backend in asked.expect if backend not in present]
-    missing, open = claims.lacking(records, asked.expect, asked.dtypes, standards.matrix)
+    missing, open = claims.lacking(
+        records, asked.expect, asked.dtypes, standards.matrix, asked.modes
+    )
     of_records = (case for record in records for case in record.data["cases"])
     names = list(dict.fromkeys([*asked.cases, *asked.challenged(), *of_records]))
     judged: list[CaseResult] = []
@@ -239,7 +241,7 @@ def _has_rung(tensor: str) -> bool:
 
 
 def unexcused(
-    row: Row, case: Case, comparisons: list[Comparison], deviations: list[Deviation]
+    row: Row, case: Case, comparisons: list[Comparison], deviations: Sequence[Deviation]
 ) -> tuple[list[Comparison], list[str]]:
     """The failures that no declared deviation covers, and the ids of those that cover the rest."""
     ours = [d for d in deviations if d.applies_to(*row, case)]

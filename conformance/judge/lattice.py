@@ -7,9 +7,9 @@ within rounding of the middle between two lattice points, a straddle.
 """
 
 import math
-import re
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,15 +30,17 @@ from common.weights import read_arrays
 from conformance.cases.given import Given
 from conformance.closeness.claimed import same_numbers
 from conformance.closeness.compare import Bound, compare_on_lattice
-from conformance.judge.ladder import compare_all, place_of
-from conformance.judge.replay import Epoch, FirstEpochs, follow_straddle
+from conformance.judge.ladder import compare_all, place_of, unexcused
+from conformance.judge.replay import Epoch, FirstEpochs, describe, follow_straddle
 from conformance.options import program
 from conformance.oracle.truth import answer_to
 from conformance.records.difference import DIFFERENCE, part, replay
 from conformance.records.training import TrainingRun, perplexity
 from conformance.records.witness import Witness, find_witness
+from conformance.verdict.deviations import Deviation
 from conformance.verdict.outcome import (
     CRASHED,
+    DECLARED,
     FAIL,
     NOT_COMPARED,
     PASS,
@@ -54,7 +56,10 @@ ABOUT = {
     "step": int,
     "the reference ends the epoch as expected": bool,
 }
-GATES = {"i": "input", "f": "forget", "o": "output", "c": "candidate", "z": "update", "r": "reset"}
+
+
+Standards = tuple[dict[str, Bound], Sequence[Deviation]]
+"""The float64 bounds of a device, and what is declared."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,15 @@ class Sound:
 
 
 def judge_trajectories(
-    sound: list[Sound], witnesses: list[Witness], limits: dict[str, dict[str, Bound]]
+    sound: list[Sound],
+    witnesses: list[Witness],
+    limits: dict[str, dict[str, Bound]],
+    deviations: Sequence[Deviation] = (),
 ) -> None:
     """Fill in the results of runs on the lattice.
 
     limits: the float64 bounds by device, for the replay of a step that differs
+    deviations: what is declared of a case in float64 excuses the step that differs
     """
     questions: dict[str, list[Sound]] = {}
     for one in sound:
@@ -81,7 +90,8 @@ def judge_trajectories(
         run = same[0].run
         witness = find_witness(run.spec, run.recipe, run.data["text"], witnesses)
         for one in same:
-            _judge_run(one, same, witness, limits[one.run.data["device"]], first_epochs)
+            standards = limits[one.run.data["device"]], deviations
+            _judge_run(one, same, witness, standards, first_epochs)
 
 
 def begin(run: TrainingRun) -> TrainingResult:
@@ -105,7 +115,7 @@ def _judge_run(
     one: Sound,
     same: list[Sound],
     witness: Witness | None,
-    limits: dict[str, Bound],
+    standards: Standards,
     first_epochs: FirstEpochs,
 ) -> None:
     run, result = one.run, one.result
@@ -123,7 +133,7 @@ def _judge_run(
     if wrong := _wrong_numbers(run, result.agreed, witness, first):
         result.status, result.reason = FAIL, wrong
     elif result.agreed < len(pairs):
-        _explain(one, limits)
+        _explain(one, standards)
     elif len(pairs) < len(run.digests):
         result.status = NOT_COMPARED
         result.reason = f"{result.against} ends after {len(pairs)} epochs"
@@ -166,7 +176,7 @@ def majority(runs: list[TrainingRun]) -> tuple[str, list[str]]:
     return left[0].implementation, left[0].digests
 
 
-def _explain(one: Sound, limits: dict[str, Bound]) -> None:
+def _explain(one: Sound, standards: Standards) -> None:
     """Why the first digest that differs does: out of what the run wrote down about the step."""
     run, result = one.run, one.result
     epoch = result.agreed + 1
@@ -195,7 +205,7 @@ def _explain(one: Sound, limits: dict[str, Bound]) -> None:
     if (about["spec"], about["recipe"]) != (run.spec, run.recipe):
         result.reason = f"{path.name} is about another spec or recipe"
         return
-    if judge_step(result, arrays, about, limits):
+    if judge_step(result, arrays, about, *standards):
         _follow(one, arrays, (epoch, about["step"]))
 
 
@@ -240,11 +250,15 @@ def _evidence(path: Any) -> tuple[Arrays, dict[str, Any]]:
 
 
 def judge_step(
-    result: TrainingResult, arrays: Arrays, about: dict[str, Any], limits: dict[str, Bound]
+    result: TrainingResult,
+    arrays: Arrays,
+    about: dict[str, Any],
+    limits: dict[str, Bound],
+    deviations: Sequence[Deviation] = (),
 ) -> bool:
-    """Judge the step that differs like a case: the first rung that breaks is the reason; if none
-    does, rounding to the lattice decides between a straddle and a fault in the rounding itself.
-    Returns whether it is a straddle."""
+    """Judge the step that differs like a case: the first rung that breaks is the reason, unless all
+    that is wrong is declared; if none does, rounding to the lattice decides between a straddle and
+    a fault in the rounding itself. Returns whether it is a straddle."""
     spec, recipe = about["spec"], about["recipe"]
     before, state = part(arrays, "before"), part(arrays, "state before")
     case, numbers = replay(spec, recipe, before, state, arrays["X"], arrays["Y"])
@@ -252,6 +266,10 @@ def judge_step(
     judged = CaseResult(result.implementation, result.device, "float64", case.name, FAIL)
     answers = part(arrays, "answers")
     judged.comparisons = compare_all(answers, answer, "float64", limits, {})
+    left, used = unexcused(judged.row, case, judged.comparisons, deviations)
+    if used and not left:
+        result.status, result.reason = DECLARED, ", ".join(used)
+        return False
     if worst := judged.first_failure():
         where = describe(spec, worst.tensor, worst.index)
         if worst.rung == "outputs":
@@ -278,21 +296,3 @@ def judge_step(
     result.status = STRADDLE
     result.reason = f"every rung holds; {elements} values straddle, the first is {straddles[0]}"
     return True
-
-
-def describe(spec: ModelSpec, tensor: str, index: tuple[int, ...]) -> str:
-    """A tensor's element in words: ``layer 2, forget gate, W_hf [3, 7]``."""
-    kind, _, name = tensor.rpartition("/")
-    if kind == "trace" and len(index) == 4:  # (T, L, n, h)
-        t, row, *element = index
-        layer, backward = spec.passes[row]
-        way = ", backward direction" if backward else ""
-        return f"layer {layer}{way}, time step {t + 1}, {name} {element}"
-    place = f" [{', '.join(map(str, index))}]" if index else ""
-    if not (found := re.fullmatch(r"layer(\d+)\.(backward\.)?(\w+)", name)):
-        return f"{tensor}{place}"
-    layer, backward, short = found.groups()
-    gate = GATES.get(short[-1], "candidate" if spec.cell == "gru" else "")
-    way = ["backward direction"] if backward else []
-    parts = [f"layer {layer}", *way, *([f"{gate} gate"] if gate else []), f"{short}{place}"]
-    return ", ".join(parts)

@@ -6,6 +6,7 @@ recipe and the text; nothing is taken from the run but what it claims.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -146,3 +147,24 @@ def _unlike(step: Step, evidence: Arrays) -> list[str]:
     return [
         n for n, right in parts.items() if n not in evidence or not identical(evidence[n], right)
     ]
+
+
+GATES = {"i": "input", "f": "forget", "o": "output", "c": "candidate", "z": "update", "r": "reset"}
+
+
+def describe(spec: ModelSpec, tensor: str, index: tuple[int, ...]) -> str:
+    """A tensor's element in words: ``layer 2, forget gate, W_hf [3, 7]``."""
+    kind, _, name = tensor.rpartition("/")
+    if kind == "trace" and len(index) == 4:  # (T, L, n, h)
+        t, row, *element = index
+        layer, backward = spec.passes[row]
+        way = ", backward direction" if backward else ""
+        return f"layer {layer}{way}, time step {t + 1}, {name} {element}"
+    place = f" [{', '.join(map(str, index))}]" if index else ""
+    if not (found := re.fullmatch(r"layer(\d+)\.(backward\.)?(\w+)", name)):
+        return f"{tensor}{place}"
+    layer, backward, short = found.groups()
+    gate = GATES.get(short[-1], "candidate" if spec.cell == "gru" else "")
+    way = ["backward direction"] if backward else []
+    parts = [f"layer {layer}", *way, *([f"{gate} gate"] if gate else []), f"{short}{place}"]
+    return ", ".join(parts)

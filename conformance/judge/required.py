@@ -60,6 +60,7 @@ class Required:
 
     framework, fields: what its passport names, and which fields it has
     implementations:   what each of them expresses
+    modes:             the same of those that are there when they are asked for
     """
 
     backend: str
@@ -68,10 +69,14 @@ class Required:
     framework: str
     fields: frozenset[str]
     implementations: dict[str, Expresses]
+    modes: dict[str, Expresses]
+
+    def knows(self, implementation: str) -> bool:
+        return implementation in self.implementations or implementation in self.modes
 
     def can(self, implementation: str, spec: ModelSpec, *needs: bool) -> bool:
         """Whether an implementation must answer questions about a spec."""
-        known = self.implementations.get(implementation)
+        known = self.implementations.get(implementation, self.modes.get(implementation))
         return known is not None and known.can(spec, *needs)
 
 
@@ -95,9 +100,16 @@ def load_matrix(more: tuple[Path, ...] = ()) -> Matrix:
 def load_required(path: Path, follow: bool = False) -> Required:
     """Read one file.     follow: whether it may be a link, because a user has named it"""
     data = read_json(path, follow)
-    check_fields(path, "", data, FIELDS, {})
+    check_fields(path, "", data, FIELDS, {"modes": FIELDS["implementations"]})
+    made = {kind: expressed(path, data.get(kind, {})) for kind in ("implementations", "modes")}
+    devices, fields = frozenset(data["devices"]), frozenset(data["passport"])
+    return Required(data["backend"], path, devices, data["framework"], fields, **made)
+
+
+def expressed(path: Path, implementations: dict[str, Any]) -> dict[str, Expresses]:
+    """What each of them expresses."""
     made: dict[str, Expresses] = {}
-    for name, known in data["implementations"].items():
+    for name, known in implementations.items():
         if not is_name(name):
             raise BadInput(path, "implementations", "names", repr(name))
         check_fields(path, name, known, KNOWN, SINCE)
@@ -106,8 +118,7 @@ def load_required(path: Path, follow: bool = False) -> Required:
         }
         cells, resets, activations = (frozenset(known[field]) for field in KNOWN)
         made[name] = Expresses(cells, resets, activations, **more)
-    devices, fields = frozenset(data["devices"]), frozenset(data["passport"])
-    return Required(data["backend"], path, devices, data["framework"], fields, made)
+    return made
 
 
 def _subset(*values: str) -> Kind:
@@ -171,17 +182,20 @@ WITH: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def describe(
-    backend: str, devices: list[str], passport: dict[str, Any], implementations: dict[str, Any]
+    backend: str,
+    devices: list[str],
+    passport: dict[str, Any],
+    implementations: dict[str, Any],
+    modes: dict[str, Any],
 ) -> dict[str, Any]:
-    """What a file holds, out of a backend's passport and of its implementations, each of which has
-    ``unsupported``."""
+    """What a file holds, out of a backend's passport and of its implementations and modes, each of
+    which has ``unsupported``."""
 
     def can(made: Any, *needs: bool, **options: Any) -> bool:
         sizes: dict[str, Any] = {"d": 3, "h": 4, "q": 2, "L": 1}
         return made.unsupported(ModelSpec(**(sizes | options)), *needs) is None
 
-    found = {}
-    for name, made in implementations.items():
+    def expresses(made: Any) -> dict[str, Any]:
         ways = [D for D in DIRECTIONS if any(can(made, directions=D, **cell) for cell in EACH)]
         resets = [r for r in RESETS if can(made, cell="gru", reset=r)]
         activations = [a for a in ACTIVATIONS if can(made, cell="rnn", activations=(a,))]
@@ -192,12 +206,14 @@ def describe(
         wider = list(dict.fromkeys(name for name, options in WITH if can(made, **options)))
         dropped = any(can(made, False, True, **cell) for cell in EACH)
         known |= {"directions": ways, "lengths": ragged, "wider": wider}
-        found[name] = known | {"dropout": dropped}
-    return {
+        return known | {"dropout": dropped}
+
+    found = {
         "format": FORMAT,
         "backend": backend,
         "devices": devices,
         "framework": passport["framework"],
         "passport": sorted(passport),
-        "implementations": found,
+        "implementations": {name: expresses(made) for name, made in implementations.items()},
     }
+    return found | ({"modes": {n: expresses(m) for n, m in modes.items()}} if modes else {})

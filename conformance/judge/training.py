@@ -38,12 +38,14 @@ def judge_training(
     matrix: Matrix | None = None,
     damaged: list[BadInput] | None = None,
     deviations: list[Deviation] | None = None,
+    modes: tuple[str, ...] = (),
 ) -> list[TrainingResult]:
     """One result for every run, and one for each that an expected backend lacks.
 
     expect: backends that must have trained every stored witness of the quick recipe on the lattice,
             with every implementation, and every ensemble of it in float32 with one of them
     damaged: is told of runs that cannot be read; without it, the first one raises
+    modes:  of expected backends, which must have trained on the lattice as well
     quick:  they must have trained the one witness of the quick main job, with one of them
     """
     runs = load_runs(results, damaged)
@@ -54,14 +56,15 @@ def judge_training(
     limits = {device: dtypes["float64"] for device, dtypes in load_bounds().items()}
     found = [(run, begin(run)) for run in runs]
     sound = [Sound(run, given, r) for run, r in found if (given := _check(run, r, matrix))]
-    judge_trajectories([one for one in sound if one.run.recipe.lattice], witnesses, limits)
+    on_lattice = [one for one in sound if one.run.recipe.lattice]
+    judge_trajectories(on_lattice, witnesses, limits, deviations)
     for one in sound:
         if not one.run.recipe.lattice:
             _judge_curve(one.run, one.result, ensembles, deviations)
     made = [result for _, result in found]
     there = _answered(runs, witnesses, ensembles)
     made += _missing_of_one(there, expect) if quick else []
-    made += [] if quick else _missing(found, there, expect, witnesses, ensembles, matrix)
+    made += [] if quick else _missing(found, there, expect, witnesses, ensembles, matrix, modes)
     return sorted(made, key=lambda r: (r.row, r.title))
 
 
@@ -135,6 +138,7 @@ def _missing(
     witnesses: list[Witness],
     ensembles: list[Ensemble],
     matrix: Matrix,
+    modes: tuple[str, ...],
 ) -> list[TrainingResult]:
     """What the expected backends should have trained and have not: a run of another recipe, or of
     fewer epochs, is none, whatever its name."""
@@ -142,7 +146,8 @@ def _missing(
     for backend in expect:
         own = {r.implementation for r, _ in found if r.data["backend"] == backend}
         own |= {f"{backend}:{name}" for name in getattr(matrix.get(backend), "implementations", ())}
-        own = sorted(own)
+        layers = sorted(own - set(modes))[-1:]
+        own = sorted(own | {mode for mode in modes if mode.partition(":")[0] == backend})
         if not own:
             missing.append(TrainingResult(backend, "cpu", "", "any", NOT_RUN, reason="no run"))
         for name in (w.name for w in witnesses if w.name.startswith(f"{REQUIRED}-")):
@@ -151,7 +156,7 @@ def _missing(
                     missing.append(_not_run(implementation, "lattice", name))
         for name in (e.name for e in ensembles if e.name.startswith(f"{REQUIRED}-")):
             if own and not any((i, "float32", name) in there for i in own):
-                missing.append(_not_run(own[-1], "float32", name))
+                missing.append(_not_run((layers or own)[-1], "float32", name))
     return missing
 
 

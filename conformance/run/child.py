@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from multiprocessing import connection
 from pathlib import Path
 from typing import IO, Any
@@ -53,6 +54,8 @@ class Died(Exception):
 class Child:
     """One worker for one backend and device.
 
+    modes: what is asked for beside its implementations, by pattern
+
     ``start`` gives its greeting (passport and implementations), ``ask`` an entry. Both raise
     ``Died`` if no answer comes; the worker is gone then, and ``start`` makes a new one.
     """
@@ -65,10 +68,12 @@ class Child:
         threads: int,
         given: Path | None,
         log: Path,
+        modes: Sequence[str] = (),
     ) -> None:
         self.environment = KEEP_MEMORY | os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         self.command = [sys.executable, "-m", "conformance.worker", "--backend", backend]
         self.command += ["--device", device, "--dtypes", *dtypes]
+        self.command += ["--modes", *modes] if modes else []
         self.given, self.log = given, log
         self.process: subprocess.Popen[str] | None = None
         self.heard = b""

@@ -13,7 +13,7 @@ from common.parameters import INITIALISERS
 from common.recipe import ORDERS, RECIPES
 from common.spec import CELLS, RESETS
 from common.storage.files import check_inside, make_folder, remove_folder
-from conformance.cases.command import add_which, chosen, gathered
+from conformance.cases.command import add_modes, add_which, check_modes, chosen, gathered
 from conformance.cases.table import DTYPES, find_case, material
 from conformance.options import Command, positive, seconds
 from conformance.progress import Progress, complain
@@ -42,6 +42,7 @@ def add_record(parser: argparse.ArgumentParser) -> None:
         help="more are seldom faster: cases are small, and backends that run side by side slow one "
         "another down",
     )
+    add_modes(parser)
     about = "and train what the main job does, in the same process"
     add("--training", action="store_true", help=about)
 
@@ -61,7 +62,9 @@ def run_record(options: argparse.Namespace) -> int:
         out=options.out,
         limit=options.limit,
         threads=options.threads,
+        modes=options.modes,
     )
+    check_modes(options.modes)
     progress = Progress(options.quiet)
     child = make_child(request, DTYPES if options.training else request.dtypes)
     try:
@@ -111,9 +114,8 @@ def runs_of_main_job(request: Request, implementations: list[str], quick: bool) 
 def add_train(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--backend", required=True, metavar="NAME", help=", ".join(MODULES))
-    add(
-        "--implementation", nargs="+", choices=IMPLEMENTATIONS, help="default: layers if it has any"
-    )
+    about = f"{', '.join(IMPLEMENTATIONS)}, or modes of the backend (default: layers if it has any)"
+    add("--implementation", nargs="+", metavar="NAME", help=about)
     recipe = "default: the recipe's"
     add("--recipe", choices=RECIPES, default="quick", help="D2L's, or one of a few seconds")
     add(
@@ -234,9 +236,11 @@ def make_worker(runs: list[Run]) -> Child | Team:
     make_folder(folder)
     check_inside(first.out / FOLDER)
     which = first.backend, first.device, dtypes, first.threads
+    others = dict.fromkeys(run.implementation for run in runs)
+    modes = [f"{first.backend}:{name}" for name in others if name not in IMPLEMENTATIONS]
     if first.workers > 1:
-        return Team(*which, first.workers, folder)
-    return Child(*which, None, folder / "worker.log")
+        return Team(*which, first.workers, folder, modes)
+    return Child(*which, None, folder / "worker.log", modes)
 
 
 @contextlib.contextmanager
@@ -267,6 +271,7 @@ COMMANDS = (
             "record --backend pytorch --cases 'lstm-*' --dtype float64",
             "record --backend mxnet --text timemachine",
             "record --backend pytorch --weights mine.safetensors",
+            "record --backend tensorflow --quick --modes 'tensorflow:*'",
         ),
     ),
     Command(

@@ -52,7 +52,7 @@ CASE_LIMIT = 120.0
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be recorded."""
+    """What is to be recorded.     modes: beside the implementations, by pattern"""
 
     backend: str
     device: str
@@ -62,6 +62,7 @@ class Request:
     out: Path
     limit: float = CASE_LIMIT
     threads: int = 1
+    modes: Sequence[str] = ()
 
     @property
     def folder(self) -> Path:
@@ -84,7 +85,7 @@ def make_child(request: Request, dtypes: Sequence[str]) -> Child:
     """A worker for a record, and for whatever else is asked of it in these dtypes."""
     given, log = request.partial / "given.safetensors", request.partial / "worker.log"
     which = request.backend, request.device, list(dtypes), request.threads
-    return Child(*which, given, log)
+    return Child(*which, given, log, request.modes)
 
 
 def record(request: Request, progress: "Says", child: Child | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from common.recipe import RECIPES, Recipe
 from common.spec import MOST_LAYERS, ModelSpec
 from conformance.cases.given import Given
 from conformance.options import MOST
+from conformance.records.schema import is_name
 from conformance.records.training import load_run
 from conformance.records.witness import find_witness, load_witnesses
 from conformance.run.asked import Run
@@ -93,6 +94,8 @@ def runs(options: argparse.Namespace) -> list[Run]:
 def check(run: Run) -> None:
     """BadInput for what can be known before a framework is loaded."""
     check_name(run.backend)
+    if not is_name(run.implementation):
+        raise BadInput("--implementation", "", "a name", repr(run.implementation))
     check_size(run.spec)
     if run.numerics in GPU_ONLY and run.device != "gpu":
         raise BadInput("--numerics", run.numerics, "--device gpu", run.device)

@@ -6,7 +6,7 @@ parent beside every worker; each has a team of one.
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,9 +43,16 @@ class Team:
     answer counts. ``Died`` if any of them dies: none is left then."""
 
     def __init__(
-        self, backend: str, device: str, dtypes: list[str], threads: int, size: int, folder: Path
+        self,
+        backend: str,
+        device: str,
+        dtypes: list[str],
+        threads: int,
+        size: int,
+        folder: Path,
+        modes: Sequence[str] = (),
     ) -> None:
-        self.size, self.folder = size, folder
+        self.size, self.folder, self.modes = size, folder, modes
         self.made_with = backend, device, dtypes, threads, None
         self.members: list[Child] = []
         self.greeting: dict[str, Any] = {}
@@ -95,7 +102,7 @@ class Team:
     def launch(self, k: int, inside: list[str]) -> None:
         """Start one more worker. Not in a thread: it would end with it."""
         log = self.folder / ("worker.log" if k == 0 else f"worker-{k}.log")
-        child = Child(*self.made_with, log)
+        child = Child(*self.made_with, log, self.modes)
         child.command = [*inside, *child.command, "--workers", str(self.size)]
         child.launch()
         self.members.append(child)

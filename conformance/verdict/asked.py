@@ -18,6 +18,7 @@ class Asked:
     training:  whether the expected backends must also have trained with the quick recipe
     quick:     the quick main job, which trains one run
     challenge: the seed whose generated cases every record must hold, and how many; None: no seed
+    modes:     of the expected backends that must be there as well, "backend:mode"
     text, weights: the digests of the text and the weights that were named; None: none was
     """
 
@@ -29,6 +30,7 @@ class Asked:
     challenge: tuple[int, int] | None = None
     text: str | None = None
     weights: str | None = None
+    modes: tuple[str, ...] = ()
 
     def challenged(self) -> tuple[str, ...]:
         """The names of the challenge's cases."""
@@ -46,6 +48,7 @@ class Asked:
             "challenge": self.challenge and [*self.challenge],
             "text": self.text,
             "weights": self.weights,
+            **({"modes": [*self.modes]} if self.modes else {}),
         }
 
     @classmethod
@@ -60,4 +63,5 @@ class Asked:
             challenge=tuple(value["challenge"]) if value["challenge"] else None,
             text=value["text"],
             weights=value["weights"],
+            modes=tuple(value.get("modes", ())),
         )

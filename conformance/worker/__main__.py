@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,19 @@ def handle(request: dict[str, Any], given: Given, implementations: dict) -> dict
     return entry | {"status": "recorded"}
 
 
+def modes_of(name: str, backend: registry.Backend, globs: list[str]) -> list[str]:
+    """The modes of a backend that are asked for; BadInput for one that it has not."""
+    known = {f"{name}:{mode}": mode for mode in getattr(backend, "MODES", ())}
+    found: list[str] = []
+    for glob in globs:
+        own = [mode for whole, mode in known.items() if fnmatchcase(whole, glob)]
+        if not own and glob.partition(":")[0] == name:
+            every = [f"{name}:{own}" for own in backend.IMPLEMENTATIONS] + [*known]
+            raise BadInput("implementation", "", f"one of {', '.join(every)}", glob)
+        found += own
+    return list(dict.fromkeys(found))
+
+
 def product_rate(backend: registry.Backend, request: dict[str, Any]) -> dict[str, Any]:
     """How fast the framework multiplies matrices, if its backend can tell."""
     if not hasattr(backend, "product_rate"):
@@ -94,6 +108,7 @@ def main() -> None:
     parser.add_argument("--given", help="of a record; a training run brings its own")
     parser.add_argument("--dtypes", nargs="+", required=True)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--modes", nargs="+", default=[], help="backend:mode, by pattern")
     options = parser.parse_args()
 
     # Frameworks print what they like; replies must not mix with it.
@@ -109,17 +124,20 @@ def main() -> None:
     try:
         backend = registry.load(options.backend)
         workers = join(backend, options, reply) if options.workers > 1 else ALONE
+        modes = modes_of(options.backend, backend, options.modes)
+        names = [*backend.IMPLEMENTATIONS, *modes]
         implementations = {
             (name, dtype): backend.implementation(name, options.device, dtype)
-            for name in backend.IMPLEMENTATIONS
+            for name in names
             for dtype in options.dtypes
         }
         given = load_given(Path(options.given)) if options.given else None
         passport = backend.passport(options.device)
+        if modes:
+            passport["modes"] = {mode: backend.ran(mode, options.device) for mode in modes}
     except BadInput as error:
         reply({"bad input": [error.where, error.field, error.expected, error.found]})
         return
-    names = list(backend.IMPLEMENTATIONS)
     reply({"implementations": names, "passport": passport, "rank": workers.rank})
     training = Locating(implementations, workers)
     be_collected_seldom()

@@ -1,0 +1,87 @@
+"""The modes of a backend: further ways to compute the layers, for whom they are asked. A few cases
+of each; the main job with ``--modes`` asks all of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from backends.registry import Backend
+from common.errors import EXIT_BAD_INPUT, EXIT_PASS
+from conformance.__main__ import main
+from conformance.cases.given import Given
+from tests.answers import right_once
+from tests.backends.test_ladder import climb
+from tests.conformance.helpers import assert_one_line
+
+pytestmark = [
+    # What torch.compile imports and looks at warns, and it takes that for a fault where it is one.
+    pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning"),
+]
+
+CASES = (
+    ("gru-after-L2", "float64"),
+    ("lstm-bidirectional-lengths-L1", "float32"),
+    ("nan-in-X-rnn-relu", "float64"),
+    ("steps-lstm", "float32"),
+)
+
+
+@pytest.fixture
+def modes(backend: Backend) -> tuple[str, ...]:
+    found = getattr(backend, "MODES", ())
+    if not found:
+        pytest.skip("this backend has no further modes")
+    return found
+
+
+@pytest.mark.parametrize(("case", "dtype"), CASES)
+def test_every_rung_holds_in_every_mode(
+    case: str, dtype: str, modes: tuple[str, ...], backend_name: str, sample: Given
+) -> None:
+    right, climbed = right_once(case, sample), 0
+    for mode in modes:
+        try:
+            climb(backend_name, mode, "cpu", dtype, right)
+        except pytest.skip.Exception:
+            continue
+        climbed += 1
+    if not climbed:
+        pytest.skip("unsupported in every mode")
+
+
+def test_a_mode_says_what_it_really_ran(modes: tuple[str, ...], backend: Backend) -> None:
+    for mode in modes:
+        found = backend.ran(mode, "cpu")
+        assert json.loads(json.dumps(found)) == found
+        said = found.get("program") or found.get("operators") or found.get("operations")
+        assert said, f"{mode} ran nothing"
+        if "graphs" in found:  # a compiler that gives a part back to eager names the part
+            assert found["graph breaks"] or "RNN" not in said
+
+
+def test_a_mode_is_recorded_trained_and_judged_by_its_name(
+    modes: tuple[str, ...], backend_name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mode = modes[0]
+    where = ("--backend", backend_name, "--out", str(tmp_path), "--quiet")
+    only = ("--cases", "lstm-one-step", "--dtype", "float32")
+    assert main(["record", *where, *only, "--modes", f"{backend_name}:{mode}"]) == EXIT_PASS
+    made = json.loads((tmp_path / f"{backend_name}-cpu" / "record.json").read_text())
+    assert made["implementations"][-1] == mode
+    assert made["passport"]["modes"][mode]
+    asked = ("--expect", backend_name, *only, "--quiet")
+    assert main(["judge", str(tmp_path), *asked, "--modes", f"{backend_name}:{mode}"]) == EXIT_PASS
+    assert f"{backend_name}:{mode}" in capfd.readouterr().out
+
+
+def test_a_mode_that_there_is_not_is_one_line_and_leaves_nothing(
+    modes: tuple[str, ...], backend_name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--backend", backend_name, "--out", str(tmp_path / "results"))
+    asked = ("--cases", "lstm-one-step", "--modes", f"{backend_name}:abacus")
+    assert main(["record", *where, *asked]) == EXIT_BAD_INPUT
+    line = assert_one_line(capsys.readouterr().err)
+    assert f"{backend_name}:{modes[0]}" in line and f"{backend_name}:abacus" in line
+    assert not (tmp_path / "results" / f"{backend_name}-cpu").exists()
