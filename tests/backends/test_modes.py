@@ -23,8 +23,7 @@ pytestmark = [
 CASES = (
     ("gru-after-L2", "float64"),
     ("lstm-bidirectional-lengths-L1", "float32"),
-    ("nan-in-X-rnn-relu", "float64"),
-    ("steps-lstm", "float32"),
+    ("lstm-dropout-bidirectional-L3", "float32"),
 )
 
 
