@@ -14,9 +14,9 @@ first: "2.17.1 to 2.21.0", "Keras 3.12.0 to 3.15.1, not 3.11.3". An entry with a
     floors                  and the largest multiple of the noise floor (may be left out)
 
 and it must find something to excuse wherever it applies: otherwise it is stale. One of float64
-also excuses a run on the lattice, if nothing else is wrong in its first step that differs. An entry with a
-``[deviation.training]`` excuses training runs that the early envelope rejects, and nothing else
-does; a run may well stay inside of it, so this is never stale:
+also excuses a run on the lattice, if nothing else is wrong in the first step that differs. An entry
+with a ``[deviation.training]`` excuses training runs that the early envelope rejects, and nothing
+else does; a run may well stay inside of it, so this is never stale:
 
     implementation, device, numerics   whose
     ensembles                          a pattern of their names
