@@ -1,5 +1,4 @@
-"""Further ways to compute the layers with PyTorch, made when they are asked for: Keras on PyTorch,
-and ``torch.compile`` around torch's own layers."""
+"""A further way to compute the layers with PyTorch, made when it is asked for: Keras on PyTorch."""
 
 import os
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor
 
 from backends.pytorch.equations import Equations, State, chosen, dropped, ended, stacked
-from backends.pytorch.layers import Layers
 from backends.pytorch.runtime import find_device
 from common.errors import BadInput
 from common.parameters import parameter_shapes, state_of
@@ -86,54 +84,18 @@ def keras_layers() -> Any:
     return keras_layers
 
 
-class CompiledLayers(Layers):
-    """The layers with ``torch.compile`` around the call. Dynamo breaks its graph at an nn.LSTM, and
-    gives up on code that it has compiled for eight networks: so each begins anew."""
-
-    def __init__(self, spec: ModelSpec, params: State) -> None:
-        super().__init__(spec, params)
-        torch.compiler.reset()
-        self.compiled = torch.compile(super().__call__)
-
-    def __call__(
-        self,
-        X: Tensor,
-        state: State,
-        within: Tensor | None = None,
-        kept: Sequence[Tensor] = (),
-    ) -> tuple[Tensor, State]:
-        return self.compiled(X, state, within, kept)
-
-
-MODES: dict[str, type[KerasLayers] | type[Layers]] = {
-    "keras": KerasLayers,
-    "layers-compiled": CompiledLayers,
-}
+MODES = {"keras": KerasLayers}
 """By name, beside "equations" and "layers"."""
 
 
 def ran(name: str, device: str) -> dict[str, Any]:
-    """What a mode really runs, of a small LSTM: its operations, by torch's profiler, and of a
-    compiled one what was compiled, and what broke its graph."""
-    from torch._dynamo.utils import counters
-    from torch._inductor import metrics
-
+    """What a mode really runs, of a small LSTM: its operations, by torch's profiler."""
     spec, place = ModelSpec("lstm", 2, 3, 2, 1), find_device(device)
     params = {n: torch.zeros(shape) for n, shape in parameter_shapes(spec).items()}
     net = MODES[name](spec, {n: tensor.to(place) for n, tensor in params.items()})
     state = {part: torch.zeros(1, 1, 3, device=place) for part in spec.states}
-    counters.clear()
-    before = metrics.generated_kernel_count
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         net(torch.zeros(2, 1, 2, device=place), state)
     ran = {event.key.removeprefix("aten::") for event in profile.key_averages()}
-    found = {"operations": ", ".join(op for op in OPERATIONS if op in ran)}
-    if name == "keras":
-        return {"layers of": f"Keras {version('keras')}", **found}
-    breaks = [reason.partition("\n")[0] for reason in counters["graph_break"]]
-    compiled = {"kernels": metrics.generated_kernel_count - before, "graph breaks": breaks}
-    return (
-        {"compiled by": "torch.compile", "graphs": counters["stats"]["unique_graphs"]}
-        | compiled
-        | found
-    )
+    found = ", ".join(op for op in OPERATIONS if op in ran)
+    return {"layers of": f"Keras {version('keras')}", "operations": found}
