@@ -9,7 +9,7 @@ Keras has a bias and the equations have none, there stand zeros. Source: Keras 3
 from collections.abc import Sequence
 from typing import Any
 
-import keras
+import keras  # pyright: ignore[reportMissingImports]  not in every environment
 
 from common.parameters import layer_parameters, state_of
 from common.spec import ModelSpec
