@@ -67,8 +67,11 @@ def bundle(name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 def begin() -> None:
     """Let this kernel know ``%%suite``."""
+    import rich.console
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
     assert shell is not None, "in a notebook"
     shell.register_magic_function(suite, "cell")
+    # What a command prints is text, here as in a terminal: rich would make HTML of it.
+    rich.console._is_jupyter = lambda: False

@@ -4,7 +4,8 @@
 
 Markdown stays as it is; of tabs the framework's own stays; code out of the suite's files becomes a
 cell that can be edited, and takes the place of the suite's (docs/cells.py); an example becomes a
-cell that defines and calls it, a chart one that draws it; equations and stored tables become text.
+cell that defines and calls it, and shows what it printed when the chapter's results were stored; a
+chart one that draws it; equations and stored tables become text.
 It needs no Sphinx and no framework. The first cell finds the suite and installs what is missing, so
 a notebook works from any folder that has ``suite.zip`` beside it, which the site offers as well.
 Where the site lies in a repository on GitHub, DEEP_RNN_SITE says so, as OWNER/NAME/BRANCH with a
@@ -12,7 +13,6 @@ folder behind it or none: the notebooks then fetch ``suite.zip`` from there, and
 opens them in a hosted service.
 """
 
-import hashlib
 import json
 import os
 import pprint
@@ -25,7 +25,6 @@ from typing import Any
 
 import yaml
 
-from common.storage.files import read_json
 from docs._ext.backends import TITLES, WITHOUT, places
 from docs._ext.labels import defined, narrow
 from docs._ext.sources import ROOT, Missing, extract
@@ -66,9 +65,6 @@ if missing:
 from docs.cells import begin, chart
 
 begin()"""
-
-OUTPUTS = ROOT / "docs" / "results" / "notebooks"
-"""What the cells printed, by backend; ``python -m docs.executed`` stores it."""
 
 ARCHIVED = (
     *("common/**/*", "backends/**/*", "conformance/**/*", "docs/*.py", "docs/_ext/*.py"),
@@ -287,24 +283,22 @@ def cells(chapter: str, backend: str) -> list[Cell]:
     return found
 
 
-def digest(source: str) -> str:
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
-
-
-def printed_by(chapter: str, backend: str) -> dict[str, str]:
-    """What is stored of a chapter's cells, by their digests."""
-    path = OUTPUTS / f"{backend}.json"
-    return read_json(path).get(chapter, {}) if path.exists() else {}
+def output(chapter: str, backend: str, source: str) -> str:
+    """What is stored of a cell that calls an example; nothing, if it does not."""
+    called = re.search(rf'^(\w+)\("{backend}"\)\Z', source, re.MULTILINE)
+    if called is None:
+        return ""
+    found = printed(f"{chapter}/{called[1]}")
+    return found.get(backend, next(iter(found.values()))) + "\n"
 
 
 def notebook(chapter: str, backend: str) -> dict[str, Any]:
     """The notebook, as nbformat 4.5 has it, with what its cells have printed."""
-    texts = printed_by(chapter, backend)
     made = []
     for number, (kind, text) in enumerate(cells(chapter, backend)):
         cell = {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": text}
         if kind == "code":
-            said = texts.get(digest(text), "")
+            said = output(chapter, backend, text)
             stream = {"output_type": "stream", "name": "stdout", "text": said}
             cell |= {"execution_count": None, "outputs": [stream] if said else []}
         made.append(cell)

@@ -1,21 +1,11 @@
-"""What the cells of every notebook print, stored: the site's notebooks come with their outputs.
+"""A Jupyter kernel of this very environment, which runs notebooks."""
 
-    python -m docs.executed --backend NAME
-
-in the environment of that framework runs its notebooks with a Jupyter kernel, one after another,
-and writes docs/results/notebooks/NAME.json: for every chapter what each code cell printed, by the
-cell's digest. So an output goes with the very cell that has printed it, or not at all.
-"""
-
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from common.storage.files import write_json
-from docs._ext.sources import ROOT
-from docs.notebooks import OUTPUTS, TITLES, chapters, digest, notebook
+from docs.notebooks import ROOT
 
 TIMEOUT = 600
 """Seconds that one cell may take on a busy machine."""
@@ -62,22 +52,3 @@ class Kernel:
 def printed(cell: dict[str, Any]) -> str:
     """What a cell wrote to standard output."""
     return "".join(o.text for o in cell["outputs"] if o.get("name") == "stdout")
-
-
-def main(words: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m docs.executed")
-    parser.add_argument("--backend", choices=list(TITLES), default="numpy")
-    options = parser.parse_args(words)
-    found = {}
-    with Kernel() as kernel:
-        for chapter in chapters():
-            cells = kernel.run(notebook(chapter, options.backend))
-            found[chapter] = {digest(c.source): text for c in cells if (text := printed(c))}
-            print(chapter, file=sys.stderr)
-    OUTPUTS.mkdir(exist_ok=True)
-    write_json(OUTPUTS / f"{options.backend}.json", found)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
