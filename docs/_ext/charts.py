@@ -28,6 +28,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 from docs._ext.sources import Missing
 from docs._ext.stored import records
+from docs._ext.words import everywhere
 
 Spec = dict[str, Any]
 
@@ -132,11 +133,24 @@ LOCALES = {"pt_BR": "pt-BR"}
 
 def svg(node: chart, language: str) -> str:
     """The picture, in the colours of the page around it, with its alternative text."""
-    spec = {"data": {"values": node["values"]}, **node["spec"]}
+    values = everywhere(node["values"], language)
+    spec = {"data": {"values": values}, **sorted_as(node["spec"], language)}
     drawn = vl_convert.vegalite_to_svg(spec, config=THEME, format_locale=LOCALES.get(language))
     start = drawn.index("<svg")
     label = escape(node["alt"], {'"': "&quot;"})
     return f'<svg role="img" aria-label="{label}"{drawn[start + 4 :]}'
+
+
+def sorted_as(spec: Any, language: str) -> Any:
+    """The specification with the words of the data that it names: the orders that it lists."""
+    if isinstance(spec, list):
+        return [sorted_as(part, language) for part in spec]
+    if not isinstance(spec, dict):
+        return spec
+    return {
+        key: everywhere(part, language) if key == "sort" else sorted_as(part, language)
+        for key, part in spec.items()
+    }
 
 
 def visit_chart(self: HTML5Translator, node: chart) -> None:

@@ -30,11 +30,13 @@ class Equation(SphinxDirective):
         missing = [label for label in self.arguments if label not in defined()]
         if missing:
             raise self.error(f"common/EQUATIONS.md has no equation {', '.join(missing)}")
-        return [typeset("\n".join(defined()[label] for label in self.arguments))]
+        text = "\n".join(defined()[label] for label in self.arguments)
+        return [typeset(text, self.config.language)]
 
 
-def typeset(text: str) -> nodes.container:
-    return nodes.container("", nodes.raw("", rows(text), format="html"), classes=["equations"])
+def typeset(text: str, language: str = "en") -> nodes.container:
+    html = nodes.raw("", rows(text, language), format="html")
+    return nodes.container("", html, classes=["equations"])
 
 
 class Anchors(SphinxTransform):

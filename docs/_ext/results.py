@@ -8,8 +8,6 @@
 ```                                        if the backends printed different things
 """
 
-import re
-
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -18,6 +16,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from docs._ext.frameworks import tab_set
 from docs._ext.sources import Missing
 from docs._ext.stored import printed, records, shown, value
+from docs._ext.words import written
 
 
 class Value(SphinxRole):
@@ -30,12 +29,6 @@ class Value(SphinxRole):
             return [], [message]
         text = written(text, self.config.language)
         return [nodes.inline(text, text, classes=["value"])], []
-
-
-def written(text: str, language: str) -> str:
-    """A number as the edition writes it: with a comma in Portuguese. Anything else stays."""
-    number = language == "pt_BR" and re.fullmatch(r"[-+]?\d+\.\d+(e[-+]?\d+)?%?", text)
-    return text.replace(".", ",") if number else text
 
 
 class ResultTable(SphinxDirective):

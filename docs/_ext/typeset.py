@@ -2,9 +2,11 @@
 with its label, what is said beside it, and its shape. Needs no Sphinx."""
 
 import re
+from functools import partial
 from html import escape
 
 from docs._ext.labels import LABEL
+from docs._ext.words import written
 
 TILDE = "\N{COMBINING TILDE}"
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
@@ -18,17 +20,28 @@ BASE = re.compile(
     r"(?P<sub>_(?:\{[^}]*\}|[A-Za-z0-9]+))?(?P<sup>\^\([^)]*\)|\^[A-Z]|[ᵀ′]|[⁰¹²³⁴-⁹]+)?"
 )
 WORD = re.compile(
-    r"softmax|onehot|perplexity|tanh|log|exp|rint|the step of the cell(?: from)?|and|if|else|old"
+    r"softmax|onehot|perplexity|tanh|log|exp|rint|the step of the cell(?: from)?"
+    r"|the state before it, unchanged|and|if|else|old"
 )
+BESIDE = re.compile(r"and|if|else|the .*from")
+"""Words between formulas, which stand off from them."""
+REMARK = re.compile(r"[a-z]{3,} ")
+"""How a line begins that is none, though it may have a formula in it."""
 NUMBER = re.compile(r"\d+")
 SUM = re.compile(r"(?P<sign>Σ)(?:_(?P<under>[a-z]))?")
 CLOSED = re.compile(r"(?P<mark>[)\]])(?P<sup>[ᵀ′]|[⁰¹²³⁴-⁹]+)?")
 
 
-def math(text: str) -> str:
+def math(text: str, language: str = "en") -> str:
     """One formula, ``H_t^(l−1)`` say, as a row of MathML."""
     made, at = [], 0
-    parts = ((WORD, word), (SUM, total), (NUMBER, number), (BASE, base), (CLOSED, closed))
+    parts = (
+        (WORD, partial(word, language)),
+        (SUM, total),
+        (NUMBER, number),
+        (BASE, base),
+        (CLOSED, closed),
+    )
     while at < len(text):
         if text[at] == " ":
             at += 1
@@ -49,8 +62,9 @@ def sign(letter: str) -> str:
     return f'<mo stretchy="false">{escape(letter)}</mo>'
 
 
-def word(found: re.Match[str]) -> str:
-    return f"<mtext>{found[0]}</mtext>"
+def word(language: str, found: re.Match[str]) -> str:
+    off = "\N{NO-BREAK SPACE}" if BESIDE.fullmatch(found[0]) else ""
+    return f"<mtext>{off}{written(found[0], language)}{off}</mtext>"
 
 
 def number(found: re.Match[str]) -> str:
@@ -100,20 +114,20 @@ def raised(sup: str) -> str:
     return f"<mn>{plain}</mn>" if plain.isdigit() else f"<mo>{SIGNS.get(sup, sup)}</mo>"
 
 
-def row(line: str) -> str:
+def row(line: str, language: str) -> str:
     """A line of the document: a label or none, a formula, and what is said beside it."""
     found = LABEL.match(line)
     label = found.group() if found else ""
     formula, *said = re.split(r" {2,}", line[len(label) :].strip())
     while formula.endswith(",") and said and "=" in said[0]:
         formula = f"{formula} {said.pop(0)}"
-    if not re.search(r"[=←]", formula):  # a remark between the formulas
+    if not re.search(r"[=←]", formula) or REMARK.match(formula):  # between the formulas
         formula, said = "", [formula, *said]
-    said, shape = shaped(" ".join(said))
+    said, shape = (written(part, language) for part in shaped(" ".join(said)))
     code = f"<code>{label}</code>" if label else ""
     if not formula:
         return f'<tr><td>{code}</td><td colspan="3">{escape(said)}</td></tr>'
-    drawn = f"<math {NAMESPACE}>{math(formula)}</math>"
+    drawn = f"<math {NAMESPACE}>{math(formula, language)}</math>"
     cells = (code, drawn, escape(said), escape(shape))
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
@@ -124,7 +138,7 @@ def shaped(said: str) -> tuple[str, str]:
     return (found["said"], found["shape"]) if found else (said, "")
 
 
-def rows(text: str) -> str:
+def rows(text: str, language: str = "en") -> str:
     """The lines of some equations as a table, which scrolls within itself where it is too wide."""
-    body = "".join(row(line) for line in text.splitlines() if line.strip())
+    body = "".join(row(line, language) for line in text.splitlines() if line.strip())
     return f'<div class="typeset" tabindex="0"><table role="presentation">{body}</table></div>'

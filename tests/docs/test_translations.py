@@ -1,5 +1,6 @@
 """The check of the Portuguese catalogues: nothing that is missing or doubtful passes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 pytest.importorskip("babel", reason="needs the packages of requirements/docs.txt")
 
 from docs import translations
+from docs.notebooks import chapters
 
 HEADER = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
 
@@ -76,3 +78,58 @@ def test_update_keeps_what_is_translated_and_marks_what_has_changed(catalogue: P
 def test_an_unknown_command_is_refused(capsys) -> None:
     assert translations.main(["upgrade"]) == 2
     assert capsys.readouterr().err == "docs.translations: expected update or check\n"
+
+
+NAMES = {
+    *(
+        "numpy",
+        "pytorch",
+        "mxnet",
+        "tensorflow",
+        "jax",
+        "keras",
+        "flax",
+        "onnx",
+        "PyTorch",
+        "Keras",
+    ),
+    *("MXNet", "TensorFlow", "Flax", "NumPy", "ONNX Runtime", "JAX, float32", "PyTorch, float32"),
+    *("PyTorch, tf32", "Wells", "Austen", "Shelley", "Carroll", "canonical", "uniform", "msgpack"),
+    *("rnn", "gru", "lstm", "tanh", "exp", "sigmoid", "float32", "float64", "Gbit"),
+}
+"""What is called so in every language. Options, functions and keys of files are code."""
+
+SAME = re.compile(r"[a-z]*[fioc]{4}|[\w.]*[_.]\w+(, [.\w]+)*|lstm-L2|outputs|lengths|\d+ Gbit/s")
+
+
+def shown(page: Path) -> set[str]:
+    """Names in charts and tables that are words, and what is said beside equations."""
+    bs4 = pytest.importorskip("bs4", reason="needs the packages of requirements/docs.txt")
+    article = bs4.BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").find("article")
+    found = [*article.select("figure.chart svg text"), *article.select("td")]
+    texts = {" ".join(e.get_text().split()) for e in found if not e.find(["math", "code"])}
+    said = {e.get_text().strip() for e in article.select(".typeset mtext")}
+    return {text for text in texts if re.search("[a-z]{3}", text)} | said - {"softmax", "onehot"}
+
+
+def test_legends_tables_and_equations_speak_portuguese(site: Path) -> None:
+    """What both editions show alike is a name, or what a network has written."""
+    for chapter in chapters():
+        pages = [site / edition / "chapters" / f"{chapter}.html" for edition in ("", "pt-br")]
+        both = set.intersection(*map(shown, pages))
+        assert len(shown(pages[0])) > 0 or chapter in ("both-directions",), chapter
+        written = {text for text in both if text.startswith(("it was", "time traveller", "etao"))}
+        left = {t for t in both - written - NAMES if not SAME.fullmatch(t)}
+        assert left == set(), f"{chapter}: docs/locale/pt_BR/words.toml has not"
+
+
+def test_numbers_in_portuguese_prose_have_a_decimal_comma() -> None:
+    """But for versions, addresses, code and roles."""
+    apart = re.compile(
+        r"\{[\w-]+\}`[^`]*`|`[^`]*`|https?://\S+|\d+\.\d+\.[\d.]+|([A-Z]\w*|edição) \d+\.\d+"
+    )
+    for page in translations.finished():
+        for message in translations.read(translations.CATALOGUES / f"{page}.po"):
+            if message.id:
+                found = re.findall(r"\d+\.\d{1,2}\b", apart.sub("", str(message.string)))
+                assert found == [], (page, message.string)
