@@ -14,6 +14,8 @@ RATES = (0.5, 1, 2, 4, 8, 16, 32)
 NO_CLIP = 1e9
 CLIPS = {"clipped at 0.25": 0.25, "not clipped": NO_CLIP}
 CELLS = ("rnn", "gru", "lstm")
+SEEDS = (1, 2, 3)
+"""Of the first weights and of the minibatches: one run would tell luck."""
 STEPS_AN_EPOCH = 19
 """Of the sample's 10,000 characters in minibatches of 32 × 16."""
 
@@ -22,56 +24,74 @@ STEPS_AN_EPOCH = 19
 def measure(short: bool) -> Found:
     corpus = load_corpus()
     steps, h, rates = (3, 8, (1, 64)) if short else (8 * STEPS_AN_EPOCH, 32, RATES)
-    depths = (1, 2) if short else (1, 2, 4)
+    depths, seeds = ((1, 2), SEEDS[:2]) if short else ((1, 2, 4), SEEDS)
     swept = [
-        one_rate(corpus, cell, clip, rate, h, steps)
+        one_rate(corpus, cell, clip, rate, h, steps, seeds)
         for cell in CELLS
         for clip in CLIPS
         for rate in rates
     ]
-    starts = [one_start(corpus, scheme, L, h, steps) for scheme in INITIALISERS for L in depths]
-    norms, values = gradient_norms(corpus, h, steps)
+    starts = [
+        one_start(corpus, scheme, L, h, steps, seeds) for scheme in INITIALISERS for L in depths
+    ]
+    norms, values = gradient_norms(corpus, h, steps, seeds)
     tables = {
         "rates": swept,
         "starts": starts,
         "norms": norms,
         "through_time": through_time(corpus),
     }
-    values |= {"steps": steps, "h": h}
+    values |= {"steps": steps, "h": h, "seeds": len(seeds)}
     for cell in CELLS:
         for clip, name in zip(CLIPS, ("clipped", "free"), strict=True):
             ends = [r for r in swept if (r["cell"], r["clip"]) == (cell, clip) and r["perplexity"]]
             best = min(ends, key=lambda row: row["perplexity"])
             values |= {f"{cell}_{name}": best["perplexity"], f"{cell}_{name}_rate": best["rate"]}
+            values |= {f"{cell}_{name}_sd": best["±"]}
     return {"values": values, "tables": tables}
 
 
-def one_rate(corpus: Corpus, cell: str, clip: str, rate: float, h: int, steps: int) -> Found:
-    """Where training ends with a learning rate; no perplexity where a number was not finite."""
-    recipe = Recipe(float(rate), CLIPS[clip], n=32, T=16)
-    with np.errstate(all="ignore"):
-        trained = train(begin(stack(cell, corpus, 2, h), recipe), corpus, steps)
-    end = trained.lately(STEPS_AN_EPOCH) if len(trained.losses) == steps else None
-    end = end if end is not None and np.isfinite(end) else None
+def one_rate(
+    corpus: Corpus, cell: str, clip: str, rate: float, h: int, steps: int, seeds: tuple[int, ...]
+) -> Found:
+    """Where training ends with a learning rate: the mean, the standard deviation, the best and the
+    worst of some runs; no mean if a run met a number that was not finite."""
+    ends = []
+    for seed in seeds:
+        recipe = Recipe(float(rate), CLIPS[clip], n=32, T=16, seed=seed)
+        with np.errstate(all="ignore"):
+            trained = train(begin(stack(cell, corpus, 2, h), recipe), corpus, steps)
+        end = trained.lately(STEPS_AN_EPOCH) if len(trained.losses) == steps else np.inf
+        ends.append(end if np.isfinite(end) else np.inf)
+    finite = bool(np.isfinite(ends).all())
+    row = {"cell": cell, "clip": clip, "rate": rate, "perplexity": None, "±": None}
+    if finite:
+        row |= {"perplexity": float(np.mean(ends)), "±": float(np.std(ends, ddof=1))}
     # A chart's axis has to end somewhere, and what is worse than guessing is all one.
-    shown = min(end, 100.0) if end else 100.0
-    return {"cell": cell, "clip": clip, "rate": rate, "perplexity": end, "shown": shown}
+    shown = np.minimum(ends, 100.0)
+    return row | {"shown": float(np.median(shown)), "low": min(shown), "high": max(shown)}
 
 
-def one_start(corpus: Corpus, scheme: str, L: int, h: int, steps: int) -> Found:
-    """How a stack of LSTM layers trains from an initialiser's draw, and how much of the first
-    gradient reaches the first layer."""
-    spec = stack("lstm", corpus, L, h)
-    params = initialise(spec, scheme, 1)
-    trained = begin(spec, Recipe(8.0, 0.25, n=32, T=16), params=params)
-    _, X, Y = next(endless(corpus, trained.recipe))
-    grads = trained.model.loss_and_gradients(X, Y, zero_state(spec, 32, "float32")).gradients
-    first, top = (layer_norm(grads, layer) for layer in (1, L))
-    train(trained, corpus, steps)
+def one_start(
+    corpus: Corpus, scheme: str, L: int, h: int, steps: int, seeds: tuple[int, ...]
+) -> Found:
+    """How stacks of LSTM layers train from an initialiser's draws, and how much of the first
+    gradient reaches the first layer: means of some runs."""
+    spec, found = stack("lstm", corpus, L, h), []
+    for seed in seeds:
+        params = initialise(spec, scheme, seed)
+        trained = begin(spec, Recipe(8.0, 0.25, n=32, T=16, seed=seed), params=params)
+        _, X, Y = next(endless(corpus, trained.recipe))
+        grads = trained.model.loss_and_gradients(X, Y, zero_state(spec, 32, "float32")).gradients
+        train(trained, corpus, steps)
+        norms = (layer_norm(grads, layer) for layer in (1, L))
+        found.append((trained.lately(STEPS_AN_EPOCH), *norms))
+    end, first, top = np.mean(found, axis=0)
     return {
         "initialiser": scheme,
         "layers": L,
-        "perplexity": trained.lately(STEPS_AN_EPOCH),
+        "perplexity": end,
+        "±": np.std([row[0] for row in found], ddof=1),
         "first layer's gradient": first,
         "top layer's gradient": top,
     }
@@ -84,18 +104,20 @@ def layer_norm(grads: dict, layer: int) -> float:
     return sum(squares) ** 0.5
 
 
-def gradient_norms(corpus: Corpus, h: int, steps: int) -> tuple[list[Found], Found]:
-    """The norm of every step's gradient before the clip, for each cell at a rate that trains."""
+def gradient_norms(
+    corpus: Corpus, h: int, steps: int, seeds: tuple[int, ...]
+) -> tuple[list[Found], Found]:
+    """The norm of every step's gradient before the clip, for each cell at a rate that trains: of
+    one run; and in which share of the steps of some runs the clip acts."""
     found, values = [], {}
     for cell, rate in (("rnn", 1.0), ("gru", 4.0), ("lstm", 8.0)):
-        recipe = Recipe(rate, 0.25, n=32, T=16)
-        norms = train(begin(stack(cell, corpus, 2, h), recipe), corpus, steps).norms
-        found += [{"cell": cell, "step": k, "norm": v} for k, v in enumerate(norms, 1)]
-        values |= {
-            f"{cell}_clipped_share": float(np.mean(np.array(norms) > 0.25)),
-            f"{cell}_median_norm": float(np.median(norms)),
-            f"{cell}_largest_norm": max(norms),
-        }
+        runs = []
+        for seed in seeds:
+            recipe = Recipe(rate, 0.25, n=32, T=16, seed=seed)
+            runs.append(train(begin(stack(cell, corpus, 2, h), recipe), corpus, steps).norms)
+        found += [{"cell": cell, "step": k, "norm": v} for k, v in enumerate(runs[0], 1)]
+        shares = [float(np.mean(np.array(norms) > 0.25)) for norms in runs]
+        values |= {f"{cell}_clipped_least": min(shares), f"{cell}_clipped_most": max(shares)}
     return found, values
 
 

@@ -4,6 +4,7 @@ Networks that are alike in everything are trained on one author each, on all aut
 on one author after another; then each is asked about the held-out text of every author.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from common.corpus import Corpus, Vocabulary, load_corpus, load_texts
 from common.recipe import Recipe
+from common.spec import ModelSpec
 from docs.experiments import run
 from docs.experiments.tools import (
     Found,
@@ -33,32 +35,43 @@ RECIPE = Recipe(4.0, 1.0)
 PREFIX = "it was "
 
 
+SEEDS = (1, 2, 3)
+"""Of the first weights and of the minibatches: one run would tell luck."""
+
+
 @reference_only
 def measure(short: bool) -> Found:
     h, steps, characters = (16, 4, 2_400) if short else (48, 160, 40_000)
     files = {} if short else {name: book(file) for name, file in AUTHORS.items()}
     train_on, test = texts(files, characters)
-    names = list(train_on)
-    shared = train_on[names[0]]
+    shared = next(iter(train_on.values()))
     spec = stack("gru", shared, 2, h)
-    rows, runs = [], {}
+    seeds = SEEDS[:2] if short else SEEDS
+    found = [once(dataclasses.replace(RECIPE, seed=s), spec, train_on, test, steps) for s in seeds]
+    values = {"h": h, "steps": steps, "characters": len(shared.tokens), "seeds": len(seeds)}
+    return tabulated(found, values)
+
+
+def once(recipe: Recipe, spec: ModelSpec, train_on: dict, test: dict, steps: int) -> Found:
+    """All the networks, each trained once."""
+    names, rows, runs = list(train_on), [], {}
+    shared = train_on[names[0]]
 
     def row(name: str, trained: Run) -> None:
         rows.append({"trained on": name, "on": {to: trained.on(test[to]) for to in names}})
         rows[-1]["prediction"] = continued(trained, shared, PREFIX)
 
     for name in names:
-        runs[name] = train(begin(spec, RECIPE), train_on[name], steps)
+        runs[name] = train(begin(spec, recipe), train_on[name], steps)
         row(name, runs[name])
     mixture = together([part(train_on[name], 1 / len(names)) for name in names])
-    row("a quarter of each", train(begin(spec, RECIPE), mixture, steps))
+    row("a quarter of each", train(begin(spec, recipe), mixture, steps))
     union = together(list(train_on.values()))
-    row("all of each", train(begin(spec, RECIPE), union, steps * len(names)))
-    found = {"h": h, "steps": steps, "characters": len(shared.tokens), "rows": rows}
-    # These go on training the first author's network, so they come last.
-    found["other numbers"] = other_numbers(train_on, test, runs)
+    row("all of each", train(begin(spec, recipe), union, steps * len(names)))
+    found = {"rows": rows, "other numbers": other_numbers(train_on, test, runs)}
+    # This goes on training the first author's network, so it comes last.
     found["one after another"] = one_after_another(runs[names[0]], train_on, test, steps)
-    return tabulated(found)
+    return found
 
 
 def texts(
@@ -134,27 +147,42 @@ def other_numbers(train_on: dict, test: dict, runs: dict) -> dict:
     }
 
 
-def tabulated(found: Found) -> Found:
-    """What was found as the chapter's tables."""
-    matrix = [
-        {"trained on": row["trained on"], "asked about": author, "perplexity": perplexity}
-        for row in found["rows"]
-        for author, perplexity in row["on"].items()
-    ]
-    wide = [{"trained on": row["trained on"], **row["on"]} for row in found["rows"]]
-    lines = [{k: row[k] for k in ("trained on", "prediction")} for row in found["rows"]]
-    stages, other = found["one after another"], found["other numbers"]
-    curve = stages["curve"]
+def tabulated(found: list[Found], values: Found) -> Found:
+    """What was found by all seeds, as the chapter's tables: means, and the spread beside them."""
+    first = found[0]
+    matrix, wide = [], []
+    for number, row in enumerate(first["rows"]):
+        said = {"trained on": row["trained on"]}
+        wide.append(dict(said))
+        for author in row["on"]:
+            ends = [one["rows"][number]["on"][author] for one in found]
+            mean = float(np.mean(ends))
+            matrix.append(said | {"asked about": author, "perplexity": mean})
+            wide[-1][author] = f"{mean:.2f} ± {np.std(ends, ddof=1):.2f}"
+    lines = [{k: row[k] for k in ("trained on", "prediction")} for row in first["rows"]]
+    stages, other = first["one after another"], first["other numbers"]
+    steps, authors = stages["curve"]["steps"], (stages["first"], stages["second"])
+    curves = {
+        author: np.array([one["one after another"]["curve"][author] for one in found])
+        for author in authors
+    }
     forgetting = [
-        {"step": step, "asked about": author, "perplexity": perplexity}
-        for author in (stages["first"], stages["second"])
-        for step, perplexity in zip(curve["steps"], curve[author], strict=True)
+        {"step": step, "asked about": author, "perplexity": float(curve[:, k].mean())}
+        | {"low": float(curve[:, k].min()), "high": float(curve[:, k].max())}
+        for author, curve in curves.items()
+        for k, step in enumerate(steps)
     ]
-    turn = curve["steps"].index(stages["turn"])
-    first = curve[stages["first"]]
-    values = {key: found[key] for key in ("h", "steps", "characters")}
-    values |= {"before": first[0], "forgotten": first[turn], "again": first[-1]}
-    values |= {"right_numbers": other["right"], "wrong_numbers": other["wrong"]}
+    turn = steps.index(stages["turn"])
+    for name, k in (("before", 0), ("forgotten", turn), ("again", -1)):
+        there = curves[authors[0]][:, k]
+        values |= {name: float(there.mean()), f"{name}_sd": float(there.std(ddof=1))}
+    fell = curves[authors[0]][:, turn] < curves[authors[0]][:, 0]
+    rose = curves[authors[1]][:, -1] > curves[authors[1]][:, turn]
+    values |= {"fell": int(fell.sum()), "rose": int(rose.sum())}
+    for name in ("right", "wrong"):
+        numbers = [one["other numbers"][name] for one in found]
+        values |= {f"{name}_numbers": float(np.mean(numbers))}
+        values |= {f"{name}_numbers_sd": float(np.std(numbers, ddof=1))}
     values |= {"moved": other["moved"]}
     orders = [{"text": name, "commonest first": text} for name, text in other["own"].items()]
     tables = {"matrix": matrix, "wide": wide, "predictions": lines, "forgetting": forgetting}

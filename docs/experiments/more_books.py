@@ -5,6 +5,7 @@ of The Time Machine, 40,000 of them, all of it, and all of it with three more no
 The last tenth of every book is held out, and every network is asked about that of The Time Machine.
 """
 
+import dataclasses
 import math
 import sys
 from collections import Counter
@@ -34,6 +35,8 @@ BOOKS = (
 RECIPE = Recipe(4.0, 1.0)
 SEEN = 14
 """How often a run is looked at."""
+SEEDS = (1, 2, 3)
+"""Of the first weights and of the minibatches: one run would tell luck."""
 
 
 @reference_only
@@ -48,32 +51,48 @@ def measure(short: bool) -> Found:
     texts["one book"] = tokens
     if len(files) > 1:
         texts["four books"] = everything.tokens
-    rows = [one(everything, name, tokens, test, h, steps) for name, tokens in texts.items()]
+    seeds = SEEDS[:2] if short else SEEDS
+    rows = [
+        several(everything, name, tokens, test, h, steps, seeds) for name, tokens in texts.items()
+    ]
     return tabulated(rows, h, steps, len(test))
 
 
-def one(
-    corpus: Corpus, name: str, tokens: np.ndarray, test: np.ndarray, h: int, steps: int
+def several(
+    corpus: Corpus,
+    name: str,
+    tokens: np.ndarray,
+    test: np.ndarray,
+    h: int,
+    steps: int,
+    seeds: tuple[int, ...],
 ) -> Found:
-    """Train on one amount of text and look at both perplexities on the way."""
+    """One amount of text, from several first weights: both perplexities of every run."""
     part = Corpus(name, corpus.sha256, corpus.vocabulary, tokens.astype(np.uint8))
-    every, a_step = steps // SEEN, RECIPE.n * RECIPE.T
-    curve: dict[str, list] = {"characters": [], "training": [], "held out": []}
-
-    def seen(now: Run) -> None:
-        curve["characters"].append(len(now.losses) * a_step)
-        curve["training"].append(now.lately(every))
-        curve["held out"].append(now.on(test))
-
-    trained = train(begin(stack("gru", corpus, 2, h), RECIPE), part, steps, every, seen)
+    runs = [one(part, test, h, steps, seed) for seed in seeds]
     return {
         "name": name,
         "characters": len(tokens),
-        "epochs": steps * a_step / len(tokens),
-        "curve": curve,
+        "epochs": steps * RECIPE.n * RECIPE.T / len(tokens),
+        "seen": runs[0]["seen"],
+        "curve": {on: np.array([run[on] for run in runs]) for on in ("training", "held out")},
         "counting": {k: counting(tokens, test, k, corpus.q) for k in (1, 2, 3, 4)},
-        "prediction": continued(trained, corpus, "time traveller"),
+        "prediction": runs[0]["prediction"],
     }
+
+
+def one(part: Corpus, test: np.ndarray, h: int, steps: int, seed: int) -> Found:
+    every, a_step = steps // SEEN, RECIPE.n * RECIPE.T
+    found: Found = {"seen": [], "training": [], "held out": []}
+
+    def seen(now: Run) -> None:
+        found["seen"].append(len(now.losses) * a_step)
+        found["training"].append(now.lately(every))
+        found["held out"].append(now.on(test))
+
+    recipe = dataclasses.replace(RECIPE, seed=seed)
+    trained = train(begin(stack("gru", part, 2, h), recipe), part, steps, every, seen)
+    return found | {"prediction": continued(trained, part, "time traveller")}
 
 
 def counting(tokens: np.ndarray, test: np.ndarray, k: int, q: int) -> float:
@@ -100,46 +119,46 @@ def followers(tokens: np.ndarray, length: int) -> dict[tuple, Counter]:
 
 
 def tabulated(rows: list[Found], h: int, steps: int, held_out: int) -> Found:
-    """The rows as the chapter's tables."""
+    """The rows as the chapter's tables: means of the runs, and the spread beside them."""
     curves = [
-        {"text": row["name"], "on": on, "characters seen": seen, "perplexity": perplexity}
+        {"text": row["name"], "on": on, "characters seen": seen, "perplexity": float(there.mean())}
+        | {"low": float(there.min()), "high": float(there.max())}
         for row in rows
         for on in ("training", "held out")
-        for seen, perplexity in zip(row["curve"]["characters"], row["curve"][on], strict=True)
+        for seen, there in zip(row["seen"], row["curve"][on].T, strict=True)
     ]
-    ends = [
-        {
-            "trained on": row["name"],
-            "characters": row["characters"],
-            "times read": row["epochs"],
-            "training": row["curve"]["training"][-1],
-            "held out": row["curve"]["held out"][-1],
-            "best held out": min(row["curve"]["held out"]),
-        }
-        for row in rows
-    ]
+    ends, values = [], {"h": h, "steps": steps, "held_out": held_out}
+    for row in rows:
+        training, new = row["curve"]["training"][:, -1], row["curve"]["held out"][:, -1]
+        best = row["curve"]["held out"].min(axis=1)
+        row["ends"] = {"training": training, "held_out": new, "best": best}
+        said = {"trained on": row["name"], "characters": row["characters"]}
+        said |= {"times read": row["epochs"], "runs": len(new)}
+        said |= {"training": spread(training), "held out": spread(new)}
+        ends.append(said | {"best held out": spread(best)})
     counts = [
         {"trained on": row["name"], "characters of context": int(k) - 1, "perplexity": perplexity}
         for row in rows
         for k, perplexity in row["counting"].items()
     ]
     lines = [{"trained on": row["name"], "prediction": row["prediction"]} for row in rows]
-    values = {
-        "h": h,
-        "steps": steps,
-        "held_out": held_out,
-        "seen": curves[SEEN - 1]["characters seen"],
-    }
+    values |= {"seen": rows[0]["seen"][-1], "seeds": len(rows[0]["ends"]["best"])}
     for name, row in (("few", rows[0]), ("one", rows[-2]), ("most", rows[-1])):
-        values |= {
-            f"{name}_training": row["curve"]["training"][-1],
-            f"{name}_held_out": row["curve"]["held out"][-1],
-            f"{name}_best": min(row["curve"]["held out"]),
-            f"{name}_characters": row["characters"],
-            f"{name}_counts": list(row["counting"].values())[-1],
-        }
+        for what, there in row["ends"].items():
+            values |= {f"{name}_{what}": float(there.mean())}
+            values |= {f"{name}_{what}_sd": float(there.std(ddof=1))}
+        values |= {f"{name}_characters": row["characters"]}
+        values |= {f"{name}_counts": list(row["counting"].values())[-1]}
+    fewer, more = (row["ends"]["held_out"] for row in rows[-2:])
+    values["more_is_better"] = int((more < fewer).sum())
+    values["no_worse_on_new"] = int((more <= rows[-1]["ends"]["training"]).sum())
+    values["below_counts"] = int((more < values["most_counts"]).sum())
     tables = {"curves": curves, "ends": ends, "counting": counts, "predictions": lines}
     return {"values": values, "tables": tables}
+
+
+def spread(numbers: np.ndarray) -> str:
+    return f"{numbers.mean():.2f} ± {numbers.std(ddof=1):.2f}"
 
 
 def solution_1(backend: str) -> None:

@@ -22,6 +22,7 @@ from docs.experiments.tools import Found, rounded
 DEVICE = "cpu"
 TOO_SMALL = 0.86
 """Units in the last place: about XLA's bias."""
+SEEDS = (1, 2, 3, 4, 5, 6)
 
 
 def measure(backend: str, short: bool) -> Found:
@@ -40,7 +41,7 @@ def measure(backend: str, short: bool) -> Found:
         for field in ("largest", "bias")
     }
     if backend == "numpy":
-        tables["drift"], drifted = drift(*(4, 2) if short else (100, 24))
+        tables["drift"], drifted = drift(*(4, 2, (1, 2)) if short else (100, 24, SEEDS))
         values |= drifted
     return rounded({"values": values, "tables": tables})
 
@@ -68,27 +69,36 @@ def tanh_too_small(by: float) -> Conventions:
     return dataclasses.replace(TRUTH, activate=activate, cell_output=tanh)
 
 
-def drift(T: int, K: int) -> tuple[list[Found], Found]:
+def drift(T: int, K: int, seeds: tuple[int, ...]) -> tuple[list[Found], Found]:
     """What a tanh that is too small changes in float32, against float64: step by step in the states
-    of an LSTM that reads the text, on average over all units, and in its weights after K steps of
-    training."""
+    of LSTMs that read the text, on average over all units, and in their weights after K steps of
+    training. Means over networks from different seeds, and their standard deviations."""
     corpus = load_corpus()
     table, values = [], {"drift_T": T, "drift_K": K, "drift_units": TOO_SMALL}
     for kind, by in (("rounded", 0.0), ("too small", TOO_SMALL)):
-        conventions, name = tanh_too_small(by), kind.replace(" ", "_")
-        reading = case_of(corpus, T, 1)
-        exact, found = (evaluate(conventions, *reading, dtype, K=0)["trace/H"] for dtype in KINDS)
-        shift = (np.abs(found) - np.abs(exact)).mean(axis=(1, 2, 3)) / np.abs(exact).mean()
+        found = [drifted(tanh_too_small(by), corpus, T, K, seed) for seed in seeds]
+        shift = np.mean([one["shift"] for one in found], axis=0)
         table += [{"tanh": kind, "step": t, "shift": s} for t, s in enumerate(shift, start=1)]
-        values[f"drift_{name}_shift"] = float(shift.mean())
-        values[f"drift_{name}_error"] = distance(found, exact) / float(np.linalg.norm(exact))
-        exact, found = (evaluate(conventions, *case_of(corpus, 16, K), dtype) for dtype in KINDS)
-        last = [tensor for tensor in exact if tensor.startswith("step-K/layer")]
-        moved = [exact[t] - exact[f"weights/{t.removeprefix('step-K/')}"] for t in last]
-        apart = sum(distance(found[t], exact[t]) ** 2 for t in last)
-        total = sum(float((array**2).sum()) for array in moved)
-        values[f"drift_{name}_weights"] = (apart / total) ** 0.5
-    return table, values
+        for part in ("shift", "error", "weights"):
+            numbers = [float(np.mean(one[part])) for one in found]
+            name = f"drift_{kind.replace(' ', '_')}_{part}"
+            values |= {name: float(np.mean(numbers)), f"{name}_sd": float(np.std(numbers, ddof=1))}
+    return table, values | {"drift_seeds": len(seeds)}
+
+
+def drifted(conventions: Conventions, corpus: Corpus, T: int, K: int, seed: int) -> Found:
+    """Of one network."""
+    reading = case_of(corpus, T, 1, seed)
+    exact, found = (evaluate(conventions, *reading, dtype, K=0)["trace/H"] for dtype in KINDS)
+    shift = (np.abs(found) - np.abs(exact)).mean(axis=(1, 2, 3)) / np.abs(exact).mean()
+    error = distance(found, exact) / float(np.linalg.norm(exact))
+    training = case_of(corpus, 16, K, seed)
+    exact, found = (evaluate(conventions, *training, dtype) for dtype in KINDS)
+    last = [tensor for tensor in exact if tensor.startswith("step-K/layer")]
+    moved = [exact[t] - exact[f"weights/{t.removeprefix('step-K/')}"] for t in last]
+    apart = sum(distance(found[t], exact[t]) ** 2 for t in last)
+    total = sum(float((array**2).sum()) for array in moved)
+    return {"shift": shift, "error": error, "weights": (apart / total) ** 0.5}
 
 
 KINDS = "float64", "float32"
@@ -98,10 +108,10 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.linalg.norm(one - other))
 
 
-def case_of(corpus: Corpus, T: int, K: int) -> tuple[Case, Material]:
+def case_of(corpus: Corpus, T: int, K: int, seed: int) -> tuple[Case, Material]:
     """An LSTM of two layers that reads the text, in minibatches of 8 × T."""
     spec, recipe = ModelSpec("lstm", corpus.q, 16, corpus.q, 2), RECIPES["quick"].recipes["lstm"]
-    case = Case("drift", spec, n=8, T=T, K=K, zero_state=True, text=True, recipe=recipe)
+    case = Case(f"drift-{seed}", spec, n=8, T=T, K=K, zero_state=True, text=True, recipe=recipe)
     return case, material(case, corpus)
 
 

@@ -32,39 +32,73 @@ def measure(short: bool) -> Found:
     h, steps = (16, 6) if short else (64, 600)
     corpus, held_out = load_texts([time_machine(short)], None, 0.4 if short else 0.1)
     [test] = held_out.values()
-    depths, ends, trained = [], {}, None
+    depths, ends, runs = [], {}, []
     for L in DEPTHS:
         runs = []
         for seed in SEEDS[:2] if short else SEEDS:
             one = begin(stack("gru", corpus, L, h), Recipe(4.0, 1.0, seed=seed))
             runs.append(train(one, corpus, steps))
-        trained = runs[0]
-        parameters = sum(array.size for array in trained.model.parameters().values())
+        parameters = sum(array.size for array in runs[0].model.parameters().values())
         ends[L] = np.array([one.on(test) for one in runs])
         last = [one.lately(steps // 6) for one in runs]
         row = {"layers": L, "parameters": parameters, "training": float(np.mean(last))}
         row |= {"held out": float(ends[L].mean()), "±": float(ends[L].std(ddof=1))}
         depths.append(row | {"best": float(ends[L].min()), "worst": float(ends[L].max())})
-    X, H = states(trained, test)
-    layers = [f"layer {layer + 1}" for layer in range(len(DEPTHS))]
-    alike, read, harm, values = [], [], [], {"h": h, "steps": steps}
-    for layer, name in enumerate(layers):
-        curve = autocorrelation(H[:, layer])
-        alike += [{"layer": name, "lag": k, "alike": v} for k, v in zip(LAGS, curve, strict=True)]
-        values[f"time_scale_{layer + 1}"] = time_scale(curve)
-        shares = reading(X, H[:, layer], corpus.q)
-        read += [{"layer": name, "back": k, "right": v} for k, v in zip(BACK, shares, strict=True)]
-    for name, which in {**{name: [k] for k, name in enumerate(layers)}, "all": [0, 1, 2]}.items():
-        curve = missed(trained, X, H, which)
-        harm += [{"layer": name, "after": k, "worse": v} for k, v in zip(AFTER, curve, strict=True)]
-    values |= {"commonest": most_common(X), "seeds": len(ends[1])}
+    looks = [look(one, test) for one in runs]
+    values = {"h": h, "steps": steps, "seeds": len(runs), "commonest": looks[0]["commonest"]}
+    for layer in range(max(DEPTHS)):
+        scales = np.array([time_scale(found["alike"][layer]) for found in looks])
+        values[f"time_scale_{layer + 1}"] = float(scales.mean())
+        values[f"time_scale_{layer + 1}_sd"] = float(scales.std(ddof=1))
+        values[f"current_{layer + 1}"] = mean(looks, "read", layer, BACK.index(0))
+        values[f"next_{layer + 1}"] = mean(looks, "read", layer, BACK.index(-1))
+    values["in_order"] = sum(map(in_order, looks))
+    values["missed_in_order"] = sum(
+        found["missed"][0][0] < found["missed"][2][0] for found in looks
+    )
     for more, fewer in ((2, 1), (3, 2)):
         values[f"gain_{more}"] = float((ends[fewer] - ends[more]).mean())
         values[f"gain_{more}_sd"] = float((ends[fewer] - ends[more]).std(ddof=1))
         values[f"better_{more}"] = int((ends[more] < ends[fewer]).sum())
     values |= {f"held_out_{row['layers']}": row["held out"] for row in depths}
-    tables = {"depths": depths, "alike": alike, "read": read, "missed": harm}
+    tables = {"depths": depths, "alike": spread(looks, "alike", "lag", LAGS)}
+    tables |= {"read": spread(looks, "read", "back", BACK)}
+    tables |= {"missed": spread(looks, "missed", "after", AFTER)}
     return {"values": values, "tables": tables}
+
+
+def look(run: Run, test: np.ndarray) -> Found:
+    """Into one trained stack: three curves for every layer."""
+    X, H = states(run, test)
+    layers = range(H.shape[1])
+    return {
+        "commonest": most_common(X),
+        "alike": [autocorrelation(H[:, layer]) for layer in layers],
+        "read": [reading(X, H[:, layer], run.spec.q) for layer in layers],
+        "missed": [missed(run, X, H, which) for which in [*([k] for k in layers), list(layers)]],
+    }
+
+
+def mean(looks: list[Found], what: str, layer: int, k: int) -> float:
+    return float(np.mean([found[what][layer][k] for found in looks]))
+
+
+def in_order(found: Found) -> bool:
+    """Whether the current character is read best at the bottom, and the next one at the top."""
+    current, following = ([curve[BACK.index(back)] for curve in found["read"]] for back in (0, -1))
+    return current == sorted(current, reverse=True) and following == sorted(following)
+
+
+def spread(looks: list[Found], what: str, by: str, at: tuple[int, ...]) -> list[Found]:
+    """A layer's curve in all runs: the mean, the lowest and the highest at every place."""
+    rows = []
+    for layer, curves in enumerate(zip(*(found[what] for found in looks), strict=True)):
+        name = f"layer {layer + 1}" if layer < max(DEPTHS) else "all"
+        for k, place in enumerate(at):
+            there = [curve[k] for curve in curves]
+            row = {"layer": name, by: place, "mean": float(np.mean(there))}
+            rows.append(row | {"low": min(there), "high": max(there)})
+    return rows
 
 
 def states(run: Run, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

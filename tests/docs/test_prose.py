@@ -103,6 +103,69 @@ def test_why_depth_says_of_each_layer_what_all_runs_say():
     assert values["gain_2"] > values["gain_2_sd"] and -values["gain_3"] > values["gain_3_sd"]
 
 
+def test_why_depth_says_what_lives_at_which_layer_as_most_runs_do():
+    values = stored("why-depth")["values"]
+    assert values["in_order"] > values["seeds"] / 2
+    assert values["missed_in_order"] == values["seeds"]
+    scales = [values[f"time_scale_{layer}"] for layer in (1, 2, 3)]
+    assert scales == sorted(scales) and scales[-1] < 1
+    assert 0.05 < scales[-1] - scales[0] < 0.15 and "a tenth of a character" in prose("why-depth")
+
+
+def test_cells_says_of_the_order_what_the_seeds_say():
+    rows = {row["cell"]: row for row in stored("cells")["tables"]["seeds"]}
+    gru, *others = (rows[name] for name in ("GRU", "LSTM", "vanilla RNN"))
+    assert all(gru["worst"] < other["best"] for other in others)
+    assert others[0]["best"] < others[1]["worst"] and others[1]["best"] < others[0]["worst"]
+    assert "the GRU is ahead, and the other two are equal within their spread" in prose("cells")
+
+
+def test_convergence_says_of_the_clip_what_the_runs_say():
+    """Where the middle run of a cell jumps, with the clip and without."""
+    rows = stored("convergence")["tables"]["rates"]
+    for cell in ("rnn", "gru"):
+        cliff = {
+            clip: min(r["rate"] for r in rows if r["cell"] == cell and r["clip"] == clip
+                      and r["shown"] == 100)
+            for clip in ("clipped at 0.25", "not clipped")
+        }  # fmt: skip
+        assert cliff["clipped at 0.25"] == 4 * cliff["not clipped"]
+    values = stored("convergence")["values"]
+    assert values["gru_clipped"] + 5 * values["gru_clipped_sd"] < values["gru_free"]
+
+
+def test_mixing_authors_says_who_is_understood_by_whom():
+    rows = {row["trained on"]: row for row in stored("mixing-authors")["tables"]["wide"]}
+    mean = {who: {a: float(rows[who][a].split()[0]) for a in list(row)[1:]}
+            for who, row in rows.items()}  # fmt: skip
+    authors = list(mean["Wells"])
+    own = {a: min(authors, key=lambda who: mean[who][a]) for a in authors}
+    assert [a for a in authors if own[a] == a] == ["Wells", "Austen", "Carroll"]
+    assert max(abs(mean[who]["Shelley"] - mean["Shelley"]["Shelley"])
+               for who in ("Wells", "Austen")) < 0.2  # fmt: skip
+    assert all(min(mean, key=lambda who: mean[who][a]) == "all of each" for a in authors)
+    values = stored("mixing-authors")["values"]
+    assert values["fell"] == values["rose"] == values["seeds"]
+
+
+def test_more_books_says_what_all_runs_say():
+    values = stored("more-books")["values"]
+    assert values["more_is_better"] == values["seeds"] and values["below_counts"] == 0
+    assert abs(values["most_held_out"] - values["most_training"]) < values["most_held_out_sd"]
+    assert values["few_held_out"] - 3 * values["few_held_out_sd"] > 28
+
+
+def test_disagreements_says_which_faults_are_within_the_band_of_what_is_right():
+    rows = [r for r in stored("disagreements")["tables"]["training"] if r["epoch"] == 15]
+    last = {row["fault"]: row for row in rows}
+    right = last["nothing wrong"]
+    for quiet in ("learning rate 5 % too high", "no clip"):
+        assert right["low"] <= last[quiet]["perplexity"] <= right["high"], quiet
+    assert last["loss summed, not averaged"]["high"] < right["low"]
+    broken = last["only the top layer learns"]
+    assert all(row["high"] < broken["low"] for row in rows if row is not broken)
+
+
 def test_readme_says_how_often_a_fault_is_named_as_the_page_does():
     naming = (ROOT / "docs" / "naming-faults.md").read_text(encoding="utf-8")
     one, two = re.findall(r"^\| [12] \| \d+ \| \d+ \(([\d.]+)%\)", naming, re.MULTILINE)
