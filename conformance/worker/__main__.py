@@ -132,8 +132,9 @@ def main() -> None:
             for dtype in options.dtypes
         }
         given = load_given(Path(options.given)) if options.given else None
-        passport = backend.passport(options.device)
-        if modes:
+        # The first worker's is the run's; to make one takes as long as to start some frameworks.
+        passport = {} if workers.rank else backend.passport(options.device)
+        if modes and not workers.rank:
             passport["modes"] = {mode: backend.ran(mode, options.device) for mode in modes}
     except BadInput as error:
         reply({"bad input": [error.where, error.field, error.expected, error.found]})
