@@ -2,7 +2,9 @@
 
 import re
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,9 @@ from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
 from conformance.__main__ import main
 from conformance.progress import Progress
 from conformance.records.training import load_run
+from conformance.run import command as run_command
 from conformance.run import training
+from conformance.run.team import Team
 from conformance.studies import bench_workers
 from tests.backends.doors import PATIENCE, SEEN
 from tests.backends.launchers import EPOCHS, LOOPBACK, WITNESS, command, said
@@ -40,11 +44,61 @@ def folder_of(out: Path, backend: str, workers: int, implementation: str = "laye
     return out / "training" / f"{backend}-cpu" / name
 
 
+class Kept:
+    """A team of two that commands ask one after another and do not end: to start one takes most of
+    the time that a test of it would."""
+
+    def __init__(self, team: Team) -> None:
+        self.team = team
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.team, name)
+
+    def leave(self) -> None:
+        """It stays for the next command, and so does it where a command says ``stop``."""
+
+    stop = leave
+
+
+@pytest.fixture(scope="module")
+def kept(pytestconfig: pytest.Config, tmp_path_factory) -> Iterator[Kept]:
+    """It starts when it is first asked, and again after somebody has ended it."""
+    name = pytestconfig.getoption("--backend")
+    which = name, "cpu", ["float64", "float32"], 1
+    team = Team(*which, 2, tmp_path_factory.mktemp("team"))
+    yield Kept(team)
+    team.leave()
+    team.stop()
+
+
+@pytest.fixture
+def faults(kept: Kept, monkeypatch) -> Callable[[str], Path]:
+    """Commands ask the team of two, in which nothing goes wrong until it is said. Sets what does;
+    returns the file that gets a line for every epoch of every worker."""
+    asked, told = kept.folder / "asked", kept.folder / "faults"
+    use_faulty_trainee(monkeypatch)
+    monkeypatch.setenv("ASKED", str(asked))
+    monkeypatch.setenv("FAULTS_IN", str(told))
+    monkeypatch.setattr(run_command, "make_worker", lambda runs: kept)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 0.0)
+    asked.unlink(missing_ok=True)
+
+    def set_faults(text: str) -> Path:
+        told.write_text(text, encoding="utf-8")
+        return asked
+
+    set_faults("")
+    return set_faults
+
+
 @pytest.mark.parametrize("workers", [2, 4])
 def test_the_digests_are_those_of_one_process(
-    workers: int, train, backend_name: str, backend, tmp_path: Path
+    workers: int, train, request, backend_name: str, backend, tmp_path: Path
 ) -> None:
-    """Of every implementation: one team trains them one after another."""
+    """Of every implementation: one team trains them one after another. Four are started by the
+    command itself."""
+    if workers == 2:
+        request.getfixturevalue("faults")
     names = backend.IMPLEMENTATIONS
     assert train(workers, "--implementation", *names) == EXIT_PASS
     for implementation in names:
@@ -53,24 +107,17 @@ def test_the_digests_are_those_of_one_process(
         assert made.digests == WITNESS.digests[:EPOCHS]
 
 
-def test_the_float32_curve_is_accepted(train, tmp_path: Path) -> None:
+def test_the_float32_curve_is_accepted(train, faults, tmp_path: Path) -> None:
     assert train(2, "--numerics", "float32", "--epochs", str(WITNESS.recipe.epochs)) == EXIT_PASS
     assert main(["judge", str(tmp_path), "--quiet"]) == EXIT_PASS
 
 
-@pytest.fixture
-def faults(monkeypatch, tmp_path: Path):
-    """Set what goes wrong; returns the file that gets a line for every epoch of every worker."""
-    use_faulty_trainee(monkeypatch)
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 0.0)
-    asked = tmp_path / "asked"
-    monkeypatch.setenv("ASKED", str(asked))
-
-    def set_faults(text: str) -> Path:
-        monkeypatch.setenv("FAULTS", text)
-        return asked
-
-    return set_faults
+def test_a_worker_with_other_initial_weights_is_refused(train, faults, capfd) -> None:
+    asked = faults("other-weights@worker1")
+    assert train(2) == EXIT_BAD_INPUT
+    line = assert_one_line(capfd.readouterr().err)
+    assert re.search(r"worker 1 of 2: initial weights: expected \w+, found other ones", line)
+    assert asked_of(asked) == []
 
 
 def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(
@@ -91,14 +138,6 @@ def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(
     assert train(2) == EXIT_PASS
     assert {epoch for *_, epoch in asked_of(asked)} == {3}
     assert load_run(folder).digests == WITNESS.digests[:EPOCHS]
-
-
-def test_a_worker_with_other_initial_weights_is_refused(train, faults, capfd) -> None:
-    asked = faults("other-weights@worker1")
-    assert train(2) == EXIT_BAD_INPUT
-    line = assert_one_line(capfd.readouterr().err)
-    assert re.search(r"worker 1 of 2: initial weights: expected \w+, found other ones", line)
-    assert asked_of(asked) == []
 
 
 def test_a_worker_of_another_seed_is_refused_on_every_host(

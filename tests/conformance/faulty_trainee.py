@@ -4,6 +4,7 @@ FAULTS  what goes wrong and where: "segfault@3" in the third epoch, "raise@latti
         epoch of the lattice, "sigkill@worker1:3" in the second worker's third epoch, "slow@*" in
         every one, "raise@save", "hang@finish", "segfault@start"; "other-weights@worker1": the
         second worker begins with weights of its own
+FAULTS_IN  the same in a file, which may say something else for the next run
 ASKED   a file that gets a line for every epoch that is trained: pid, numerics and epoch
 """
 
@@ -12,6 +13,7 @@ import os
 import resource
 import signal
 import types
+from pathlib import Path
 
 from conformance.worker import __main__ as worker
 from conformance.worker.training import Trainee
@@ -34,11 +36,16 @@ def fill_the_disk() -> None:
 FAULTS = OF_ANY_WORKER | {"garbage": answer_garbage, "full": fill_the_disk}
 
 
-def main() -> None:
-    faults = [fault.split("@") for fault in os.environ.get("FAULTS", "").split()]
+def faults() -> list[list[str]]:
+    """What goes wrong, and where."""
+    path = os.environ.get("FAULTS_IN")
+    said = Path(path).read_text(encoding="utf-8") if path else os.environ.get("FAULTS", "")
+    return [fault.split("@") for fault in said.split()]
 
+
+def main() -> None:
     def happen(*here: str) -> None:
-        for fault, where in faults:
+        for fault, where in faults():
             if where in here:
                 FAULTS[fault]()
 
@@ -63,7 +70,7 @@ def main() -> None:
         return finish(self, request)
 
     def faulty_facts(self):
-        other = ["other-weights", f"worker{self.workers.rank}"] in faults
+        other = ["other-weights", f"worker{self.workers.rank}"] in faults()
         return facts(self) | ({"initial weights": "other ones"} if other else {})
 
     Trainee.epoch, Trainee.save, Trainee.finish = faulty_epoch, faulty_save, faulty_finish
