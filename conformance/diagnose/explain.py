@@ -64,6 +64,14 @@ class Evidence:
     def begun(self) -> Begun:
         return begin(self.case, self.numbers)
 
+    @functools.cached_property
+    def ways(self) -> "list[Evidence]":
+        """This evidence, and the same by tensors where it is by element and what is wrong shows in
+        the tensors, too. What rounding may do to an element was computed with the right equations;
+        other conventions have other gates saturated, and round where these do not."""
+        whole = replace(self, allowed={})
+        return [self, whole] if self.allowed and whole.error(TRUTH) is None else [self]
+
     def answers(self, conventions: Conventions, K: int | None) -> Arrays:
         """What these conventions make of the case; K: how many minibatches, all if None"""
         with np.errstate(all="ignore"):
@@ -140,16 +148,22 @@ def explain(
     case = evidence.case
     with threadpool_limits(1):
         suspects = of_regimes(case) + applicable(case.spec, *case.needs)
-        for group in known:
-            if set(group) <= set(suspects) and (found := _explanation(evidence, group)):
+        for group, way in itertools.product(known, evidence.ways):
+            if set(group) <= set(suspects) and (found := _explanation(way, group)):
                 return [found]
         if not search:
             return None
-        innocent = evidence.error(TRUTH, K=0) is not None
-        found = list(_singles(evidence, suspects, innocent))
-        if found or not case.conventions:  # in a regime there are too many pairs that come close
-            return found
-        return list(itertools.islice(_pairs(evidence, suspects, innocent), 1))
+        if not case.conventions:  # in a regime there are too many pairs that come close
+            found = (list(_singles(w, suspects, _innocent(w))) for w in evidence.ways)
+            return next(filter(None, found), [])
+        innocent = _innocent(evidence)
+        single = list(_singles(evidence, suspects, innocent))
+        return single or list(itertools.islice(_pairs(evidence, suspects, innocent), 1))
+
+
+def _innocent(evidence: Evidence) -> bool:
+    """Whether the forward pass is right."""
+    return evidence.error(TRUTH, K=0) is not None
 
 
 def _singles(evidence: Evidence, suspects: list[Mutant], innocent: bool) -> Iterator[Explanation]:

@@ -52,7 +52,8 @@ def by_cause(results: list[Result]) -> list[Entry]:
     """The causes of what one implementation did.
 
     A failure may be explained by several conventions alike. The one that explains most failures is
-    taken for the cause of all that it explains, then the next for those that are left.
+    taken for the cause of all that it explains, then the next for those that are left. What nothing
+    explains is one entry, with what was not searched: the smaller cases' causes do not explain it.
     """
     found: list[Entry] = []
     left = [result for result in results if result["suspects"]]
@@ -63,18 +64,21 @@ def by_cause(results: list[Result]) -> list[Entry]:
         left = [result for result in left if cause not in result["suspects"]]
         found.append(Entry(cause, same[0], same[1:]))
     others: dict[str, list[Result]] = {}
-    for result in results:
-        if not result["suspects"]:
-            others.setdefault(said(result), []).append(result)
+    left = [result for result in results if not result["suspects"]]
+    unexplained = any(result["searched"] for result in left)
+    # What was searched first: it is shown in full.
+    for result in sorted(left, key=lambda result: not result["searched"]):
+        others.setdefault(said(result, unexplained), []).append(result)
     for cause, same in others.items():
         alone = [Entry("", result, []) for result in same] if not cause else []
         found += alone or [Entry(cause, same[0], same[1:])]
     return found
 
 
-def said(result: Result) -> str:
+def said(result: Result, unexplained: bool) -> str:
     """What is said of a result without suspects. One that was not searched was tried with what
-    explains smaller cases, so its cause is another, or more than one."""
+    explains smaller cases, so its cause is another, or more than one; with one that was searched in
+    vain (unexplained), nobody knows of either."""
     if result["status"] != FAIL or result["reason"]:
         return result["reason"]
-    return UNEXPLAINED if result["searched"] else result["why"]
+    return UNEXPLAINED if unexplained else result["why"]
