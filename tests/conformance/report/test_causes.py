@@ -23,10 +23,8 @@ from tests.conformance.report.helpers import failing, result, verdict
 SAID = {
     "gates-i-f-g-o": "the gates i,f,o,g are taken for i,f,g,o",
     "gates-r-z-n": "the gates z,r,n are taken for r,z,n",
-    "recurrent-matrices-transposed": "every recurrent matrix is transposed",
     "forget-bias-of-one": "1 is added to the forget gate's pre-activation",
     "no-clip": "gradients are not clipped",
-    "rate-too-high": "the learning rate is 5 % higher",
     "state-not-carried": "every minibatch starts from the first state",
     "dropout-ignored": "nothing is dropped",
     "lengths-ignored": "the examples' lengths are ignored: all have T steps",
