@@ -53,11 +53,10 @@ def judge_training(
     ensembles = load_ensembles() if ensembles is None else ensembles
     matrix = load_matrix() if matrix is None else matrix
     deviations = load_deviations() if deviations is None else deviations
-    limits = {device: dtypes["float64"] for device, dtypes in load_bounds().items()}
     found = [(run, begin(run)) for run in runs]
     sound = [Sound(run, given, r) for run, r in found if (given := _check(run, r, matrix))]
     on_lattice = [one for one in sound if one.run.recipe.lattice]
-    judge_trajectories(on_lattice, witnesses, limits, deviations)
+    judge_trajectories(on_lattice, witnesses, load_bounds(), deviations)
     for one in sound:
         if not one.run.recipe.lattice:
             _judge_curve(one.run, one.result, ensembles, deviations)
