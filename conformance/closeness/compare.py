@@ -28,6 +28,9 @@ _RUNG_OF = {
     "invariance": "invariances",
 }
 
+WHOLE = ""
+"""In the place of a rung: the whole ladder is answered."""
+
 UNIT_ROUNDOFF = 2.0**-24
 """The largest relative error of rounding to float32: no noise floor is below it."""
 
@@ -88,6 +91,12 @@ class Comparison:
 def rung_of(tensor: str) -> str:
     """The rung that a recorded tensor belongs to: ``gradients/layer1.W_xh`` to gradients."""
     return _RUNG_OF[tensor.split("/")[0]]
+
+
+def answered_by(top: str) -> tuple[str, ...]:
+    """The rungs up to one, of whoever answers a part of the ladder; the invariances are asked of
+    the outputs, and so of everybody."""
+    return RUNGS if top == WHOLE else (*RUNGS[: RUNGS.index(top) + 1], RUNGS[-1])
 
 
 def load_bounds(path: Path = BOUNDS) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Reads files only and imports no framework. A record from another machine, or fro
 judged like one made just now; bounds can be changed and the records judged again.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -19,17 +18,18 @@ from conformance.cases.invariances import invariances
 from conformance.cases.table import Case
 from conformance.closeness.compare import (
     FLOAT64_SCALE,
+    WHOLE,
     Bound,
     Comparison,
+    answered_by,
     compare,
     load_bounds,
     must_differ,
     rung_of,
 )
 from conformance.closeness.elements import compare_elements, compare_undefined, zero_behind
-from conformance.diagnose.location import locate
 from conformance.judge import claims
-from conformance.judge.reasons import Failure, give_reasons
+from conformance.judge.reasons import Failure, give_reasons, place_of
 from conformance.judge.required import Matrix, load_matrix
 from conformance.oracle.truth import Answer, right_answer
 from conformance.progress import Progress
@@ -38,7 +38,15 @@ from conformance.records.training import has_runs
 from conformance.verdict.asked import Asked
 from conformance.verdict.deviations import Deviation, JudgedAs, load_deviations, unexcused
 from conformance.verdict.heat import heat
-from conformance.verdict.outcome import CRASHED, DECLARED, FAIL, NOT_RUN, PASS, UNSUPPORTED
+from conformance.verdict.outcome import (
+    CRASHED,
+    DECLARED,
+    FAIL,
+    IN_PART,
+    NOT_RUN,
+    PASS,
+    UNSUPPORTED,
+)
 from conformance.verdict.results import CaseResult, Verdict
 
 
@@ -145,6 +153,7 @@ def judge_case(
     backend, device = record.data["backend"], record.data["device"]
     implementation = f"{backend}:{name}"
     result = CaseResult(implementation, device, dtype, case_name, NOT_RUN)
+    result.part = claims.top_of(record, standards.matrix)
     if answer is None or case_name not in record.data["cases"]:
         result.reason = f"{record.folder.name} was recorded without it"
         return result
@@ -174,12 +183,13 @@ def judge_case(
         result.status, result.reason = FAIL, wrong
         return result
     got = record.arrays(name, dtype, case.name)
-    result.comparisons = compare_all(got, answer, dtype, limits, allowed)
+    result.comparisons = compare_all(got, answer, dtype, limits, allowed, result.part)
     judged_as = judging_as(got, answer, standards.bounds[device], allowed)
     left, used = unexcused(result.row, case, result.comparisons, standards.deviations, judged_as)
-    result.status = FAIL if left else DECLARED if used else PASS
+    passed = PASS if result.part == WHOLE else IN_PART
+    result.status = FAIL if left else DECLARED if used else passed
     result.reason = ", ".join(used)
-    if result.status != PASS:
+    if result.status != passed:
         result.heat = heat(got, answer.wanted, case.spec)
     if left:
         result.place = place_of(result, got, answer, limits["outputs"], dtype)
@@ -187,12 +197,19 @@ def judge_case(
 
 
 def compare_all(
-    got: Arrays, answer: Answer, dtype: str, limits: dict[str, Bound], inapplicable: dict[str, str]
+    got: Arrays,
+    answer: Answer,
+    dtype: str,
+    limits: dict[str, Bound],
+    inapplicable: dict[str, str],
+    top: str = WHOLE,
 ) -> list[Comparison]:
-    """Every tensor that must be there, and a failure for each that must not."""
-    found = compare_values(got, answer, dtype, limits, inapplicable)
+    """Every tensor that must be there, and a failure for each that must not.
+
+    top: the highest rung that must, of whoever answers a part; what is above it must not"""
+    found = compare_values(got, answer, dtype, limits, inapplicable, top)
     known = {comparison.tensor for comparison in found}
-    if not _own(got, answer.case):  # which has failed already: the invariances have nothing to equal
+    if not _own(got, answer.case):  # which has failed, and leaves nothing that they could equal
         known |= {tensor for tensor in got if tensor.startswith("invariance/")}
     found += [Comparison(t, "not expected") for t in got if t not in known and _has_rung(t)]
     wrong = {t: a.dtype for t, a in got.items() if a.dtype != dtype}
@@ -203,12 +220,18 @@ def compare_all(
 
 
 def compare_values(
-    got: Arrays, answer: Answer, dtype: str, limits: dict[str, Bound], inapplicable: dict[str, str]
+    got: Arrays,
+    answer: Answer,
+    dtype: str,
+    limits: dict[str, Bound],
+    inapplicable: dict[str, str],
+    top: str = WHOLE,
 ) -> list[Comparison]:
     """Every tensor that must be there, by the bounds of a dtype, whichever it has."""
     scale = FLOAT64_SCALE if dtype == "float64" else 1.0
     found: list[Comparison] = []
-    for tensor, wanted in answer.wanted.items():
+    asked = {t: a for t, a in answer.wanted.items() if rung_of(t) in answered_by(top)}
+    for tensor, wanted in asked.items():
         zero = answer.case.may_be_zero(tensor)
         bound, noise = limits[rung_of(tensor)], answer.noise[tensor] * scale
         question = tensor, got.get(tensor), wanted
@@ -264,19 +287,3 @@ def _has_rung(tensor: str) -> bool:
         return bool(rung_of(tensor))
     except KeyError:
         raise BadInput("record", tensor, "a tensor of a known rung", tensor) from None
-
-
-def place_of(result: CaseResult, got: Arrays, answer: Answer, bound: Bound, dtype: str) -> str:
-    """Where a failure begins, in words."""
-    scale = FLOAT64_SCALE if dtype == "float64" else 1.0
-    noise = max(answer.noise[f"trace/{part}"] for part in answer.case.spec.states) * scale
-    failed = {
-        rung: sorted((c for c in comparisons if not c.passed), key=_worst_first)
-        for rung, comparisons in result.rungs().items()
-    }
-    limit = min(bound.error, bound.ratio * noise)
-    return str(locate(answer.case, answer.numbers, got, failed, limit))
-
-
-def _worst_first(comparison: Comparison) -> float:
-    return -math.inf if math.isnan(comparison.error) else -comparison.error

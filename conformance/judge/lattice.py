@@ -30,7 +30,8 @@ from common.weights import read_arrays
 from conformance.cases.given import Given
 from conformance.closeness.claimed import same_numbers
 from conformance.closeness.compare import Bound, compare_on_lattice
-from conformance.judge.ladder import compare_all, judging_as, place_of
+from conformance.judge.ladder import compare_all, judging_as
+from conformance.judge.reasons import place_of
 from conformance.judge.replay import Epoch, FirstEpochs, describe, follow_straddle
 from conformance.options import program
 from conformance.oracle.truth import answer_to

@@ -5,15 +5,24 @@ others are tried with what was found there, which takes one evaluation.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from common.parameters import Arrays
-from conformance.closeness.compare import FLOAT64_SCALE, Bound, rung_of
+from conformance.closeness.compare import (
+    FLOAT64_SCALE,
+    RUNGS,
+    Bound,
+    Comparison,
+    answered_by,
+    rung_of,
+)
 from conformance.closeness.elements import agreement_in_regime
 from conformance.diagnose.explain import Evidence, Suspects, explain, sentence
+from conformance.diagnose.location import locate
 from conformance.oracle.conventions import Conventions
 from conformance.oracle.evaluation import Begun, begin, evaluate
 from conformance.oracle.truth import Answer
@@ -116,6 +125,22 @@ def give_reasons(failures: list[Failure], results: list[CaseResult], progress: P
         failure.result.vote = vote(failure, failures, results, memory)
 
 
+def place_of(result: CaseResult, got: Arrays, answer: Answer, bound: Bound, dtype: str) -> str:
+    """Where a failure begins, in words."""
+    scale = FLOAT64_SCALE if dtype == "float64" else 1.0
+    noise = max(answer.noise[f"trace/{part}"] for part in answer.case.spec.states) * scale
+    failed = {
+        rung: sorted((c for c in comparisons if not c.passed), key=_worst_first)
+        for rung, comparisons in result.rungs().items()
+    }
+    limit = min(bound.error, bound.ratio * noise)
+    return str(locate(answer.case, answer.numbers, got, failed, limit))
+
+
+def _worst_first(comparison: Comparison) -> float:
+    return -math.inf if math.isnan(comparison.error) else -comparison.error
+
+
 def vote(
     failure: Failure, failures: list[Failure], results: list[CaseResult], memory: Memory
 ) -> str:
@@ -124,7 +149,10 @@ def vote(
     question = (asked.case, asked.dtype, asked.device)
     same = [r for r in results if (r.case, r.dtype, r.device) == question]
     wrong = [f for f in failures if f.result in same]
-    right = [r for r in same if r.comparisons and r.status != FAIL]
+    first = asked.first_failure()
+    rung = first.rung if first else RUNGS[0]
+    # Who answers a part has nothing to say of what is above it.
+    right = [r for r in same if r.comparisons and r.status != FAIL and rung in answered_by(r.part)]
     if len(wrong) + len(right) < 3:
         return ""
     total = len(wrong) + len(right)

@@ -16,8 +16,8 @@ from conformance.cases.given import Given
 from conformance.closeness.compare import UNIT_ROUNDOFF, load_bounds
 from conformance.judge.curves import WIDENING, load_ensembles
 from conformance.judge.ladder import compare_values, judge, judging_as
-from conformance.oracle.truth import right_answer
 from conformance.judge.training import _judge_curve
+from conformance.oracle.truth import right_answer
 from conformance.progress import Progress
 from conformance.records.training import TrainingRun
 from conformance.verdict.deviations import (
