@@ -8,7 +8,7 @@ backend, so that the author's own breakpoints and prints work. What it finds gre
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from common.errors import EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.storage.files import write_json
 from conformance.cases.given import Given
 from conformance.cases.table import DTYPES, select
-from conformance.closeness.compare import RUNGS, WHOLE, Comparison, load_bounds
+from conformance.closeness.compare import Comparison, load_bounds
+from conformance.closeness.rungs import RUNGS, WHOLE
 from conformance.judge.ladder import compare_all
 from conformance.judge.required import describe
 from conformance.options import Command
@@ -91,7 +92,8 @@ def claims(name: str) -> dict[str, Any]:
     except BadInput as error:
         # "cpu" is what is expected where there is no code for anything else.
         devices = ["cpu"] if error.expected == "cpu" else ["cpu", "gpu"]
-    return describe(name, devices, backend.passport("cpu"), made, others, part and asdict(part))
+    own = part and {"rung": part.rung, "dtypes": [*part.dtypes]}
+    return describe(name, devices, backend.passport("cpu"), made, others, own)
 
 
 def check(name: str, cases: list[str], progress: Progress) -> Iterator[Finding]:

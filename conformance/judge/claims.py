@@ -13,7 +13,8 @@ from common.spec import ModelSpec
 from common.storage.reading import is_object
 from conformance.cases.invariances import Invariance
 from conformance.cases.table import DTYPES
-from conformance.closeness.compare import WHOLE, identical
+from conformance.closeness.compare import identical
+from conformance.closeness.rungs import WHOLE
 from conformance.judge.required import NOT_A_GPU_S, Matrix, Required
 from conformance.records.ladder import Record
 from conformance.records.training import TrainingRun

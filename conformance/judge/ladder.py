@@ -18,16 +18,14 @@ from conformance.cases.invariances import invariances
 from conformance.cases.table import Case
 from conformance.closeness.compare import (
     FLOAT64_SCALE,
-    WHOLE,
     Bound,
     Comparison,
-    answered_by,
     compare,
     load_bounds,
     must_differ,
-    rung_of,
 )
 from conformance.closeness.elements import compare_elements, compare_undefined, zero_behind
+from conformance.closeness.rungs import WHOLE, answered_by, rung_of
 from conformance.judge import claims
 from conformance.judge.reasons import Failure, give_reasons, place_of
 from conformance.judge.required import Matrix, load_matrix

@@ -12,15 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.parameters import Arrays
-from conformance.closeness.compare import (
-    FLOAT64_SCALE,
-    RUNGS,
-    Bound,
-    Comparison,
-    answered_by,
-    rung_of,
-)
+from conformance.closeness.compare import FLOAT64_SCALE, Bound, Comparison
 from conformance.closeness.elements import agreement_in_regime
+from conformance.closeness.rungs import RUNGS, answered_by, rung_of
 from conformance.diagnose.explain import Evidence, Suspects, explain, sentence
 from conformance.diagnose.location import locate
 from conformance.oracle.conventions import Conventions
@@ -65,7 +59,7 @@ class Failure:
         answer, dtype = self.answer, self.result.dtype
         allowed = answer.allowed.get(dtype, {})
         given = answer.case, answer.numbers, self.got(), answer.noise, self.bounds, dtype
-        return Evidence(*given, memory=memory, allowed=allowed)
+        return Evidence(*given, memory=memory, allowed=allowed, top=self.result.part)
 
 
 class Memory:

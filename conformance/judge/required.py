@@ -19,7 +19,7 @@ from common.spec import ACTIVATIONS, CELLS, DIRECTIONS, RESETS, ModelSpec
 from common.storage.files import read_json
 from common.storage.reading import is_list, is_object
 from conformance.cases.table import DTYPES
-from conformance.closeness.compare import WHOLE
+from conformance.closeness.rungs import WHOLE
 from conformance.records.schema import DEVICES, PART, Kind, check_fields, is_name, one_of
 
 FOLDER = Path(__file__).with_name("required")

@@ -5,7 +5,8 @@ from pathlib import Path
 from common.errors import BadInput
 from conformance.cases.given import Given
 from conformance.cases.quick import CELL
-from conformance.closeness.compare import WHOLE, load_bounds
+from conformance.closeness.compare import load_bounds
+from conformance.closeness.rungs import WHOLE
 from conformance.judge import claims
 from conformance.judge.curves import (
     EARLY,
