@@ -23,7 +23,11 @@ State = dict[str, Any]
 
 def unsupported(spec: ModelSpec) -> str | None:
     """What Keras' layers cannot express."""
-    return "keras.layers.LSTM has no projection" if spec.p is not None else None
+    if spec.p is not None:
+        return "keras.layers.LSTM has no projection"
+    if spec.peepholes or spec.gate_clip is not None:
+        return "keras.layers.LSTM has neither peepholes nor a clip of its gates"
+    return None
 
 
 def make_layer(spec: ModelSpec, layer: int, dtype: str) -> Any:

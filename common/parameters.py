@@ -28,7 +28,8 @@ GATES = {"rnn": "h", "gru": "zrh", "lstm": "ifoc"}
 def layer_shapes(spec: ModelSpec, layer: int) -> dict[str, tuple[int, ...]]:
     """Names (without the layer) and shapes of a layer, in each of its directions: per gate g, W_xg
     (in, h), W_hg (h, h), b_g (h,); the reset-after GRU's candidate has b_xh and b_hh (GRU-3a).
-    With a projection W_hg is (p, h), and the last one is W_hp (h, p) (LSTM-7)."""
+    With a projection W_hg is (p, h), and the last one is W_hp (h, p) (LSTM-7). With peepholes the
+    gates i, f and o have a P_g (h,) each, behind their biases (LSTM-8 to LSTM-10)."""
     shapes: dict[str, tuple[int, ...]] = {}
     h, H = spec.units(layer), spec.size_of("H", layer)
     for gate in GATES[spec.cell]:
@@ -37,6 +38,8 @@ def layer_shapes(spec: ModelSpec, layer: int) -> dict[str, tuple[int, ...]]:
         two_biases = spec.reset == "after" and gate == "h"
         for bias in ("b_xh", "b_hh") if two_biases else (f"b_{gate}",):
             shapes[bias] = (h,)
+        if spec.peepholes and gate != GATES[spec.cell][-1]:
+            shapes[f"P_{gate}"] = (h,)
     return shapes if spec.p is None else shapes | {"W_hp": (h, spec.p)}
 
 
@@ -140,9 +143,14 @@ def check_kinds(arrays: Arrays, where: object) -> None:
 Initialiser = Callable[[ModelSpec, str, tuple[int, ...], np.random.RandomState], np.ndarray]
 
 
+def is_bias(name: str) -> bool:
+    """Of a parameter without its layer; a peephole is a vector, too, but a weight."""
+    return name.startswith("b_")
+
+
 def _d2l(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.RandomState):
     """D2L's from-scratch chapters: weights N(0, 0.01²), biases 0."""
-    return np.zeros(shape) if len(shape) == 1 else 0.01 * rng.standard_normal(shape)
+    return np.zeros(shape) if is_bias(name) else 0.01 * rng.standard_normal(shape)
 
 
 def _uniform(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.RandomState):
@@ -158,7 +166,7 @@ def _pytorch(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.
     ``nn.RNNBase.reset_parameters``, ``nn.Linear.reset_parameters``.
     """
     draw = _uniform(spec, name, shape, rng)
-    torch_adds_two = len(shape) == 1 and name not in ("b_q", "b_xh", "b_hh")
+    torch_adds_two = is_bias(name) and name not in ("b_q", "b_xh", "b_hh")
     return draw + _uniform(spec, name, shape, rng) if torch_adds_two else draw
 
 
@@ -168,10 +176,11 @@ def _keras(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.Ra
     The recurrent kernels are drawn orthogonal as a whole by ``initialise``. Source: Keras 3.15,
     ``LSTMCell.build`` (``unit_forget_bias``), ``initializers.GlorotUniform``.
     """
-    if len(shape) == 1:
+    if is_bias(name):
         return np.ones(shape) if name == "b_f" else np.zeros(shape)
-    gates = 1 if name in ("W_hq", "W_hp") else len(GATES[spec.cell])
-    limit = math.sqrt(6 / (shape[0] + gates * shape[1]))
+    # Of a vector, a peephole, the fans are both its length.
+    gates = 1 if name in ("W_hq", "W_hp") or len(shape) == 1 else len(GATES[spec.cell])
+    limit = math.sqrt(6 / (shape[0] + gates * shape[-1]))
     return limit * (2 * rng.random_sample(shape) - 1)
 
 
@@ -180,7 +189,7 @@ def _mxnet(spec: ModelSpec, name: str, shape: tuple[int, ...], rng: np.random.Ra
 
     Source: MXNet 1.9.1, ``gluon.Parameter.initialize``, ``init.Uniform``, ``gluon.rnn``.
     """
-    return np.zeros(shape) if len(shape) == 1 else 0.07 * (2 * rng.random_sample(shape) - 1)
+    return np.zeros(shape) if is_bias(name) else 0.07 * (2 * rng.random_sample(shape) - 1)
 
 
 INITIALISERS: dict[str, Initialiser] = {

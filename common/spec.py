@@ -4,6 +4,7 @@
 # pyright: reportUnnecessaryIsInstance=false
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,6 +42,9 @@ class ModelSpec:
                   JSON they are ``h`` itself, a list
     p:            the LSTM's H is projected to so many numbers, fewer than any layer has units
                   (LSTM-7); None: it is not
+    peepholes:    whether the LSTM's gates read C as well (LSTM-8 to LSTM-10)
+    gate_clip:    κ, to which the LSTM's pre-activations are clipped (LSTM-11); None: they are not.
+                  It is no clip of gradients, which is the recipe's
 
     Raises BadInput if a field is out of range or does not belong to the cell.
     """
@@ -55,6 +59,8 @@ class ModelSpec:
     directions: int = 1
     sizes: tuple[int, ...] = ()
     p: int | None = None
+    peepholes: bool = False
+    gate_clip: float | None = None
 
     def __post_init__(self) -> None:
         # A JSON file brings lists; the spec is hashable.
@@ -74,6 +80,7 @@ class ModelSpec:
         self._check_reset()
         self._check_sizes()
         self._check_projection()
+        self._check_peepholes_and_clip()
 
     def _check_activations(self) -> None:
         found = self.activations
@@ -116,6 +123,22 @@ class ModelSpec:
         if type(self.p) is not int or not 1 <= self.p < least:
             expected = f"a whole number of at least 1 and below h, {least}"
             raise BadInput("spec", "p", expected, repr(self.p))
+
+    def _check_peepholes_and_clip(self) -> None:
+        if type(self.peepholes) is not bool:
+            raise BadInput("spec", "peepholes", "true or false", repr(self.peepholes))
+        for field, has in (
+            ("peepholes", self.peepholes),
+            ("gate_clip", self.gate_clip is not None),
+        ):
+            if has and self.cell != "lstm":
+                expected = f"none for {self.cell}: only an LSTM has them"
+                raise BadInput("spec", field, expected, repr(getattr(self, field)))
+        if (clip := self.gate_clip) is None:
+            return
+        if type(clip) not in (int, float) or not (math.isfinite(clip) and clip > 0):
+            raise BadInput("spec", "gate_clip", "a finite number above 0", repr(clip))
+        object.__setattr__(self, "gate_clip", float(clip))
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -175,13 +198,14 @@ class ModelSpec:
     def to_json(self) -> dict[str, Any]:
         """The spec as JSON values; ``from_json`` reads it back.
 
-        What a spec has not is left out: one direction, one size, no projection. So files and
-        digests from before there were others stay valid.
+        What a spec has not is left out: one direction, one size, no projection, no peepholes, no
+        clip. So files and digests from before there were others stay valid.
         """
         values = dataclasses.asdict(self) | {"activations": list(self.activations)}
         values |= {"h": list(self.sizes)} if self.sizes else {}
         del values["sizes"]
-        for field, none in (("directions", 1), ("p", None)):
+        nothing = {"directions": 1, "p": None, "peepholes": False, "gate_clip": None}
+        for field, none in nothing.items():
             if values[field] == none:
                 del values[field]
         return values

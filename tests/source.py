@@ -1,7 +1,6 @@
 """The source, as the tests of the architecture read it. Nothing is imported."""
 
 import ast
-import functools
 import re
 import shutil
 import subprocess
@@ -17,7 +16,6 @@ def sources(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
-@functools.cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), path)
 
@@ -46,7 +44,6 @@ def names(tree: ast.AST) -> set[str]:
     return found | {name.split(".")[-1] for name in imports(tree)}
 
 
-@functools.cache
 def words(tree: ast.AST) -> set[str]:
     """The words of all names and texts, but for those of docstrings."""
     prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}

@@ -65,7 +65,7 @@ def gru_step(p: State, reset: str | None, A: State, H: Array) -> Array:
     return z * H + (1 - z) * candidate
 
 
-def lstm_step(p: State, A: State, H: Array, C: Array) -> tuple[Array, Array]:
+def lstm_step(p: State, kappa: float | None, A: State, H: Array, C: Array) -> tuple[Array, Array]:
     """i  = σ(X W_xi + H W_hi + b_i)      (LSTM-1)
     f  = σ(X W_xf + H W_hf + b_f)         (LSTM-2)
     o  = σ(X W_xo + H W_ho + b_o)         (LSTM-3)
@@ -73,16 +73,29 @@ def lstm_step(p: State, A: State, H: Array, C: Array) -> tuple[Array, Array]:
     C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
     H' = o ⊙ tanh(C')                     (LSTM-6)
     H' = (o ⊙ tanh(C')) W_hp              (LSTM-7, with a projection)
+    i, f and o also see P_i ⊙ C, P_f ⊙ C and P_o ⊙ C'  (LSTM-8 to LSTM-10, with peepholes)
+    and what σ and tanh read is clipped to −κ … κ      (LSTM-11, with a κ)
 
     A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h); or H, H': (n, p)
     """
-    i = sigmoid(A["i"] + H @ p["W_hi"])
-    f = sigmoid(A["f"] + H @ p["W_hf"])
-    o = sigmoid(A["o"] + H @ p["W_ho"])
-    candidate = tanh(A["c"] + H @ p["W_hc"])
+    i = sigmoid(clipped(kappa, peeped(p, "i", A["i"] + H @ p["W_hi"], C)))
+    f = sigmoid(clipped(kappa, peeped(p, "f", A["f"] + H @ p["W_hf"], C)))
+    candidate = tanh(clipped(kappa, A["c"] + H @ p["W_hc"]))
     C = f * C + i * candidate
+    o = sigmoid(clipped(kappa, peeped(p, "o", A["o"] + H @ p["W_ho"], C)))
     H = o * tanh(C)
     return H @ p["W_hp"] if "W_hp" in p else H, C
+
+
+def peeped(p: State, gate: str, a: Array, C: Array) -> Array:
+    """a + P_g ⊙ C, where there are peepholes   (LSTM-8 to LSTM-10)"""
+    return a + p[f"P_{gate}"] * C if f"P_{gate}" in p else a
+
+
+def clipped(kappa: float | None, a: Array) -> Array:
+    """min(max(a, −κ), κ), where there is a κ   (LSTM-11)"""
+    # jnp.clip halves the gradient at κ itself.
+    return a if kappa is None else jnp.where(jnp.abs(a) > kappa, jnp.sign(a) * kappa, a)
 
 
 def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) -> State:
@@ -91,7 +104,7 @@ def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) ->
         return {"H": rnn_step(p, spec.activations[layer - 1], A, state["H"])}
     if spec.cell == "gru":
         return {"H": gru_step(p, spec.reset, A, state["H"])}
-    H, C = lstm_step(p, A, state["H"], state["C"])
+    H, C = lstm_step(p, spec.gate_clip, A, state["H"], state["C"])
     return {"H": H, "C": C}
 
 
@@ -194,17 +207,10 @@ class Equations:
         return ended(self.output(params, H), within), last
 
     def steps(
-        self,
-        params: State,
-        X: Array,
-        state: State,
-        within: Array | None,
-        kept: Sequence[Array],
+        self, params: State, X: Array, state: State, within: Array | None, kept: Sequence[Array]
     ) -> tuple[Array, State, list[State]]:
         """H of the top layer, (T, n, D·h), the last state, and the state after every step,
-        (T, n, h) for each part, by layer and direction.
-
-        What is not used of it, XLA does not compute.
+        (T, n, h) for each part, by layer and direction. What is not used, XLA does not compute.
         """
         spec, H, last, trace = self.spec, ended(X, within), [], []
         for layer in range(1, spec.L + 1):

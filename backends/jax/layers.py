@@ -39,6 +39,8 @@ def unsupported(spec: ModelSpec) -> str | None:
         return "nnx.GRUCell resets after the matrix product only"
     if spec.p is not None:
         return "nnx.OptimizedLSTMCell has no projection"
+    if spec.peepholes or spec.gate_clip is not None:
+        return "nnx.OptimizedLSTMCell has neither peepholes nor a clip of its gates"
     return None
 
 

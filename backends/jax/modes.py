@@ -133,6 +133,8 @@ class LinenLayers(Library):
             return "linen.GRUCell resets after the matrix product only"
         if spec.p is not None:
             return "linen.OptimizedLSTMCell has no projection"
+        if spec.peepholes or spec.gate_clip is not None:
+            return "linen.OptimizedLSTMCell has neither peepholes nor a clip of its gates"
         return None
 
     def library(self) -> str:

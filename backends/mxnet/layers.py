@@ -42,6 +42,8 @@ def unsupported(spec: ModelSpec) -> str | None:
     for activation in spec.activations:
         if activation not in ("tanh", "relu"):
             return f"rnn.RNN knows tanh and relu, not {activation}"
+    if spec.peepholes or spec.gate_clip is not None:
+        return "rnn.LSTM has neither peepholes nor a clip of its gates"
     return None
 
 

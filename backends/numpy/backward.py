@@ -1,4 +1,4 @@
-"""Backpropagation through time, by hand (EQUATIONS.md, BPTT-1 to BPTT-10, LEN-5).
+"""Backpropagation through time, by hand (EQUATIONS.md, BPTT-1 to BPTT-12, LEN-5).
 
 Every function goes back through one layer of equations.py: from dH (T, n, h), the gradient by the
 layer's outputs, to the gradients by its parameters, its inputs and its initial state. The loop
@@ -125,6 +125,8 @@ def lstm_layer(layer: Layer, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays
     B_{t−1} = δi W_hiᵀ + δf W_hfᵀ + δo W_hoᵀ + δc W_hcᵀ
 
     With a projection D W_hpᵀ stands for D in them, and dW_hp = Σ_t (o ⊙ tanh(C_t))ᵀ D   (BPTT-9)
+    With peepholes K_t has δo ⊙ P_o as well, and K_f δi ⊙ P_i + δf ⊙ P_f   (BPTT-11)
+    With a clip δg is 0 where it clipped   (BPTT-12)
     """
     i, f, o, candidate, tanh_C = (layer.gates[k] for k in ("i", "f", "o", "c", "tanh_C"))
     C, h, D = layer.memory, layer.memory.shape[-1], np.empty_like(dH)
@@ -135,18 +137,29 @@ def lstm_layer(layer: Layer, dH: np.ndarray) -> tuple[Arrays, np.ndarray, Arrays
         D[t] = dH[t] + B
         D_t = D[t] if layer.W_hp is None else D[t] @ layer.W_hp.T
         K = D_t * o[t] * (1 - tanh_C[t] ** 2) + K_f
+        do[t] = D_t * tanh_C[t] * o[t] * (1 - o[t])
+        if layer.P is not None:
+            K += unclipped(layer, t, do[t], slice(2 * h, 3 * h)) * layer.P[2]
         di[t] = K * candidate[t] * i[t] * (1 - i[t])
         df[t] = K * C[t] * f[t] * (1 - f[t])
-        do[t] = D_t * tanh_C[t] * o[t] * (1 - o[t])
         dc[t] = K * i[t] * (1 - candidate[t] ** 2)
-        dA[t] = layer.own(t, dA[t], 0)
+        dA[t] = unclipped(layer, t, layer.own(t, dA[t], 0))
         B = layer.own(t, dA[t] @ layer.W_h.T, D[t])
-        K_f = layer.own(t, K * f[t], K_f)
+        peeped = 0 if layer.P is None else di[t] * layer.P[0] + df[t] * layer.P[1]
+        K_f = layer.own(t, K * f[t] + peeped, K_f)
         D[t] = layer.own(t, D[t], 0)
     grads, dX = input_side(layer, "lstm", dA)
     if layer.W_hp is not None:
         grads["W_hp"] = flat(o * tanh_C).T @ flat(D)
+    if layer.P is not None:
+        seen = {"i": (di, C[:-1]), "f": (df, C[:-1]), "o": (do, C[1:])}
+        grads |= {f"P_{gate}": sum_over_rows(dg * C_g) for gate, (dg, C_g) in seen.items()}
     return grads | recurrent_side(layer.H[:-1], "ifoc", dA), dX, {"H": B, "C": K_f}
+
+
+def unclipped(layer: Layer, t: int, dA: np.ndarray, part: slice = slice(None)) -> np.ndarray:
+    """δg, and 0 where step t's pre-activation was clipped   (BPTT-12)"""
+    return dA if layer.inside is None else dA * layer.inside[t, :, part]
 
 
 def direction(

@@ -38,6 +38,8 @@ class Layer:
     gates: their values at every step, each (T, n, h), by name
     within: (T, n, 1), where a step is the example's own, in the order of X; None if all are (LEN-1)
     W_hp: (h, p), or None; with it H is (T+1, n, p) and W_h (p, G·h)
+    P: (3, h), the LSTM's peepholes P_i, P_f and P_o; None if it has none
+    inside: (T, n, G·h), which pre-activations were not clipped; None if none are (LSTM-11)
     backward: whether X and all that follows from it are in the order from step T to step 1 (BI-2)
     """
 
@@ -50,6 +52,8 @@ class Layer:
     W_hp: np.ndarray | None = None
     backward: bool = False
     within: np.ndarray | None = None
+    P: np.ndarray | None = None
+    inside: np.ndarray | None = None
 
     def states(self, part: str) -> np.ndarray:
         """H or C after every step, in the order of time; 0 behind an example's end   (LEN-3)"""
@@ -95,10 +99,9 @@ def start_layer(
     for part, H_0 in state.items():
         sequences[part][0] = H_0
     XW = (X.reshape(T * n, d) @ W_x + b).reshape(T, n, -1)
-    layer = Layer(
-        X, W_x, W_h, sequences["H"], sequences.get("C"), W_hp=p.get("W_hp"), within=within
-    )
-    return layer, XW
+    P = np.stack([p["P_i"], p["P_f"], p["P_o"]]) if "P_i" in p else None
+    states = sequences["H"], sequences.get("C")
+    return Layer(X, W_x, W_h, *states, W_hp=p.get("W_hp"), within=within, P=P), XW
 
 
 def rnn_layer(
@@ -143,28 +146,51 @@ def gru_layer(
     return layer
 
 
-def lstm_layer(p: Arrays, X: np.ndarray, state: Arrays, within: np.ndarray | None = None) -> Layer:
+def lstm_layer(
+    p: Arrays,
+    kappa: float | None,
+    X: np.ndarray,
+    state: Arrays,
+    within: np.ndarray | None = None,
+) -> Layer:
     """i, f, o = σ(X_t W_x· + H_{t−1} W_h· + b_·)        (LSTM-1 to LSTM-3)
     C̃ = tanh(X_t W_xc + H_{t−1} W_hc + b_c)             (LSTM-4)
     C_t = f ⊙ C_{t−1} + i ⊙ C̃                           (LSTM-5)
     H_t = o ⊙ tanh(C_t)                                  (LSTM-6)
     H_t = (o ⊙ tanh(C_t)) W_hp   with a projection       (LSTM-7)
+    with peepholes P_i ⊙ C_{t−1}, P_f ⊙ C_{t−1} and P_o ⊙ C_t are added  (LSTM-8 to LSTM-10)
+    and with κ what σ and tanh read is clipped to −κ … κ (LSTM-11)
     """
     layer, XW = start_layer(p, "lstm", X, state, within)
     H, C, h = layer.H, layer.memory, layer.memory.shape[-1]
     i, f, o, candidate, tanh_C = (np.empty_like(C[1:]) for _ in range(5))
+    layer.inside = None if kappa is None else np.empty(XW.shape, bool)
     for t in range(len(X)):
         A = XW[t] + H[t] @ layer.W_h
-        ifo = sigmoid(A[:, : 3 * h])
+        if layer.P is not None:
+            A[:, : 2 * h] += np.tile(C[t], 2) * layer.P[:2].ravel()
+        a = clipped(layer, kappa, t, A)
+        ifo = sigmoid(a[:, : 3 * h])
         i[t], f[t], o[t] = ifo[:, :h], ifo[:, h : 2 * h], ifo[:, 2 * h :]
-        candidate[t] = np.tanh(A[:, 3 * h :])
+        candidate[t] = np.tanh(a[:, 3 * h :])
         C[t + 1] = f[t] * C[t] + i[t] * candidate[t]
+        if layer.P is not None:  # the output gate alone sees C_t, which is there only now
+            A[:, 2 * h : 3 * h] += C[t + 1] * layer.P[2]
+            o[t] = sigmoid(clipped(layer, kappa, t, A)[:, 2 * h : 3 * h])
         tanh_C[t] = np.tanh(C[t + 1])
         whole = o[t] * tanh_C[t]
         H[t + 1] = whole if layer.W_hp is None else whole @ layer.W_hp
         layer.stay(t)
     layer.gates = {"i": i, "f": f, "o": o, "c": candidate, "tanh_C": tanh_C}
     return layer
+
+
+def clipped(layer: Layer, kappa: float | None, t: int, A: np.ndarray) -> np.ndarray:
+    """min(max(a, −κ), κ) of step t's pre-activations, and where they were inside   (LSTM-11)"""
+    if kappa is None or layer.inside is None:
+        return A
+    layer.inside[t] = np.abs(A) <= kappa
+    return np.clip(A, -kappa, kappa)
 
 
 def in_time(sequence: np.ndarray, backward: bool) -> np.ndarray:
@@ -217,7 +243,7 @@ def direction(
     elif spec.cell == "gru":
         layer = gru_layer(p, spec.reset, X, start, within)
     else:
-        layer = lstm_layer(p, X, start, within)
+        layer = lstm_layer(p, spec.gate_clip, X, start, within)
     layer.backward = backward
     return layer
 

@@ -31,6 +31,8 @@ def unsupported(spec: ModelSpec) -> str | None:
     for activation in spec.activations:
         if activation not in ("tanh", "relu"):
             return f"nn.RNN knows tanh and relu, not {activation}"
+    if spec.peepholes or spec.gate_clip is not None:
+        return "nn.LSTM has neither peepholes nor a clip of its gates"
     return None
 
 

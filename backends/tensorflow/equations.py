@@ -57,7 +57,9 @@ def gru_step(p: State, reset: str | None, A: State, H: Tensor) -> Tensor:
     return z * H + (1 - z) * candidate
 
 
-def lstm_step(p: State, A: State, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
+def lstm_step(
+    p: State, kappa: float | None, A: State, H: Tensor, C: Tensor
+) -> tuple[Tensor, Tensor]:
     """i  = σ(X W_xi + H W_hi + b_i)      (LSTM-1)
     f  = σ(X W_xf + H W_hf + b_f)         (LSTM-2)
     o  = σ(X W_xo + H W_ho + b_o)         (LSTM-3)
@@ -65,16 +67,28 @@ def lstm_step(p: State, A: State, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]
     C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
     H' = o ⊙ tanh(C')                     (LSTM-6)
     H' = (o ⊙ tanh(C')) W_hp              (LSTM-7, with a projection)
+    i, f and o also see P_i ⊙ C, P_f ⊙ C and P_o ⊙ C'  (LSTM-8 to LSTM-10, with peepholes)
+    and what σ and tanh read is clipped to −κ … κ      (LSTM-11, with a κ)
 
     A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h); or H, H': (n, p)
     """
-    i = tf.sigmoid(A["i"] + H @ p["W_hi"])
-    f = tf.sigmoid(A["f"] + H @ p["W_hf"])
-    o = tf.sigmoid(A["o"] + H @ p["W_ho"])
-    candidate = tf.tanh(A["c"] + H @ p["W_hc"])
+    i = tf.sigmoid(clipped(kappa, peeped(p, "i", A["i"] + H @ p["W_hi"], C)))
+    f = tf.sigmoid(clipped(kappa, peeped(p, "f", A["f"] + H @ p["W_hf"], C)))
+    candidate = tf.tanh(clipped(kappa, A["c"] + H @ p["W_hc"]))
     C = f * C + i * candidate
+    o = tf.sigmoid(clipped(kappa, peeped(p, "o", A["o"] + H @ p["W_ho"], C)))
     H = o * tf.tanh(C)
     return H @ p["W_hp"] if "W_hp" in p else H, C
+
+
+def peeped(p: State, gate: str, a: Tensor, C: Tensor) -> Tensor:
+    """a + P_g ⊙ C, where there are peepholes   (LSTM-8 to LSTM-10)"""
+    return a + p[f"P_{gate}"] * C if f"P_{gate}" in p else a
+
+
+def clipped(kappa: float | None, a: Tensor) -> Tensor:
+    """min(max(a, −κ), κ), where there is a κ   (LSTM-11)"""
+    return a if kappa is None else tf.clip_by_value(a, -kappa, kappa)
 
 
 def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) -> State:
@@ -83,7 +97,7 @@ def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) ->
         return {"H": rnn_step(p, spec.activations[layer - 1], A, state["H"])}
     if spec.cell == "gru":
         return {"H": gru_step(p, spec.reset, A, state["H"])}
-    H, C = lstm_step(p, A, state["H"], state["C"])
+    H, C = lstm_step(p, spec.gate_clip, A, state["H"], state["C"])
     return {"H": H, "C": C}
 
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from backends.tensorflow.equations import State, dropped, ended, in_rows, stacked
-from backends.tensorflow.runtime import LONG, Compiled, cudnn, to_array
+from backends.tensorflow.runtime import Compiled, cudnn, to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix, state_of
 from common.spec import ModelSpec
 
@@ -31,9 +31,13 @@ HELD = 64
 
 
 def unsupported(spec: ModelSpec) -> str | None:
-    """What Keras' layers cannot express: a projection alone. GRU has both resets, SimpleRNN any
+    """What Keras' layers cannot express, all of it of the LSTM. GRU has both resets, SimpleRNN any
     activation, and every layer of the stack is a Keras layer of its own."""
-    return "keras.layers.LSTM has no projection" if spec.p is not None else None
+    if spec.p is not None:
+        return "keras.layers.LSTM has no projection"
+    if spec.peepholes or spec.gate_clip is not None:
+        return "keras.layers.LSTM has neither peepholes nor a clip of its gates"
+    return None
 
 
 def to_native(spec: ModelSpec, p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -99,8 +103,7 @@ def halves(layer: keras.Layer) -> list[keras.layers.RNN]:
 
 class Shared:
     """A Keras layer that is called with weights, by all models that have such a layer: eagerly at
-    first, then as a graph that holds for any n and T; for a long sequence, as that graph at once.
-    Within another graph it is a part of it."""
+    first, then as a graph that holds for any n and T. Within another graph it is a part of it."""
 
     def __init__(self, layer: keras.Layer) -> None:
         self.layer, self.dtype, cells = layer, layer.compute_dtype, halves(layer)
@@ -120,12 +123,8 @@ class Shared:
         weights: of KINDS, for each direction     mask: (n, T), where a step is the example's own
         """
         X, *state = (tf.cast(given, self.dtype) for given in (X, *state))
-        if tf.inside_function():
-            return self.run(weights, X, state, *mask)
-        compiled = self.masked if mask else self.compiled
-        if int(X.shape[1] or 0) >= LONG:
-            compiled.eager = 0
-        return compiled(weights, X, state, *mask)
+        called = self.run if tf.inside_function() else self.masked if mask else self.compiled
+        return called(weights, X, state, *mask)
 
     def run(
         self, weights: list[Tensor], X: Tensor, state: list[Tensor], *mask: Tensor

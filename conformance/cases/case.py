@@ -109,10 +109,10 @@ class Case:
         because it would compare nothing."""
         patterns: list[str] = []
         if self.zero_state and max(self.lengths, default=self.T) == 1:
-            # H_0 = 0 (and C_0 = 0) meets every recurrent weight, the forget gate, and the reset
-            # gate if it acts before the matrix product.
+            # H_0 = 0 (and C_0 = 0) meets every recurrent weight, the forget gate, the input gate's
+            # peephole, and the reset gate if it acts before the matrix product.
             patterns += ["layer*.W_h*"]
-            patterns += ["layer*.?_*f"] if self.spec.cell == "lstm" else []
+            patterns += ["layer*.?_*f", "layer*.P_i"] if self.spec.cell == "lstm" else []
             patterns += ["layer*.?_*r"] if self.spec.reset == "before" else []
         patterns += ["*"] if self.vanishing else []
         return tuple(patterns)

@@ -271,6 +271,13 @@ def _switched(spec: ModelSpec, given: Material) -> list[tuple[str, ModelSpec, Ar
         params = {name: given.params[name][: shape[0]] for name, shape in shapes.items()}
         state = {part: array[::2] for part, array in given.state.items()}
         switched.append(("directions", changed, params, state))
+    if spec.peepholes:
+        changed = dataclasses.replace(spec, peepholes=False)
+        params = {name: given.params[name] for name in parameter_shapes(changed)}
+        switched.append(("peepholes", changed, params, given.state))
+    if spec.gate_clip is not None:
+        changed = dataclasses.replace(spec, gate_clip=None)
+        switched.append(("gate-clip", changed, given.params, given.state))
     return switched
 
 

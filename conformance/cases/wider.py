@@ -1,4 +1,5 @@
-"""Cases of wider stacks: two directions, lengths, layers of different sizes, a projection, dropout.
+"""Cases of wider stacks: two directions, lengths, layers of different sizes, a projection, dropout,
+peepholes, and gates that are clipped.
 
 The main job has the fewest that tell the wrong conventions of these; the others are asked with
 ``--cases 'large-*'`` only, and the certificates need them.
@@ -11,6 +12,10 @@ from conformance.cases.case import FAMILIES, Case, make_spec
 
 P = 2
 """How many numbers H is projected to."""
+
+
+KAPPA = 0.375
+"""To which gates are clipped: some of every gate's pre-activations are beyond it, most are not."""
 
 
 def uneven(family: str, *sizes: int, **more: int) -> ModelSpec:
@@ -63,6 +68,18 @@ def both_ways(family: str, L: int) -> ModelSpec:
     return make_spec(family, 5, 7, 4, L, directions=2)
 
 
+def peeping(spec: ModelSpec) -> ModelSpec:
+    return replace(spec, peepholes=True)
+
+
+def clipped(spec: ModelSpec) -> ModelSpec:
+    return replace(spec, gate_clip=KAPPA)
+
+
+def lstm(L: int) -> ModelSpec:
+    return make_spec("lstm", 5, 7, 4, L)
+
+
 WIDER = [
     *_bidirectional(),
     *_of_lengths(),
@@ -72,6 +89,7 @@ WIDER = [
     Case("lstm-projected-bidirectional-L2", projected(2, directions=2)),
     Case("lstm-projected-uneven-L2", uneven("lstm", 7, 9, p=P)),
     dropped("lstm-dropout-bidirectional-L3", both_ways("lstm", 3)),
+    Case("lstm-peepholes-clipped-L2", peeping(clipped(lstm(2))), invariances=True),
 ]
 
 LARGE_WIDER = [
@@ -90,4 +108,19 @@ LARGE_WIDER = [
     dropped("large-dropout-lstm-L4", make_spec("lstm", 5, 7, 4, 4)),
     dropped("large-dropout-projected-L3", projected(3)),
     dropped("large-dropout-uneven-L3", uneven("lstm", 7, 4, 9)),
+    Case("large-peepholes-L1", peeping(lstm(1))),
+    Case("large-peepholes-L3", peeping(lstm(3))),
+    Case("large-peepholes-projected-L2", peeping(projected(2))),
+    Case(
+        "large-peepholes-bidirectional-lengths-L2", peeping(both_ways("lstm", 2)), lengths=(4, 6, 2)
+    ),
+    Case("large-clipped-L1", clipped(lstm(1))),
+    Case("large-clipped-bidirectional-L2", clipped(both_ways("lstm", 2))),
+    Case("large-clipped-uneven-lengths-L2", clipped(uneven("lstm", 9, 7)), lengths=(3, 5, 6)),
+    dropped("large-clipped-dropout-L3", clipped(lstm(3))),
+    Case(
+        "large-peepholes-clipped-bidirectional-lengths-L2",
+        peeping(clipped(both_ways("lstm", 2))),
+        lengths=(6, 2, 5),
+    ),
 ]

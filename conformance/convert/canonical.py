@@ -33,4 +33,5 @@ TARGET = Target(
     resets=RESETS,
     two=lambda spec: False,
     projects=True,
+    peeps=True,
 )

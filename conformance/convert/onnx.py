@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import BadInput
+from common.parameters import Arrays
 from common.spec import ModelSpec
 from conformance.convert.target import Target, Values
 
@@ -21,6 +22,8 @@ LARGEST = 2**31 - 2**20
 
 OPERATOR = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 KINDS = {"W": "W", "U": "R", "b": "B"}
+BETWEEN = ["", "", ""]
+"""Lengths and the initial state are no inputs; peepholes come behind them."""
 DIRECTIONS = np.array([1], "int64")
 """Which axis of a node's output they are."""
 SIDE_BY_SIDE = np.array([0, 0, -1], "int64")
@@ -44,23 +47,27 @@ def write(path: Path, values: Values) -> None:
             settled |= {"activation_alpha": [1.0], "activation_beta": [0.0]}
     if spec.cell == "gru":
         settled["linear_before_reset"] = int(spec.reset == "after")
+    if spec.gate_clip is not None:
+        settled["clip"] = spec.gate_clip
+    kinds = KINDS | ({"P": "P"} if spec.peepholes else {})
     if spec.directions == 2:
         settled["direction"] = "bidirectional"
         if "activations" in settled:
             settled |= {key: settled[key] * 2 for key in settled if key.startswith("activation")}
     axis = numpy_helper.from_array(DIRECTIONS if spec.directions == 1 else SIDE_BY_SIDE, "axes")
     for number, layer in enumerate(values.layers, start=1):
-        names = [f"layer{number}.{name}" for name in KINDS.values()]
+        names = [f"layer{number}.{name}" for name in kinds.values()]
         # The first axis is of directions.
         stored += [
             numpy_helper.from_array(np.stack([half[kind] for half in layer]), name)
-            for kind, name in zip(KINDS, names, strict=True)
+            for kind, name in zip(kinds, names, strict=True)
         ]
         last = not output and number == spec.L
         made, above = f"layer{number}.Y", "O" if last else f"layer{number}.H"
         operator = OPERATOR[spec.cell]
         own = {"name": f"layer{number}", "hidden_size": spec.units(number), **settled}
-        nodes.append(helper.make_node(operator, [below, *names], [made], **own))
+        given = [below, *names[:3], *(BETWEEN + names[3:] if spec.peepholes else [])]
+        nodes.append(helper.make_node(operator, given, [made], **own))
         if spec.directions == 1:
             nodes.append(helper.make_node("Squeeze", [made, axis.name], [above]))
         else:  # (T, 2, n, h) to (T, n, 2h)
@@ -82,6 +89,14 @@ def write(path: Path, values: Values) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
+def lacks(spec: ModelSpec, params: Arrays) -> tuple[str, str] | None:
+    """A node's clip is a float32."""
+    kappa = spec.gate_clip
+    if kappa is None or kappa == (nearest := float(np.float32(kappa))):
+        return None
+    return f"a gate_clip that float32 holds (the nearest is {nearest})", str(kappa)
+
+
 def code(spec: ModelSpec, dtype: str, bare: bool) -> list[str]:
     return [
         "import onnxruntime",
@@ -100,6 +115,8 @@ TARGET = Target(
     activations={"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "identity": "Affine"},
     resets=("after", "before"),
     two=lambda spec: True,
+    peeps=True,
+    lacks=lacks,
     dtypes=("float32",),
     package="onnxruntime",
 )

@@ -45,6 +45,7 @@ class Target:
     resets:  of a GRU
     two:     whether a gate has two biases, which are added up
     projects: whether an LSTM's H may be projected (LSTM-7)
+    peeps:   whether an LSTM may have peepholes, and gates that are clipped (LSTM-8 to LSTM-11)
     options: what the file does not say of itself, for conformance/files to read it
     lacks:   what else is in the way, as (expected, found), or None
     warns:   sentences on what the framework makes of such a network, though the file is right
@@ -62,6 +63,7 @@ class Target:
     resets: tuple[str, ...]
     two: Callable[[ModelSpec], bool]
     projects: bool = False
+    peeps: bool = False
     options: Callable[[ModelSpec], dict[str, str]] = field(default=lambda spec: {})
     lacks: Callable[[ModelSpec, Arrays], tuple[str, str] | None] = field(default=lambda s, p: None)
     warns: Callable[[ModelSpec, str], list[str]] = field(default=lambda spec, dtype: [])
@@ -78,6 +80,10 @@ class Target:
 
         if spec.p is not None and not self.projects:
             refuse("an LSTM without a projection of H", f"one to p = {spec.p}")
+        if spec.peepholes and not self.peeps:
+            refuse("an LSTM without peepholes", "one with them")
+        if spec.gate_clip is not None and not self.peeps:
+            refuse("an LSTM whose gates are not clipped", f"a gate_clip of {spec.gate_clip:g}")
         if spec.cell == "rnn" and self.layout:
             if len(set(spec.activations)) > 1:
                 refuse("one activation in all layers", ", ".join(spec.activations))

@@ -21,8 +21,9 @@ OWN = ("b_xh", "b_hh")
 
 
 def dtype_of(params: Arrays) -> str:
-    """The smaller dtype, if it holds every matrix."""
-    whole = all(identical(rounded(W, "float32"), W) for W in params.values() if W.ndim == 2)
+    """The smaller dtype, if it holds every weight; of biases there may be two."""
+    weights = [W for name, W in params.items() if W.ndim == 2 or ".P_" in name]
+    whole = all(identical(rounded(W, "float32"), W) for W in weights)
     return "float32" if whole else "float64"
 
 
@@ -67,7 +68,8 @@ def network_of(spec: ModelSpec, params: Arrays, two: bool, dtype: str) -> Networ
         W, U = (
             np.hstack([params[f"{of}{kind}{gate}"] for gate in gates]) for kind in ("W_x", "W_h")
         )
-        return Direction(W, U, b_x, b_h, project=params.get(f"{of}W_hp"))
+        P = np.stack([params[f"{of}P_{gate}"] for gate in "ifo"]) if spec.peepholes else None
+        return Direction(W, U, b_x, b_h, P, params.get(f"{of}W_hp"))
 
     layers = [
         tuple(half(prefix(layer, backward)) for backward in spec.ways)

@@ -1,6 +1,7 @@
 """Where a fault begins, and what it is: for the judge, and for somebody's own network.
 
 location.py   the direction, step, layer and gate at which a record leaves the oracle
+gates.py      which gates of a step can explain it alone
 explain.py    which wrong conventions reproduce everything that was recorded
 
 command.py    ``diagnose``: somebody's own network, which models/ reads and computes

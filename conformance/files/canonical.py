@@ -65,13 +65,16 @@ def canonical(read: Read, path: Path) -> tuple[ModelSpec, Arrays]:
         tuple([usual.choices.activations.get("h", "tanh")] * network.L)
         if network.cell == "rnn" else (),
         cast(Any, usual.choices.reset) if network.cell == "gru" else None, network.directions,
-        tuple(network.sizes), projection(network, path),
+        tuple(network.sizes), projection(network, path), peepholes(network, path),
+        usual.choices.clip,
     )  # fmt: skip
     check_size(spec, path)
     params: Arrays = {}
     for row, half in zip(spec.passes, network.halves, strict=True):
         of, h = prefix(*row), spec.units(row[0])
         params |= {} if half.project is None else {f"{of}W_hp": half.project}
+        if half.peephole is not None:
+            params |= {f"{of}P_{gate}": P for gate, P in zip("ifo", half.peephole, strict=True)}
         for k, gate in enumerate(GATES[network.cell]):
             block = slice(k * h, (k + 1) * h)
             params[f"{of}W_x{gate}"] = half.W[:, block]
@@ -98,6 +101,15 @@ def projection(network: Network, path: Path) -> int | None:
     return p
 
 
+def peepholes(network: Network, path: Path) -> bool:
+    """Whether all layers have them; BadInput if only some do (LSTM-8 to LSTM-10)."""
+    found = {half.peephole is not None for half in network.halves}
+    if len(found) > 1:
+        expected = "peepholes in all layers or in none, as the suite's spec has"
+        raise BadInput(path, "", expected, "some with them")
+    return found == {True}
+
+
 NEEDED = ("activation", "recurrent_activation", "inner_activation", "nonlinearity", "activation_fn",
           "gate_fn", "go_backwards", "reverse", "forget_bias", "linear_before_reset",
           "activations")  # fmt: skip
@@ -112,8 +124,6 @@ def check(network: Network, usual: Settings, path: Path) -> None:
 
     if network.directions > 1 and usual.choices.merge != "concat":
         refuse("directions side by side, merge_mode=concat", usual.choices.merge)
-    if any(half.peephole is not None for half in network.halves):
-        refuse("an LSTM without peepholes", "one with them")
     choices = usual.choices
     acts = USUAL[network.cell] | dict(choices.activations)
     if network.cell == "rnn":
@@ -124,9 +134,11 @@ def check(network: Network, usual: Settings, path: Path) -> None:
         refuse("gates of sigmoid and a candidate of tanh", ", ".join(odd) or "others")
     if usual.backwards:
         refuse("a layer that reads forward", "one that reads backward")
-    for name in ("clip", "cell_clip", "project_clip"):
+    if choices.clip is not None and network.cell != "lstm":
+        refuse("no clip in another cell than an LSTM", f"clip={choices.clip}")
+    for name in ("cell_clip", "project_clip"):
         if getattr(choices, name) is not None:
-            refuse("no clip of numbers in the cell", f"{name}={getattr(choices, name)}")
+            refuse("no clip of C or H", f"{name}={getattr(choices, name)}")
     if choices.coupled:
         refuse("a forget gate of its own", "one that is 1 − i")
 

@@ -230,18 +230,23 @@ def act(c: Choices, gate: str, a: np.ndarray, usual: str) -> np.ndarray:
 
 
 def prepared(half: Direction, c: Choices, a: np.ndarray, G: int) -> np.ndarray:
-    """Pre-activations (n, G·h), clipped and normalised where these are chosen."""
+    """Pre-activations (n, G·h), normalised where that is chosen."""
     if c.normalise and half.gain is not None:
         wide = a.reshape(len(a), G, -1) if c.normalise == "gate" else a[:, None]
         mean, variance = wide.mean(-1, keepdims=True), wide.var(-1, keepdims=True)
         a = ((wide - mean) / np.sqrt(variance + c.epsilon)).reshape(a.shape)
         a = a * half.gain + half.shift
+    return a
+
+
+def clipped(c: Choices, a: np.ndarray) -> np.ndarray:
+    """LSTM-11, and the same of the other cells"""
     return a if c.clip is None else np.clip(a, -c.clip, c.clip)
 
 
 def _rnn(half, c, layer, XW, H, C, rounding):
     """RNN-1"""
-    a = prepared(half, c, XW + (recurrent(H, half.U, rounding) + half.b_h), 1)
+    a = clipped(c, prepared(half, c, XW + (recurrent(H, half.U, rounding) + half.b_h), 1))
     phi = c.per_layer[layer] if c.per_layer else c.activations.get("h", "tanh")
     return rounding.value(ACTIVATIONS[phi](rounding.value(a))), None
 
@@ -256,34 +261,33 @@ def _gru(half, c, layer, XW, H, C, rounding):
         a = q(XW[:, : 2 * h] + HU[:, : 2 * h])
     else:
         a = q(XW[:, : 2 * h] + HU + half.b_h[: 2 * h])
-    a = a if c.clip is None else np.clip(a, -c.clip, c.clip)
+    a = clipped(c, a)
     z, r = q(act(c, "z", a[:, :h], "sigmoid")), q(act(c, "r", a[:, h:], "sigmoid"))
     if c.reset == "after":
         b = XW[:, 2 * h :] + r * HU[:, 2 * h :]
     else:
         product = recurrent(r * H, half.U[:, 2 * h :], rounding)
         b = XW[:, 2 * h :] + product + half.b_h[2 * h :]
-    b = b if c.clip is None else np.clip(b, -c.clip, c.clip)
-    new = q(act(c, "h", q(b), "tanh"))
+    new = q(act(c, "h", q(clipped(c, b)), "tanh"))
     return q(z * H + (1 - z) * new), None
 
 
 def _lstm(half, c, layer, XW, H, C, rounding):
-    """LSTM-1 to LSTM-6, with peepholes and a projection where the file has them."""
+    """LSTM-1 to LSTM-11: with a projection, peepholes and a clip where the file has them."""
     h, q = C.shape[1], rounding.value
     a = prepared(half, c, q(XW + recurrent(H, half.U, rounding) + half.b_h), 4)
     i, f, o, g = (a[:, k * h : (k + 1) * h] for k in range(4))
     if half.peephole is not None:
         i, f = i + half.peephole[0] * C, f + half.peephole[1] * C
-    i = act(c, "i", i, "sigmoid")
-    f = act(c, "f", f + c.forget_bias if c.forget_bias else f, "sigmoid")
+    i, g = act(c, "i", clipped(c, i), "sigmoid"), clipped(c, g)
+    f = act(c, "f", clipped(c, f + c.forget_bias if c.forget_bias else f), "sigmoid")
     f = 1 - i if c.coupled else f + c.forget_after if c.forget_after else f
     new = q(q(q(f) * C) + q(q(i) * q(act(c, "c", g, "tanh"))))
     if c.cell_clip is not None:
         new = np.clip(new, -c.cell_clip, c.cell_clip)
     if half.peephole is not None:
         o = o + half.peephole[2] * (new if c.late_peephole else C)
-    made = q(q(act(c, "o", o, "sigmoid")) * q(ACTIVATIONS[c.out](new)))
+    made = q(q(act(c, "o", clipped(c, o), "sigmoid")) * q(ACTIVATIONS[c.out](new)))
     if half.project is not None:
         made = q(rounding.operand(made) @ half.project)
         if c.project_clip is not None:

@@ -2,14 +2,14 @@
 
 mutant.py    what a wrong convention is
 mapping.py   weights, gates and axes that are read in another way
-function.py  another function of the same weights
-numerics.py  the same function, computed carelessly
+function.py  another function of the same weights, or the same one computed carelessly
 training.py  loss, gradients, clipping and steps
 directions.py  two directions that are read, joined or ordered in another way
 lengths.py   examples of different length that are padded, ended or counted in another way
 dropout.py   numbers that are dropped elsewhere, by other masks, or scaled in another way
 uneven.py    layers of different sizes that are taken for layers of another size
 projection.py  the LSTM's H that is projected in another way, or not
+peepholes.py  the LSTM's peepholes and the clip of its gates, at other places, or left out
 regimes.py   what goes wrong from some magnitude on, and with what is no number
 losses.py    the losses among them
 sizes.py     what goes wrong from some size on
@@ -19,11 +19,11 @@ from common.spec import ModelSpec
 from conformance.cases.table import Case
 from conformance.mutants.directions import DIRECTIONS
 from conformance.mutants.dropout import DROPOUT
-from conformance.mutants.function import FUNCTION
+from conformance.mutants.function import FUNCTION, NUMERICS
 from conformance.mutants.lengths import LENGTHS
 from conformance.mutants.mapping import MAPPING
 from conformance.mutants.mutant import Mutant
-from conformance.mutants.numerics import NUMERICS
+from conformance.mutants.peepholes import PEEPHOLES
 from conformance.mutants.projection import PROJECTION
 from conformance.mutants.regimes import MAGNITUDES
 from conformance.mutants.sizes import SIZES
@@ -42,6 +42,7 @@ CATALOGUE = [
     *UNEVEN,
     *PROJECTION,
     *DROPOUT,
+    *PEEPHOLES,
 ]
 """Wrong conventions: they are wrong everywhere."""
 

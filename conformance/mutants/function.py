@@ -1,4 +1,5 @@
-"""Equations and stacking that differ: activations, gates, states, time."""
+"""Equations and stacking that differ: activations, gates, states, time; and matrix products that
+are computed in less precision than their label says."""
 
 import numpy as np
 
@@ -129,6 +130,38 @@ def backwards(X: np.ndarray) -> np.ndarray:
     return X[::-1]
 
 
+def to_bits(bits: int):
+    """Round to so many bits after the leading one, as a tensor core rounds its inputs."""
+
+    def rounded(a: np.ndarray) -> np.ndarray:
+        mantissa, exponent = np.frexp(a)
+        scale = a.dtype.type(2.0 ** (bits + 1))
+        return np.ldexp(np.rint(mantissa * scale) / scale, exponent)
+
+    return rounded
+
+
+def single(a: np.ndarray) -> np.ndarray:
+    return a.astype("float32")
+
+
+def products(rounded):
+    """Every matrix product, forward and backward, of operands that are rounded first."""
+
+    def product(a: Value, b: Value) -> Value:
+        A, B = rounded(a.data), rounded(b.data)
+        dtype = a.data.dtype
+        return Value(
+            (A @ B).astype(dtype),
+            (
+                (a, lambda g: (rounded(g) @ B.T).astype(dtype)),
+                (b, lambda g: (A.T @ rounded(g)).astype(dtype)),
+            ),
+        )
+
+    return product
+
+
 ONE_ROW = Silence(lambda case: case.n == 1 or case.T == 1, "with T or n of 1 the layouts are one")
 
 
@@ -142,6 +175,10 @@ def _initial(name: str, says: str, change, applies=lambda spec: True) -> Mutant:
 
 def _inputs(name: str, says: str, change, silence: Silence) -> Mutant:
     return Mutant(name, says, Conventions(inputs=(change,)), silences=(silence,))
+
+
+def _products(name: str, says: str, rounded) -> Mutant:
+    return Mutant(name, says, Conventions(product=products(rounded)))
 
 
 FUNCTION = [
@@ -206,4 +243,12 @@ FUNCTION = [
     _inputs("T and n exchanged", "X (T, n, d) is read as (n, T, d)", batch_first, ONE_ROW),
     _inputs("input one step late", "X_{t−1} is read at step t", one_step_late, ONE_STEP),
     _inputs("time reversed", "the steps are read from the last to the first", backwards, ONE_STEP),
+]  # fmt: skip
+
+NUMERICS = [
+    _products("float32 products", "matrix products are computed in float32", single),
+    _products("TF32 products", "matrix products round their operands to TF32 (10 bits)",
+              to_bits(10)),
+    _products("bfloat16 products", "matrix products round their operands to bfloat16 (7 bits)",
+              to_bits(7)),
 ]  # fmt: skip

@@ -56,7 +56,7 @@ def gate_order(cell: str, order: str):
         found = {}
         for name in p:
             kind, gate = name[:-1], name[-1]
-            if gate not in source:  # a projection is of no gate
+            if gate not in source or kind == "P_":  # a projection; peepholes lie by themselves
                 found[name] = p[name]
                 continue
             # The reset-after GRU's candidate has b_xh and b_hh where the other gates have b_g.

@@ -20,6 +20,7 @@ from conformance.oracle.equations import (
     PHI,
     State,
     Value,
+    clamped,
     clip,
     cross_entropy,
     descend,
@@ -50,6 +51,11 @@ def kept(after: State, before: State, live: np.ndarray, backward: bool) -> State
     return {part: value.where(live, before[part]) for part, value in after.items()}
 
 
+def peep(gate: str, p: Parameters, before: Value, after: Value | None) -> Value:
+    """P_i ⊙ C_{t−1}, P_f ⊙ C_{t−1} and P_o ⊙ C_t   (LSTM-8 to LSTM-10)"""
+    return (before if after is None else after) * p[f"P_{gate}"]
+
+
 def project(product: Callable[[Value, Value], Value], o: Value, S: Value, p: Parameters) -> Value:
     """H_t = (o_t ⊙ tanh(C_t)) W_hp   (LSTM-7)   S: tanh(C_t)"""
     return product(o * S, p["W_hp"])
@@ -73,6 +79,10 @@ class Conventions:
     activate, cell_output, product:  gate(pre-activation), the tanh of LSTM-6, matrix products
     cell_state:   what is kept as C_t, from LSTM-5
     project:      LSTM-7, from the product, o, tanh(C) and a layer's parameters
+    peep:         what a gate sees of C through its peephole, from its letter, a layer's parameters,
+                  C_{t−1}, and for the output gate C_t   (LSTM-8 to LSTM-10)
+    again:        whether i and f are made once more, of the C_t that they have made
+    bound:        what is before a σ or tanh, clipped to κ   (LSTM-11); bounded: where that is done
     mix:          GRU-4 out of z, H_{t−1} and the candidate
     order:        the layers as they are stacked
     pair:         the parameters of a layer's forward and backward direction, from those given
@@ -119,6 +129,10 @@ class Conventions:
     cell_output: Callable[[Value], Value] = tanh
     product: Callable[[Value, Value], Value] = Value.__matmul__
     project: Callable[[Callable[[Value, Value], Value], Value, Value, Parameters], Value] = project
+    peep: Callable[[str, Parameters, Value, Value | None], Value] = peep
+    again: bool = False
+    bound: Callable[[Value, float], Value] = clamped
+    bounded: frozenset[str] = frozenset("ifoc")
     mix: Callable[[Value, Value, Value], Value] = lambda z, H, new: z * H + z.one_minus() * new
     order: Callable[[int], list[int]] = lambda L: list(range(1, L + 1))
     pair: tuple[Pairing, ...] = ()

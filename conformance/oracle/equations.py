@@ -40,6 +40,13 @@ def relu(a: Value) -> Value:
     return Value(np.maximum(a.data, 0), ((a, lambda g: g * (a.data > 0)),))
 
 
+def clamped(a: Value, kappa: float) -> Value:
+    """min(max(a, −κ), κ); the gradient by what was outside is 0   (LSTM-11)"""
+    edge = 0 * a.data + kappa  # numbers of a's kind
+    bounded = -np.maximum(-np.maximum(a.data, -edge), -edge)
+    return Value(bounded, ((a, lambda g: g * (a.data >= -edge) * (edge >= a.data)),))
+
+
 State = dict[str, Value]
 Function = Callable[[Value], Value]
 PHI: dict[str, Function] = {
@@ -70,7 +77,7 @@ def cross_entropy(O: Value, Y: np.ndarray, count: int, weights: np.ndarray | Non
 
 
 def step(spec: ModelSpec, layer: int, p: dict[str, Value], X: Value, S: State) -> State:
-    """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-7."""
+    """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-11."""
     H = S["H"]
     if spec.cell == "rnn":
         phi = PHI[spec.activations[layer - 1]]
@@ -83,11 +90,18 @@ def step(spec: ModelSpec, layer: int, p: dict[str, Value], X: Value, S: State) -
         else:
             candidate = tanh(X @ p["W_xh"] + (r * H) @ p["W_hh"] + p["b_h"])
         return {"H": z * H + z.one_minus() * candidate}
-    i = sigmoid(X @ p["W_xi"] + H @ p["W_hi"] + p["b_i"])
-    f = sigmoid(X @ p["W_xf"] + H @ p["W_hf"] + p["b_f"])
-    o = sigmoid(X @ p["W_xo"] + H @ p["W_ho"] + p["b_o"])
-    candidate = tanh(X @ p["W_xc"] + H @ p["W_hc"] + p["b_c"])
+
+    def within(a: Value) -> Value:
+        return a if spec.gate_clip is None else clamped(a, spec.gate_clip)
+
+    def seen(gate: str, C: Value) -> Value:
+        return C * p[f"P_{gate}"] + p[f"b_{gate}"] if spec.peepholes else p[f"b_{gate}"]
+
+    i = sigmoid(within(X @ p["W_xi"] + H @ p["W_hi"] + seen("i", S["C"])))
+    f = sigmoid(within(X @ p["W_xf"] + H @ p["W_hf"] + seen("f", S["C"])))
+    candidate = tanh(within(X @ p["W_xc"] + H @ p["W_hc"] + p["b_c"]))
     C = f * S["C"] + i * candidate
+    o = sigmoid(within(X @ p["W_xo"] + H @ p["W_ho"] + seen("o", C)))
     H = o * tanh(C)
     return {"H": H if spec.p is None else H @ p["W_hp"], "C": C}
 

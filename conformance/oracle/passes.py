@@ -29,12 +29,19 @@ class Pass:
 
 
 def cell(c: Conventions, spec: ModelSpec, layer: int, p: Parameters, X: Value, S: State) -> State:
-    """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-7."""
+    """One step of one layer: RNN-1, GRU-1 to GRU-4 or LSTM-1 to LSTM-11."""
     H = S["H"]
 
-    def gate(g: str) -> Value:
-        a = c.product(X, p[f"W_x{g}"]) + c.product(H, p[f"W_h{g}"]) + p[f"b_{g}"]
-        return c.activate(spec, layer, g, a)
+    def bounded(g: str, a: Value) -> Value:
+        return c.bound(a, spec.gate_clip) if spec.gate_clip and g in c.bounded else a
+
+    def gate(g: str, C: Value | None = None) -> Value:
+        b = p[f"b_{g}"]
+        if spec.peepholes and g in "ifo":
+            b = c.peep(g, p, S["C"], C) + b
+        products = c.product(X, p[f"W_x{g}"]) + c.product(H, p[f"W_h{g}"])
+        a = bounded(f"products {g}", products) + b
+        return bounded(f"σ{g}", c.activate(spec, layer, g, bounded(g, a)))
 
     if spec.cell == "rnn":
         return {"H": gate("h")}
@@ -48,8 +55,12 @@ def cell(c: Conventions, spec: ModelSpec, layer: int, p: Parameters, X: Value, S
             b = p["b_h"] if "b_h" in p else p["b_xh"] + p["b_hh"]
             a = XW + c.product(r * H, p["W_hh"]) + b
         return {"H": c.mix(z, H, c.activate(spec, layer, "h", a))}
-    i, f, o, candidate = (gate(g) for g in "ifoc")
-    C = c.cell_state(f * S["C"] + i * candidate)
+    i, f, candidate = (gate(g) for g in "ifc")
+    C = c.cell_state(bounded("C", f * S["C"] + i * candidate))
+    if c.again:
+        i, f = gate("i", C), gate("f", C)
+        C = c.cell_state(bounded("C", f * S["C"] + i * candidate))
+    o = gate("o", C)
     if spec.p is None:
         return {"H": o * c.cell_output(C), "C": C}
     return {"H": c.project(c.product, o, c.cell_output(C), p), "C": C}

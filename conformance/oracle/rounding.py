@@ -137,10 +137,14 @@ def _sqrt(a: Bounded) -> Bounded:
     )
 
 
-def _greater(a: Bounded, b: Bounded) -> Bounded:
+def _compared(compare: Any) -> Callable[[Bounded, Bounded], Bounded]:
     """0 or 1; where rounding may decide, either."""
-    unsure = (np.abs(a.value - b.value) <= a.error + b.error) & (a.error + b.error > 0)
-    return _exact(a.value > b.value, unsure, a.kind)
+
+    def rule(a: Bounded, b: Bounded) -> Bounded:
+        unsure = (np.abs(a.value - b.value) <= a.error + b.error) & (a.error + b.error > 0)
+        return _exact(compare(a.value, b.value), unsure, a.kind)
+
+    return rule
 
 
 UNARY: dict[str, Callable[[Bounded], Any]] = {
@@ -158,7 +162,8 @@ BINARY: dict[str, Callable[[Bounded, Bounded], Any]] = {
     "true_divide": _divide,
     "matmul": _matmul,
     "maximum": lambda a, b: _exact(np.maximum(a.value, b.value), a.error + b.error, a.kind),
-    "greater": _greater,
+    "greater": _compared(np.greater),
+    "greater_equal": _compared(np.greater_equal),
     "less": lambda a, b: bool(a.value - a.error <= b.value + b.error),
 }
 """What every operation of the equations makes of values and errors. ``less`` is asked by the clip

@@ -27,8 +27,15 @@ class Value:
         )
 
     def __mul__(self, other: Value) -> Value:
+        # Peepholes (h,) are multiplied with every row, as a bias is added.
         a, b = self.data, other.data
-        return Value(a * b, ((self, lambda g: g * b), (other, lambda g: g * a)))
+        return Value(
+            a * b,
+            (
+                (self, lambda g: g * b),
+                (other, lambda g: (g * a).sum(0) if np.ndim(b) < np.ndim(g) else g * a),
+            ),
+        )
 
     def __matmul__(self, other: Value) -> Value:
         a, b = self.data, other.data

@@ -10,20 +10,19 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from backends import registry
-from backends.protocol import Part, Place, Workers
+from backends.protocol import Place, Workers
 from common.errors import BadInput
 from common.weights import write_arrays
 from conformance.cases.given import Given, load_given
 from conformance.cases.table import find_case, material
 from conformance.worker.agreement import ALONE
 from conformance.worker.failure import failure
-from conformance.worker.ladder import ORDER, answer, answer_invariances
+from conformance.worker.ladder import answer, answer_invariances
 from conformance.worker.lifetime import (
     be_collected_seldom,
     be_the_first_to_go,
@@ -33,13 +32,9 @@ from conformance.worker.lifetime import (
 from conformance.worker.step_finder import Locating
 
 
-def handle(
-    request: dict[str, Any], given: Given, implementations: dict, last: str
-) -> dict[str, Any]:
+def handle(request: dict[str, Any], given: Given, implementations: dict) -> dict[str, Any]:
     """Answer one request, ``{implementation, dtype, case, path}``, with the case's entry; with
-    ``system`` if the answers cannot be written, which is not the framework's fault.
-
-    last: the highest rung that the backend answers"""
+    ``system`` if the answers cannot be written, which is not the framework's fault."""
     case = find_case(request["case"], given)
     numbers = material(case, given.corpus)
     entry: dict[str, Any] = {"digest": numbers.digest()}
@@ -47,7 +42,7 @@ def handle(
     if reason := implementation.unsupported(case.spec, *case.needs):
         return entry | {"status": "unsupported", "reason": reason}
     try:
-        answers = answer(implementation, case, numbers, last)
+        answers = answer(implementation, case, numbers)
         if case.invariances:
             more, entry["inapplicable"] = answer_invariances(implementation, case, numbers)
             answers |= more
@@ -74,15 +69,6 @@ def modes_of(name: str, backend: registry.Backend, globs: list[str]) -> list[str
             raise BadInput("implementation", "", f"one of {', '.join(every)}", glob)
         found += own
     return list(dict.fromkeys(found))
-
-
-def dtypes_of(name: str, part: Part | None, asked: list[str]) -> list[str]:
-    """Of the dtypes that are asked for, those that a backend computes in; BadInput for none."""
-    own = [dtype for dtype in asked if part is None or dtype in part.dtypes]
-    if part and not own:
-        expected = f"one of {', '.join(part.dtypes)}, which {name} computes in"
-        raise BadInput("--dtype", "", expected, " ".join(asked))
-    return own
 
 
 def product_rate(backend: registry.Backend, request: dict[str, Any]) -> dict[str, Any]:
@@ -140,12 +126,10 @@ def main() -> None:
         workers = join(backend, options, reply) if options.workers > 1 else ALONE
         modes = modes_of(options.backend, backend, options.modes)
         names = [*backend.IMPLEMENTATIONS, *modes]
-        part = getattr(backend, "PART", None)
-        dtypes = dtypes_of(options.backend, part, options.dtypes)
         implementations = {
             (name, dtype): backend.implementation(name, options.device, dtype)
             for name in names
-            for dtype in dtypes
+            for dtype in options.dtypes
         }
         given = load_given(Path(options.given)) if options.given else None
         # The first worker's is the run's; to make one takes as long as to start some frameworks.
@@ -155,8 +139,7 @@ def main() -> None:
     except BadInput as error:
         reply({"bad input": [error.where, error.field, error.expected, error.found]})
         return
-    greeting = {"implementations": names, "passport": passport, "rank": workers.rank}
-    reply(greeting | ({"part": asdict(part)} if part else {}))
+    reply({"implementations": names, "passport": passport, "rank": workers.rank})
     training = Locating(implementations, workers)
     be_collected_seldom()
     for line in sys.stdin:
@@ -170,7 +153,7 @@ def main() -> None:
         elif given is None:
             raise ValueError("a question about a case needs --given")
         else:
-            entry = handle(request, given, implementations, part.rung if part else ORDER[-1])
+            entry = handle(request, given, implementations)
         reply(entry | {"peak MiB": peak_memory()})
     workers.leave()
 

@@ -16,11 +16,11 @@ SCALARS = "TLN"
 """Capital letters that are numbers and not matrices."""
 
 BASE = re.compile(
-    rf"(?P<change>[dδ]?)(?P<arrow>[→←]?)(?P<change2>[dδ]?)(?P<letter>[A-Za-zσφθητℓδ]{TILDE}?)"
+    rf"(?P<change>[dδ]?)(?P<arrow>[→←]?)(?P<change2>[dδ]?)(?P<letter>[A-Za-zσφθηκτℓδ]{TILDE}?)"
     r"(?P<sub>_(?:\{[^}]*\}|[A-Za-z0-9]+))?(?P<sup>\^\([^)]*\)|\^[A-Z]|[ᵀ′]|[⁰¹²³⁴-⁹]+)?"
 )
 WORD = re.compile(
-    r"softmax|onehot|perplexity|tanh|log|exp|rint|the step of the cell(?: from)?"
+    r"softmax|onehot|perplexity|tanh|clip|min|max|log|exp|rint|the step of the cell(?: from)?"
     r"|the state before it, unchanged|and|if|else|old"
 )
 BESIDE = re.compile(r"and|if|else|the .*from")

@@ -43,7 +43,9 @@ def gru_step(p: State, reset: str | None, A: State, H: Tensor) -> Tensor:
     raise NotImplementedError("equations.py: gru_step is not written yet")
 
 
-def lstm_step(p: State, A: State, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
+def lstm_step(
+    p: State, kappa: float | None, A: State, H: Tensor, C: Tensor
+) -> tuple[Tensor, Tensor]:
     """i  = σ(X W_xi + H W_hi + b_i)      (LSTM-1)
     f  = σ(X W_xf + H W_hf + b_f)         (LSTM-2)
     o  = σ(X W_xo + H W_ho + b_o)         (LSTM-3)
@@ -51,10 +53,22 @@ def lstm_step(p: State, A: State, H: Tensor, C: Tensor) -> tuple[Tensor, Tensor]
     C' = f ⊙ C + i ⊙ C̃                   (LSTM-5)
     H' = o ⊙ tanh(C')                     (LSTM-6)
     H' = (o ⊙ tanh(C')) W_hp              (LSTM-7, with a projection)
+    i, f and o also see P_i ⊙ C, P_f ⊙ C and P_o ⊙ C'  (LSTM-8 to LSTM-10, with peepholes)
+    and what σ and tanh read is clipped to −κ … κ      (LSTM-11, with a κ)
 
     A: X W_xg + b_g, (n, h) for each gate   H, C: (n, h)   returns H', C': (n, h); or H, H': (n, p)
     """
     raise NotImplementedError("equations.py: lstm_step is not written yet")
+
+
+def peeped(p: State, gate: str, a: Tensor, C: Tensor) -> Tensor:
+    """a + P_g ⊙ C, where there are peepholes   (LSTM-8 to LSTM-10)"""
+    raise NotImplementedError("equations.py: peeped is not written yet")
+
+
+def clipped(kappa: float | None, a: Tensor) -> Tensor:
+    """min(max(a, −κ), κ), where there is a κ   (LSTM-11)"""
+    raise NotImplementedError("equations.py: clipped is not written yet")
 
 
 def layer_step(spec: ModelSpec, layer: int, p: State, A: State, state: State) -> State:

@@ -31,7 +31,7 @@ def same(arrays: Arrays) -> Arrays:
 
 
 def plain(spec: ModelSpec, lengths: bool, dropout: bool) -> bool:
-    return not (lengths or dropout or spec.sizes or spec.p)
+    return not (lengths or dropout or spec.sizes or spec.p or spec.peepholes or spec.gate_clip)
 
 
 def ragged(spec: ModelSpec, lengths: bool, dropout: bool) -> bool:
@@ -48,6 +48,14 @@ def uneven(spec: ModelSpec, lengths: bool, dropout: bool) -> bool:
 
 def projected(spec: ModelSpec, lengths: bool, dropout: bool) -> bool:
     return spec.p is not None
+
+
+def peeping(spec: ModelSpec, lengths: bool, dropout: bool) -> bool:
+    return spec.peepholes
+
+
+def clipped(spec: ModelSpec, lengths: bool, dropout: bool) -> bool:
+    return spec.gate_clip is not None
 
 
 @dataclass(frozen=True)
@@ -94,13 +102,13 @@ def equations_of(*cells: str):
     return lambda implementation, spec: implementation == "equations" and spec.cell in cells
 
 
-def renamed(**names: str) -> Change:
-    """``renamed(i="f", f="i")`` exchanges the tensors of two gates."""
+def renamed(kinds: tuple[str, ...] = ("W_x", "W_h", "b_"), **names: str) -> Change:
+    """``renamed(i="f", f="i")`` exchanges the tensors of two gates, those of ``kinds``."""
 
     def change(arrays: Arrays) -> Arrays:
         def source(name: str) -> str:
             kind, gate = name[:-1], name[-1]
-            is_gate = name.startswith("layer") and kind.endswith(("W_x", "W_h", "b_"))
+            is_gate = name.startswith("layer") and kind.endswith(kinds)
             return kind + names.get(gate, gate) if is_gate else name
 
         return {name: arrays[source(name)] for name in arrays}
@@ -182,6 +190,10 @@ def smaller_zero(spec: ModelSpec, grads: Arrays) -> Arrays:
 def lower_zero(spec: ModelSpec, grads: Arrays) -> Arrays:
     top = (f"layer{spec.L}.", "output.", "X", "H", "C")
     return {n: a if n.startswith(top) else 0 * a for n, a in grads.items()}
+
+
+def clipping_at(kappa: float | None):
+    return Fault(spec=lambda spec: dataclasses.replace(spec, gate_clip=kappa), among=clipped)
 
 
 def clipped_at(factor: float):
@@ -287,6 +299,13 @@ FAULTS = {
     "dropout-not-scaled": of_dropout(lambda dropout: dataclasses.replace(dropout, rate=0.0)),
     "mask-inverted": with_masks(lambda masks: 1 - masks),
     "one-mask-for-all-steps": with_masks(lambda masks: np.broadcast_to(masks[:, :1], masks.shape)),
+    "peepholes-as-they-lie-in-onnx": Fault(
+        into=renamed(("P_",), f="o", o="f"), back=renamed(("P_",), f="o", o="f"), among=peeping),
+    "peepholes-ignored": Fault(into=each(".P_", np.zeros_like), among=peeping),
+    "peepholes-get-no-gradient": Fault(
+        gradients=lambda spec, grads: each(".P_", np.zeros_like)(grads), among=peeping),
+    "gates-not-clipped": clipping_at(None),
+    "gates-clipped-at-twice": clipping_at(0.75),
     "masks-batch-major": with_masks(lambda masks: masks.reshape(
         len(masks), masks.shape[2], masks.shape[1], -1).swapaxes(1, 2)),
 }  # fmt: skip

@@ -10,7 +10,7 @@ from tests.backends.faults import FAULTS, KINDS, taking_turns
 CASES = ["rnn-tanh-wide", "gru-before-wide", "gru-after-wide", "lstm-wide"]
 """Of two layers, and asked nothing beside the ladder."""
 CASES += ["lstm-bidirectional-lengths-L1", "gru-after-uneven-L2", "lstm-projected-uneven-L2"]
-CASES += ["large-dropout-gru-after-bidirectional-L2"]
+CASES += ["large-dropout-gru-after-bidirectional-L2", "lstm-peepholes-clipped-L2"]
 
 SAID = {
     "gates-i-f-g-o": "the gates i,f,o,g are taken for i,f,g,o",
@@ -30,6 +30,9 @@ SAID = {
     "projection-read-as-it-lies": "W_hp is reshaped instead of transposed (memory order kept)",
     "projection-reversed": "the projected units are in reverse order",
     "dropout-ignored": "nothing is dropped",
+    "peepholes-as-they-lie-in-onnx": "the peepholes i,f,o are taken for i,o,f",
+    "gates-not-clipped": "nothing is clipped before σ and tanh",
+    "gates-clipped-at-twice": "the gates are clipped to ±2κ",
     "dropout-not-scaled": "what is kept is not scaled",
     "mask-inverted": "a 1 of the mask drops, and a 0 keeps",
     "one-mask-for-all-steps": "step 1's mask is every step's",

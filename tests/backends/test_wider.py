@@ -1,4 +1,5 @@
-"""Layers of different sizes, a projection, dropout: every implementation against the oracle."""
+"""Layers of different sizes, a projection, dropout, peepholes, clipped gates: every implementation
+against the oracle."""
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ SPECS = {
     "uneven-lstm": ModelSpec("lstm", 3, 8, 7, 3, sizes=(5, 8, 4)),
     "uneven-gru-before": ModelSpec("gru", 3, 8, 7, 2, reset="before", sizes=(8, 5)),
     "uneven-gru-after": ModelSpec("gru", 3, 8, 7, 2, (), "after", 2, (5, 8)),
+    "peepholes": ModelSpec("lstm", 3, 5, 7, 2, peepholes=True),
+    "clipped": ModelSpec("lstm", 3, 5, 7, 2, directions=2, gate_clip=0.3),
+    "peepholes-clipped": ModelSpec("lstm", 3, 8, 7, 2, p=4, peepholes=True, gate_clip=0.3),
     "uneven-rnn": ModelSpec("rnn", 3, 8, 7, 2, ("tanh", "tanh"), sizes=(8, 5)),
 }
 

@@ -49,8 +49,8 @@ def test_every_equation_is_defined_exactly_once():
         *("STACK-1", "OUT-1", "RNN-1", "LOSS-1", "CLIP-1", "CLIP-2", "SGD-1"),
         *("LATTICE-1", "PPL-1", "DROP-1"),
         *("GRU-1", "GRU-2", "GRU-3a", "GRU-3b", "GRU-4"),
-        *(f"LSTM-{number}" for number in range(1, 8)),
-        *(f"BPTT-{number}" for number in range(1, 11)),
+        *(f"LSTM-{number}" for number in range(1, 12)),
+        *(f"BPTT-{number}" for number in range(1, 13)),
         *(f"BI-{number}" for number in range(1, 4)),
         *(f"LEN-{number}" for number in range(1, 6)),
     }

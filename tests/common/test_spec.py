@@ -59,6 +59,13 @@ def test_sizes_and_a_projection_are_written_where_there_are_any():
     assert ModelSpec.from_json(LSTM | {"h": [5, 5]}) == ModelSpec(**LSTM)
 
 
+def test_peepholes_and_a_clip_are_written_where_there_are_any():
+    both = ModelSpec(**LSTM, peepholes=True, gate_clip=3)
+    said = LSTM | {"activations": [], "reset": None, "peepholes": True, "gate_clip": 3.0}
+    assert both.to_json() == said and ModelSpec.from_json(said) == both
+    assert both.alone(2) == ModelSpec("lstm", 5, 5, 7, 1, peepholes=True, gate_clip=3.0)
+
+
 def test_json_from_before_there_were_directions_is_read_and_written_to_the_letter():
     """Records, weights, witnesses and digests hold a spec so."""
     text = (
@@ -69,6 +76,15 @@ def test_json_from_before_there_were_directions_is_read_and_written_to_the_lette
 
 
 WRONG = {
+    "peepholes of a GRU": (GRU | {"peepholes": True}, "peepholes", "True"),
+    "peepholes that are a number": (LSTM | {"peepholes": 1}, "peepholes", "1"),
+    "a clip of a GRU": (GRU | {"gate_clip": 1.0}, "gate_clip", "1.0"),
+    "a clip of nothing": (LSTM | {"gate_clip": 0.0}, "gate_clip", "0.0"),
+    "a clip below 0": (LSTM | {"gate_clip": -1.0}, "gate_clip", "-1.0"),
+    "a clip that is no number": (LSTM | {"gate_clip": float("nan")}, "gate_clip", "nan"),
+    "a clip without an end": (LSTM | {"gate_clip": float("inf")}, "gate_clip", "inf"),
+    "a clip that is true": (LSTM | {"gate_clip": True}, "gate_clip", "True"),
+    "a clip that is a word": (LSTM | {"gate_clip": "3"}, "gate_clip", "'3'"),
     "an unknown cell": (RNN | {"cell": "elman"}, "cell", "'elman'"),
     "a cell in capitals": (LSTM | {"cell": "LSTM"}, "cell", "'LSTM'"),
     "a cell that is a list": (LSTM | {"cell": ["lstm"]}, "cell", "['lstm']"),

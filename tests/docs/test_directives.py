@@ -41,7 +41,7 @@ FAULTS = {
     "{frameworks} equations lstm_stride": "backends/numpy/equations.py: lstm_stride is not defined",
     "{frameworks} equasions lstm_step": "backends/numpy/equasions.py: no such file",
     "{source} common/spec.py Nothing": "common/spec.py: Nothing is not defined",
-    "{equation} LSTM-9": "common/EQUATIONS.md has no equation LSTM-9",
+    "{equation} LSTM-99": "common/EQUATIONS.md has no equation LSTM-99",
     "{result-table} nowhere/curve": "docs/results/nowhere.json: no such file",
     "{printed} nowhere/example": "docs/results/nowhere.json: no such file",
     "{example} nothing": "docs/experiments/index.py: no such file",
@@ -52,10 +52,10 @@ FAULTS = {
 
 def test_everything_that_is_missing_fails_the_build_and_is_named(tmp_path: Path) -> None:
     blocks = "\n\n".join(f"```{directive}\n```" for directive in FAULTS)
-    roles = "{eqn}`LSTM-9` {value}`nowhere/numpy/x` $\\nosuchmacro$"
+    roles = "{eqn}`LSTM-99` {value}`nowhere/numpy/x` $\\nosuchmacro$"
     done = build(tmp_path, f"{blocks}\n\n{roles}\n")
     assert done.returncode == 1
-    for said in (*FAULTS.values(), "nowhere/numpy/x", "nosuchmacro", "LSTM-9"):
+    for said in (*FAULTS.values(), "nowhere/numpy/x", "nosuchmacro", "LSTM-99"):
         assert said in done.stderr, said
 
 

@@ -82,6 +82,18 @@ PROJECTED = {
     }.items()
 }
 CASES |= UNEVEN | PROJECTED
+CASES |= {
+    f"lstm-{what}": Case(ModelSpec("lstm", 3, 5, 7, **spec))
+    for what, spec in {
+        "peepholes-L1": {"L": 1, "peepholes": True},
+        "peepholes-L3": {"L": 3, "peepholes": True},
+        "clipped-L3": {"L": 3, "gate_clip": 0.5},
+        "clipped-both": {"L": 2, "gate_clip": 0.25, "directions": 2},
+        "peepholes-clipped-projected": {"L": 2, "peepholes": True, "gate_clip": 0.5, "p": 4},
+    }.items()
+}
+_BOTH_OPTIONS = ModelSpec("lstm", 3, 5, 7, 2, directions=2, peepholes=True, gate_clip=0.5)
+LENGTHS["lstm-peepholes-clipped-lengths"] = Case(_BOTH_OPTIONS, n=4, lengths=(3, 6, 1, 5))
 DROPOUT = {
     f"{name}-dropout": dataclasses.replace(case, rate=0.3)
     for name, case in (CASES | LENGTHS).items()

@@ -2,7 +2,7 @@
 
 Lists, indices and loops; no matrix, no vectorised operation, and not a line shared with
 backends/numpy. The gradients are not written out at all: a tape (tape.py) derives them from the
-forward equations, so BPTT-1 to BPTT-10 and LEN-5 are checked against what does not know
+forward equations, so BPTT-1 to BPTT-12 and LEN-5 are checked against what does not know
 them.
 
 An array is a nested list, indexed as in EQUATIONS.md but counting from 0.
@@ -143,16 +143,29 @@ class Stack:
                 candidate.append(tanh(inner))
             return {"H": [z[j] * H[j] + (1 - z[j]) * candidate[j] for j in units]}  # GRU-4
 
+        def peephole(g, j, C):
+            return p(f"P_{g}")[j] * C if self.spec.peepholes else 0
+
         C = state["C"]
         new_C, new_H = [], []
         for j in units:
-            i, f, o = (sigmoid(gate(g, j)) for g in "ifo")  # LSTM-1, LSTM-2, LSTM-3
-            candidate = tanh(gate("c", j))  # LSTM-4
+            i = sigmoid(self.clip(gate("i", j) + peephole("i", j, C[j])))  # LSTM-1, LSTM-8
+            f = sigmoid(self.clip(gate("f", j) + peephole("f", j, C[j])))  # LSTM-2, LSTM-9
+            candidate = tanh(self.clip(gate("c", j)))  # LSTM-4
             new_C.append(f * C[j] + i * candidate)  # LSTM-5
+            o = sigmoid(self.clip(gate("o", j) + peephole("o", j, new_C[j])))  # LSTM-3, LSTM-10
             new_H.append(o * tanh(new_C[j]))  # LSTM-6
         if self.spec.p:  # LSTM-7
             new_H = [product(new_H, p("W_hp"), j) for j in range(self.spec.p)]
         return {"H": new_H, "C": new_C}
+
+    def clip(self, a):
+        """LSTM-11; a threshold has no gradient"""
+        kappa = self.spec.gate_clip
+        number = a.number if isinstance(a, Value) else a
+        if kappa is None or abs(number.real) <= kappa:
+            return a
+        return number * 0 + (kappa if number.real > 0 else -kappa)
 
     def row_of_outputs(self, H):
         W, b = self.params["output.W_hq"], self.params["output.b_q"]

@@ -84,7 +84,7 @@ def test_a_curated_case_has_a_point_if_all_its_layers_are_alike_and_nothing_is_p
     for case in (*CURATED, *REGIMES, *LARGE):
         mixed = len(set(case.spec.activations)) > 1 or "sigmoid" in case.spec.activations
         mixed |= case.spec.directions > 1 or not case.spec.even or case.spec.p is not None
-        mixed |= any(case.needs)
+        mixed |= case.spec.peepholes or case.spec.gate_clip is not None or any(case.needs)
         point = nearest_point(case)
         assert (point is None) == (mixed or bool(case.planted) or case.name == "rnn-identity")
         if point:

@@ -29,6 +29,11 @@ SPECS = {
     ),
     "rnn of many sizes": ModelSpec("rnn", 2, 3, 3, 12, ("tanh",) * 12, sizes=(3, 2) * 6),
     "projected": ModelSpec("lstm", 4, 5, 3, 2, p=2),
+    "peepholes": ModelSpec("lstm", 4, 3, 5, 2, peepholes=True),
+    "clipped": ModelSpec("lstm", 4, 3, 5, 2, gate_clip=0.25),
+    "peepholes and clip both ways": ModelSpec(
+        "lstm", 3, 4, 2, 2, directions=2, peepholes=True, gate_clip=0.5
+    ),
     "projected both ways": ModelSpec("lstm", 3, 5, 2, 2, directions=2, sizes=(5, 4), p=2),
 }
 
@@ -54,6 +59,8 @@ def can(target: str, spec: ModelSpec, dtype: str = "float32") -> bool:
     if goal.lacks(spec, parameters(spec, target, dtype)):
         return False
     if spec.p is not None and not goal.projects:
+        return False
+    if (spec.peepholes or spec.gate_clip) and not goal.peeps:
         return False
     activation = not spec.activations or spec.activations[0] in goal.activations
     return activation and (spec.cell != "gru" or spec.reset in goal.resets) and dtype in goal.dtypes

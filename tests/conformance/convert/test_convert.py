@@ -107,6 +107,13 @@ def test_a_sum_that_float32_cannot_hold_stands_in_both_biases(tmp_path):
         ("projected", "keras", "expected an LSTM without a projection of H, for --to keras, found"),
         ("projected", "onnx", "expected an LSTM without a projection of H, for --to onnx, found"),
         ("projected", "flax", "expected an LSTM without a projection of H, for --to flax, found"),
+        ("peepholes", "pytorch", "expected an LSTM without peepholes, for --to pytorch, found one"),
+        (
+            "peepholes",
+            "keras",
+            "expected an LSTM without peepholes, for --to keras, found one with",
+        ),
+        ("clipped", "mxnet", "expected an LSTM whose gates are not clipped, for --to mxnet, found"),
     ],
 )
 def test_what_a_framework_cannot_hold_is_one_line(name, target, said, tmp_path, capsys):
@@ -116,6 +123,14 @@ def test_what_a_framework_cannot_hold_is_one_line(name, target, said, tmp_path, 
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1
     assert not out.exists() and list(tmp_path.iterdir()) == [tmp_path / "own"]
+
+
+def test_a_clip_that_onnx_would_round_is_one_line(tmp_path, capsys):
+    spec = ModelSpec("lstm", 4, 3, 5, 2, gate_clip=0.3)
+    source = saved(tmp_path / "own" / "own.safetensors", spec, parameters(spec, "onnx"))
+    convert(source, "onnx", tmp_path, code=2)
+    said = "a gate_clip that float32 holds (the nearest is 0.30000001192092896), for --to onnx"
+    assert said in (err := capsys.readouterr().err) and err.count("\n") == 1
 
 
 def test_a_projection_that_gluon_cannot_train_is_said(tmp_path, capsys):

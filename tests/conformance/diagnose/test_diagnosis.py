@@ -59,6 +59,16 @@ def test_what_is_dropped_wrongly_is_named(name):
     assert [one.names for one in found] == [(name,)]
 
 
+@pytest.mark.parametrize(
+    "name", ["peepholes read as i,o,f", "output gate sees C_{t−1}", "clip of C, too",
+             "clip 1 % too high", "clipped gates have gradients"]
+)  # fmt: skip
+def test_wrong_peepholes_and_clips_are_named(name):
+    answer = right_answer("lstm-peepholes-clipped-L2", GIVEN)
+    found = explain(evidence(answer, BY_NAME[name].conventions))
+    assert [one.names for one in found] == [(name,)]
+
+
 def test_the_sentence_says_how_close_and_what_to_do():
     answer = right_answer("lstm-L2", GIVEN)
     found = explain(evidence(answer, BY_NAME["gates read as i,g,f,o"].conventions))

@@ -96,6 +96,26 @@ def test_what_is_dropped_wrongly_is_located_where_it_is_read(fault, said):
     assert found is None if said is None else str(found) == f"forward, {said}"
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("peepholes read as i,o,f", "C, or a peephole or the clip"),
+        ("output gate's peephole dropped", "H, or a peephole or the clip, gate o"),
+        ("output gate sees C_{t−1}", "H, or a peephole or the clip"),
+        ("candidate not clipped", "C, or a peephole or the clip, gate c"),
+        ("clip 1 % too high", "C, or a peephole or the clip"),
+        ("f is 1 − f", "C, or a peephole or the clip, gate f"),
+        ("peepholes forgotten backward", None),
+    ],
+)
+def test_wrong_peepholes_and_clips_are_located_where_they_act(fault, said):
+    answer = right_answer("lstm-peepholes-clipped-L2", GIVEN)
+    (wrong,) = [mutant.conventions for mutant in CATALOGUE if mutant.name == fault]
+    got = evaluate(wrong, answer.case, answer.numbers)
+    found = locate_forward(answer.case, answer.numbers, got, LIMIT)
+    assert found is None if said is None else str(found) == f"forward, step 1, layer 1, {said}"
+
+
 def test_errors_do_not_add_up_over_layers_and_steps():
     """Every layer above a wrong one has wrong states, and all of them are right locally."""
     answer = right_answer("lstm-L3", GIVEN)

@@ -137,10 +137,12 @@ def onnx_model(net: Network, external: str = "", **attributes):
     settled |= {"linear_before_reset": 1} if net.cell == "gru" and net.biases == 2 else {}
     tensors = single(write_network(net, "onnx"))
     for number in range(net.L):
-        names = [f"layers.{number}.{kind}" for kind in "WRB"]
+        kinds = "WRB" if net.layers[number][0].peephole is None else "WRBP"
+        names = [f"layers.{number}.{kind}" for kind in kinds]
         stored += [numpy_helper.from_array(tensors[name], name) for name in names]
         made, above = f"Y{number}", f"X{number}"
-        nodes.append(helper.make_node(operator, [at, *names], [made], name=f"cell {number}",
+        given = [at, *names[:3], *(["", "", "", *names[3:]] if names[3:] else [])]
+        nodes.append(helper.make_node(operator, given, [made], name=f"cell {number}",
                                       **settled | attributes))  # fmt: skip
         nodes.append(helper.make_node("Squeeze", [made], [above]))
         at = above

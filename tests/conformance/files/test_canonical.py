@@ -1,6 +1,7 @@
 """``record --weights``: a framework's file as the suite's own spec and parameters."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,35 @@ def test_the_oracle_computes_what_the_file_is(kind, cell, directions, tmp_path):
     wanted = outputs_of(net, layout, X.swapaxes(0, 1) if turn else X, stated | told)
     made = forward(TRUTH, spec, params, X, zero_state(spec, 2, "float64"))["forward/O"]
     assert np.abs(made - (wanted.swapaxes(0, 1) if turn else wanted)).max() < 1e-6
+
+
+def with_peepholes(net, layers=(0, 1)):
+    rng = np.random.RandomState(6)
+    drawn = [rng.uniform(-1, 1, (3, samples.H)).astype("float32").astype("float64") for _ in "12"]
+    return net.each(lambda half, k: replace(half, peephole=drawn[k] if k in layers else None))
+
+
+def test_peepholes_and_a_clip_of_onnx_are_the_specs_own(tmp_path):
+    net = with_peepholes(network("lstm", 2))
+    samples.onnx(tmp_path / "w.onnx", net, clip=0.5)
+    spec, params = load_any(tmp_path / "w.onnx")
+    assert spec.peepholes and spec.gate_clip == 0.5
+    for gate, P in zip("ifo", net.layers[1][0].peephole, strict=True):
+        assert np.array_equal(params[f"layer2.P_{gate}"], P)
+    X = np.random.RandomState(3).standard_normal((5, 2, samples.D))
+    made = forward(TRUTH, spec, params, X, zero_state(spec, 2, "float64"))["forward/O"]
+    told = load(tmp_path / "w.onnx").told
+    assert np.abs(made - outputs_of(net, "onnx", X, told)).max() < 1e-6
+    assert np.abs(made - outputs_of(net, "onnx", X, told | {"clip": "none"})).max() > 1e-3
+
+
+def test_a_clip_of_another_cell_and_peepholes_of_some_layers_are_refused(tmp_path):
+    samples.onnx(tmp_path / "w.onnx", network("gru", 2), clip=0.5)
+    with pytest.raises(BadInput, match="no clip in another cell than an LSTM.* found clip=0.5"):
+        load_any(tmp_path / "w.onnx")
+    samples.onnx(tmp_path / "w.onnx", with_peepholes(network("lstm", 2), layers=(1,)))
+    with pytest.raises(BadInput, match="peepholes in all layers or in none"):
+        load_any(tmp_path / "w.onnx")
 
 
 def test_what_the_file_does_not_say_is_asked_for(tmp_path):

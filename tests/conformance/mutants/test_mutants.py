@@ -22,7 +22,8 @@ GIVEN = gather(load_corpus(None), None)
 PAGE = Path(__file__).parents[3] / "docs" / "detecting-power.md"
 COVERING = ["rnn-tanh-relu-sigmoid-identity", "gru-before-L3", "gru-after-L3", "lstm-L3",
             "gru-after-bidirectional-lengths-L2", "lstm-uneven-L3",
-            "lstm-projected-L2", "lstm-dropout-bidirectional-L3"]  # fmt: skip
+            "lstm-projected-L2", "lstm-dropout-bidirectional-L3",
+            "lstm-peepholes-clipped-L2"]  # fmt: skip
 """Every mutant applies to one of them."""
 
 DEEP = ["rnn-tanh-L12"]
