@@ -173,6 +173,19 @@ class Model(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a backend answers that answers a part of the ladder: an engine that only predicts, say.
+
+    rung:   the highest one that it answers, and so all below it. Its models offer what these ask
+            for and no more: ``parameters``, ``outputs`` and ``forward`` up to "outputs"
+    dtypes: of "float32" and "float64", those that it computes in
+    """
+
+    rung: str
+    dtypes: tuple[str, ...]
+
+
 class Implementation(Protocol):
     """One way in which one backend computes a ModelSpec, on one device in one dtype."""
 
@@ -203,6 +216,9 @@ class Backend(Protocol):
         """What a mode really runs, of a small network, for the passport: programs and their parts,
         or what broke its graph; JSON values. BadInput if it cannot run here. With ``MODES``."""
         ...
+
+    PART: Part
+    """Of a backend that answers a part of the ladder. May be left out: it answers all of it."""
 
     def implementation(self, name: str, device: str, dtype: str) -> Implementation:
         """The implementation of that name for device "cpu" or "gpu" and dtype "float32" or

@@ -18,6 +18,7 @@ MODULES = {
     "mxnet": "backends.mxnet",
     "tensorflow": "backends.tensorflow",
     "jax": "backends.jax",
+    "onnxruntime": "backends.onnxruntime",
 }
 
 MADE_BY = {"torch": "pytorch", "mxnet": "mxnet", "keras": "tensorflow", "flax": "jax"}

@@ -9,6 +9,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,15 @@ from common.errors import EXIT_FAIL, EXIT_PASS, BadInput, printable
 from common.storage.files import write_json
 from conformance.cases.given import Given
 from conformance.cases.table import DTYPES, select
-from conformance.closeness.compare import RUNGS, Comparison, load_bounds
+from conformance.closeness.compare import Comparison, load_bounds
+from conformance.closeness.rungs import RUNGS, WHOLE
 from conformance.judge.ladder import compare_all
 from conformance.judge.required import describe
 from conformance.options import Command
 from conformance.oracle.truth import Answer, right_answer
 from conformance.progress import Progress, results_console
 from conformance.records.witness import Witness, load_witnesses
-from conformance.worker.ladder import answer_invariances, rungs
+from conformance.worker.ladder import ORDER, answer_invariances, rungs
 from conformance.worker.training import Trainee
 
 CASES = ["rnn-tanh-L2", "gru-after-L2", "gru-before-L2", "lstm-L2"]
@@ -80,24 +82,28 @@ def run_check(options: argparse.Namespace) -> int:
 def claims(name: str) -> dict[str, Any]:
     """The backend's line of the matrix (judge/required.py), out of what it says itself."""
     backend = registry.load(name)
-    made = {i: backend.implementation(i, "cpu", "float64") for i in backend.IMPLEMENTATIONS}
-    modes = getattr(backend, "MODES", ())
-    others = {mode: backend.implementation(mode, "cpu", "float64") for mode in modes}
+    part, modes = getattr(backend, "PART", None), getattr(backend, "MODES", ())
+    dtype = part.dtypes[0] if part else "float64"
+    made = {i: backend.implementation(i, "cpu", dtype) for i in backend.IMPLEMENTATIONS}
+    others = {mode: backend.implementation(mode, "cpu", dtype) for mode in modes}
     try:
         backend.implementation(backend.IMPLEMENTATIONS[0], "gpu", "float64")
         devices = ["cpu", "gpu"]
     except BadInput as error:
         # "cpu" is what is expected where there is no code for anything else.
         devices = ["cpu"] if error.expected == "cpu" else ["cpu", "gpu"]
-    return describe(name, devices, backend.passport("cpu"), made, others)
+    own = part and {"rung": part.rung, "dtypes": [*part.dtypes]}
+    return describe(name, devices, backend.passport("cpu"), made, others, own)
 
 
 def check(name: str, cases: list[str], progress: Progress) -> Iterator[Finding]:
     """Everything, from the module up to training; BadInput if there is no such backend here."""
     backend, given = registry.load(name), Given(load_corpus())
+    part = getattr(backend, "PART", None)
+    top, dtypes = (part.rung, part.dtypes) if part else (WHOLE, DTYPES)
     yield from check_module(backend)
     for implementation in getattr(backend, "IMPLEMENTATIONS", ()):
-        made = {dtype: make(backend, implementation, dtype) for dtype in DTYPES}
+        made = {dtype: make(backend, implementation, dtype) for dtype in dtypes}
         answers = [right_answer(case, given) for case in cases]
         for dtype, one in made.items():
             whose = f"{implementation} {dtype}"
@@ -106,11 +112,11 @@ def check(name: str, cases: list[str], progress: Progress) -> Iterator[Finding]:
                 continue
             worst: dict[str, Finding] = {}
             for answer in progress.over(f"{name}:{whose}", answers):
-                for found in check_case(one, answer, dtype, whose):
+                for found in check_case(one, answer, dtype, whose, top):
                     worst[found.what] = worse(worst.get(found.what), found)
             yield from worst.values()
-        one = made["float64"]
-        if not isinstance(one, Exception):
+        one = made.get("float64")
+        if one and not (top or isinstance(one, Exception)):
             for witness in (w for w in load_witnesses() if w.name.startswith("quick-")):
                 yield check_witness(one, witness, given, f"{implementation} float64")
 
@@ -120,6 +126,8 @@ def check_module(backend: Backend) -> Iterator[Finding]:
     for name in MODULE:
         if hasattr(backend, name):
             yield Finding("module", name, DONE)
+        elif name == "bare" and hasattr(backend, "PART"):
+            yield Finding("module", name, UNSUPPORTED, "no gradients to be measured")
         elif name == "bare" and "layers" not in getattr(backend, "IMPLEMENTATIONS", ("layers",)):
             yield Finding(
                 "module", name, UNSUPPORTED, "no layers of a framework to be compared with"
@@ -153,9 +161,9 @@ def said(error: Exception) -> tuple[str, str]:
 
 
 def check_case(
-    implementation: Implementation, answer: Answer, dtype: str, whose: str
+    implementation: Implementation, answer: Answer, dtype: str, whose: str, top: str = WHOLE
 ) -> Iterator[Finding]:
-    """One finding for every rung of one case."""
+    """One finding for every rung of one case, up to the highest that the backend answers."""
     got: dict[str, Any] = {}
     inapplicable: dict[str, str] = {}
     stopped, case = None, answer.case
@@ -163,7 +171,8 @@ def check_case(
         if reason := implementation.unsupported(case.spec, *case.needs):
             yield from (Finding(whose, rung, UNSUPPORTED, reason) for rung in RUNGS)
             return
-        for arrays in rungs(implementation, answer.case, answer.numbers):
+        last = ORDER.index(top or ORDER[-1])
+        for arrays in islice(rungs(implementation, answer.case, answer.numbers), last + 1):
             got |= arrays
         if answer.case.invariances:
             more, inapplicable = answer_invariances(implementation, answer.case, answer.numbers)
@@ -171,7 +180,7 @@ def check_case(
     except Exception as error:  # as above
         stopped = said(error)
     limits = load_bounds()["cpu"][dtype]
-    compared = compare_all(got, answer, dtype, limits, inapplicable)
+    compared = compare_all(got, answer, dtype, limits, inapplicable, top)
     by_rung: dict[str, list[Comparison]] = {rung: [] for rung in RUNGS}
     for comparison in compared:
         by_rung[comparison.rung].append(comparison)

@@ -54,6 +54,13 @@ def backend(backend_name: str) -> registry.Backend:
     return registry.load(backend_name)
 
 
+@pytest.fixture
+def dtype(backend: registry.Backend) -> str:
+    """The one whose bounds are narrowest, of those that the backend computes in."""
+    part = getattr(backend, "PART", None)
+    return part.dtypes[0] if part else "float64"
+
+
 @pytest.fixture(scope="session")
 def sample() -> Given:
     """The embedded text."""

@@ -6,11 +6,18 @@ FRAMEWORKS = {
     "mxnet": ("mxnet",),
     "tensorflow": ("tensorflow", "keras"),
     "jax": ("jax", "flax", "optax"),
+    "onnxruntime": ("onnxruntime",),
 }
 """What each backend may import beside NumPy, and nothing else may; the framework comes first."""
 
 ENGINES = {"pytorch": ("keras",), "jax": ("keras",)}
 """Whose layers run on another framework's engine as well: modes.py imports them there."""
 
-OTHERS = [name for name, packages in FRAMEWORKS.items() if packages]
-"""Every backend but the reference."""
+PARTS = ("onnxruntime",)
+"""Backends that answer a part of the ladder."""
+
+WRITES = {"onnxruntime": ("onnx",)}
+"""What a backend writes its models with, as conformance/convert does."""
+
+OTHERS = [name for name, packages in FRAMEWORKS.items() if packages and name not in PARTS]
+"""Every backend of the whole ladder but the reference."""

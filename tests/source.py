@@ -1,6 +1,7 @@
 """The source, as the tests of the architecture read it. Nothing is imported."""
 
 import ast
+import functools
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ def sources(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
+@functools.cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), path)
 
@@ -44,6 +46,7 @@ def names(tree: ast.AST) -> set[str]:
     return found | {name.split(".")[-1] for name in imports(tree)}
 
 
+@functools.cache
 def words(tree: ast.AST) -> set[str]:
     """The words of all names and texts, but for those of docstrings."""
     prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}

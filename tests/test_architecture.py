@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backends.registry import MODULES
-from tests.frameworks import ENGINES, FRAMEWORKS, OTHERS
+from tests.frameworks import ENGINES, FRAMEWORKS, OTHERS, PARTS, WRITES
 from tests.source import (
     ROOT,
     compares,
@@ -114,6 +114,7 @@ NAMED = {
     "conformance/convert/pytorch.py": "the names and the modules of a state dict",
     "conformance/convert/keras.py": "the names and the layers of its models",
     "conformance/convert/mxnet.py": "the names and the blocks of Gluon",
+    "conformance/convert/onnx.py": "the lines that run what it writes",
     "conformance/convert/flax.py": "the names and the modules of nnx",
     "conformance/convert/command.py": "the examples in its help",
     "conformance/faults/orders.py": "whose order of gates a wrong one is",
@@ -277,6 +278,7 @@ def roots_of_line(node: ast.stmt) -> set[str]:
 @pytest.mark.parametrize("name", MODULES)
 def test_a_backend_imports_its_own_framework_and_nothing_of_its_neighbours_or_its_judge(name):
     allowed = {"numpy", "threadpoolctl", "common", "backends", *FRAMEWORKS[name]}
+    allowed |= {*WRITES.get(name, ())}
     for path in sources(f"backends/{name}"):
         tree = tree_of(path)
         assert roots(tree) - sys.stdlib_module_names <= allowed, path
@@ -287,7 +289,7 @@ def test_a_backend_imports_its_own_framework_and_nothing_of_its_neighbours_or_it
         assert all(module.startswith(own) for module in inner - {"backends"}), path
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [*OTHERS, *PARTS])
 def test_a_framework_is_named_in_its_folder_and_the_registry_only(name):
     found = set()
     for path in sources("common", "conformance", "backends"):
@@ -299,7 +301,7 @@ def test_a_framework_is_named_in_its_folder_and_the_registry_only(name):
 
 
 def test_every_exception_from_that_rule_is_needed():
-    known = {word for name in OTHERS for word in (name, *FRAMEWORKS[name])}
+    known = {word for name in (*OTHERS, *PARTS) for word in (name, *FRAMEWORKS[name])}
     assert {place for place in NAMED if words(tree_of(ROOT / place)) & known} == set(NAMED)
 
 

@@ -23,7 +23,7 @@ from common.parameters import initialise
 from common.spec import ModelSpec
 from common.weights import save_weights, write_arrays
 from conformance.options import program
-from tests.frameworks import FRAMEWORKS, OTHERS
+from tests.frameworks import FRAMEWORKS, OTHERS, PARTS
 from tests.source import ROOT, roots, sources, tree_of
 from tests.test_adding_a_backend import SMALL, install
 from tests.test_architecture import FORMATS, REPORT
@@ -210,13 +210,13 @@ def test_the_dependencies_are_what_is_imported_and_allow_what_is_pinned():
     assert set(asked) <= set(pins("numpy"))
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [*OTHERS, *PARTS])
 def test_an_extra_is_what_the_tests_of_its_backend_run_with(name):
     pinned = pins(name)
     for line in PROJECT["optional-dependencies"][name]:
         wanted = Requirement(line)
         assert version(wanted) == version(pinned[wanted.name]), line
-    assert set(PROJECT["optional-dependencies"]) == {*OTHERS, "files"}
+    assert set(PROJECT["optional-dependencies"]) == {*OTHERS, *PARTS, "files"}
 
 
 @pytest.mark.parametrize("environment", ["numpy", "mxnet"])

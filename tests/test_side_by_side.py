@@ -254,5 +254,5 @@ def test_every_backend_has_requirements_and_environments_of_its_own(name):
     label = next(line for line in tox["tox"]["labels"].splitlines() if "conformance =" in line)
     assert f"{name}-record" in re.split(r"[,\s=]+", label)
     assert re.search(rf"--expect [^-]*\b{name}\b", tox["testenv:conformance"]["commands"])
-    if FRAMEWORKS[name]:
+    if name in OTHERS:
         assert (ROOT / "requirements" / f"{name}-gpu.txt").exists()

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from backends.tensorflow.equations import State, dropped, ended, in_rows, stacked
-from backends.tensorflow.runtime import Compiled, cudnn, to_array
+from backends.tensorflow.runtime import LONG, Compiled, cudnn, to_array
 from common.parameters import layer_parameters, parameter_shapes, prefix, state_of
 from common.spec import ModelSpec
 
@@ -103,7 +103,8 @@ def halves(layer: keras.Layer) -> list[keras.layers.RNN]:
 
 class Shared:
     """A Keras layer that is called with weights, by all models that have such a layer: eagerly at
-    first, then as a graph that holds for any n and T. Within another graph it is a part of it."""
+    first, then as a graph that holds for any n and T; for a long sequence, as that graph at once.
+    Within another graph it is a part of it."""
 
     def __init__(self, layer: keras.Layer) -> None:
         self.layer, self.dtype, cells = layer, layer.compute_dtype, halves(layer)
@@ -123,8 +124,12 @@ class Shared:
         weights: of KINDS, for each direction     mask: (n, T), where a step is the example's own
         """
         X, *state = (tf.cast(given, self.dtype) for given in (X, *state))
-        called = self.run if tf.inside_function() else self.masked if mask else self.compiled
-        return called(weights, X, state, *mask)
+        if tf.inside_function():
+            return self.run(weights, X, state, *mask)
+        compiled = self.masked if mask else self.compiled
+        if int(X.shape[1] or 0) >= LONG:
+            compiled.eager = 0
+        return compiled(weights, X, state, *mask)
 
     def run(
         self, weights: list[Tensor], X: Tensor, state: list[Tensor], *mask: Tensor

@@ -12,21 +12,7 @@ import numpy as np
 
 from common.storage.reading import LARGEST_JSON, parse_toml, read_text
 from common.storage.shape import check_shape
-
-RUNGS = ("weights", "outputs", "loss", "gradients", "clip", "steps", "invariances")
-"""The ladder, from the bottom up; the invariances stand beside it."""
-
-_RUNG_OF = {
-    "weights": "weights",
-    "forward": "outputs",
-    "trace": "outputs",
-    "loss": "loss",
-    "gradients": "gradients",
-    "clip": "clip",
-    "step-1": "steps",
-    "step-K": "steps",
-    "invariance": "invariances",
-}
+from conformance.closeness.rungs import RUNGS, rung_of
 
 UNIT_ROUNDOFF = 2.0**-24
 """The largest relative error of rounding to float32: no noise floor is below it."""
@@ -83,11 +69,6 @@ class Comparison:
     @property
     def rung(self) -> str:
         return rung_of(self.tensor)
-
-
-def rung_of(tensor: str) -> str:
-    """The rung that a recorded tensor belongs to: ``gradients/layer1.W_xh`` to gradients."""
-    return _RUNG_OF[tensor.split("/")[0]]
 
 
 def load_bounds(path: Path = BOUNDS) -> dict[str, Any]:

@@ -16,13 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from common.parameters import Arrays
 from conformance.cases.table import Case, Material
-from conformance.closeness.compare import (
-    FLOAT64_SCALE,
-    Bound,
-    multiple_of_bound,
-    rung_of,
-)
+from conformance.closeness.compare import FLOAT64_SCALE, Bound, multiple_of_bound
 from conformance.closeness.elements import agreement_in_regime
+from conformance.closeness.rungs import WHOLE, answered_by, rung_of
 from conformance.mutants import Mutant, applicable, of_regimes
 from conformance.oracle.conventions import TRUTH, Conventions
 from conformance.oracle.evaluation import Begun, begin, evaluate, forward
@@ -44,6 +40,7 @@ class Evidence:
     noise: by tensor, as in truth.Answer     bounds: by rung
     memory: the answers of conventions, if there is something that remembers them
     allowed: by tensor, what rounding may do to each element, where the case is judged so
+    top:    the highest rung that is answered, of who answers a part of the ladder
     """
 
     case: Case
@@ -54,6 +51,7 @@ class Evidence:
     dtype: str
     memory: Callable[[Conventions, int | None], Arrays] | None = None
     allowed: Arrays = field(default_factory=dict)
+    top: str = WHOLE
 
     @property
     def scale(self) -> float:
@@ -106,8 +104,10 @@ class Evidence:
     def error(self, conventions: Conventions, K: int | None = None) -> float | None:
         """The largest relative error of all tensors if these conventions explain them, else None.
         K: how many minibatches, 0 for the forward pass alone"""
-        worst = 0.0
+        worst, answered = 0.0, answered_by(self.top)
         for tensor, array in self.answers(conventions, K).items():
+            if rung_of(tensor) not in answered:
+                continue
             bound, noise = self.bounds[rung_of(tensor)], self.noise[tensor] * self.scale
             allowed = None if tensor.startswith("weights/") else self.allowed.get(tensor)
             got, undefined = self.got.get(tensor), self.case.undefined
@@ -148,6 +148,8 @@ def explain(
     case = evidence.case
     with threadpool_limits(1):
         suspects = of_regimes(case) + applicable(case.spec, *case.needs)
+        # What changes nothing that was answered explains nothing.
+        suspects = [s for s in suspects if s.forward or evidence.top == WHOLE]
         for group, way in itertools.product(known, evidence.ways):
             if set(group) <= set(suspects) and (found := _explanation(way, group)):
                 return [found]

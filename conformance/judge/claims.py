@@ -14,6 +14,7 @@ from common.storage.reading import is_object
 from conformance.cases.invariances import Invariance
 from conformance.cases.table import DTYPES
 from conformance.closeness.compare import identical
+from conformance.closeness.rungs import WHOLE
 from conformance.judge.required import NOT_A_GPU_S, Matrix, Required
 from conformance.records.ladder import Record
 from conformance.records.training import TrainingRun
@@ -44,7 +45,26 @@ def of_record(record: Record, matrix: Matrix) -> Iterator[str]:
         yield from (f"{where}: {data['backend']} has no implementation {n}" for n in unknown)
         modes = [n for n in data["implementations"] if n in required.modes]
         yield from _modes(where, modes, data["passport"])
+        yield from _part(where, data, required)
         yield from _passport(where, data, required, MACHINE | ASKED, matrix)
+
+
+def top_of(record: Record, matrix: Matrix) -> str:
+    """The highest rung that a record must have answered: what the matrix says, whatever the record
+    does; of a backend that it does not know, what the record says."""
+    if (required := matrix.get(record.data["backend"])) is not None:
+        return required.top
+    return record.data.get("part", {"rung": WHOLE})["rung"]
+
+
+def _part(where: str, data: dict[str, Any], required: Required) -> Iterator[str]:
+    """Less than the matrix asks for is no part."""
+    said = data.get("part", {"rung": WHOLE, "dtypes": [*DTYPES]})
+    if (said["rung"], tuple(said["dtypes"])) != (required.top, required.dtypes):
+        answers = f"up to the {required.top}" if required.top else "the whole ladder"
+        yield f"{where}: part: {data['backend']} answers {answers} in {', '.join(required.dtypes)}"
+    if odd := sorted(set(data["dtypes"]) - set(required.dtypes)):
+        yield f"{where}: dtypes: {data['backend']} does not compute in {odd[0]}"
 
 
 def of_run(run: TrainingRun, matrix: Matrix) -> Iterator[str]:
@@ -54,6 +74,8 @@ def of_run(run: TrainingRun, matrix: Matrix) -> Iterator[str]:
         return
     if data["device"] not in required.devices:
         yield f"{where}: device: {data['backend']} has none of the name {data['device']}"
+    if required.top:
+        yield f"{where}: {data['backend']} answers up to the {required.top}, and trains nothing"
     if data["status"] == "crashed" and set(data["passport"]) <= MACHINE:
         return  # its worker died before it could show one
     if not required.knows(data["implementation"]):
@@ -193,7 +215,8 @@ def lacking(
         names = set(required.implementations)
         if backend in expect:
             asked = [m for m in required.modes if f"{backend}:{m}" in modes]
-            wanted = [(i, d) for i in [*sorted(names), *asked] for d in DTYPES if d in dtypes]
+            own = [d for d in required.dtypes if d in dtypes]
+            wanted = [(i, d) for i in [*sorted(names), *asked] for d in own]
             missing[backend] = [column for column in wanted if column not in there]
         else:
             left = sorted(names - {i for i, _ in there})

@@ -4,9 +4,9 @@ Reads files only and imports no framework. A record from another machine, or fro
 judged like one made just now; bounds can be changed and the records judged again.
 """
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +23,28 @@ from conformance.closeness.compare import (
     compare,
     load_bounds,
     must_differ,
-    rung_of,
 )
 from conformance.closeness.elements import compare_elements, compare_undefined, zero_behind
-from conformance.diagnose.location import locate
+from conformance.closeness.rungs import WHOLE, answered_by, rung_of
 from conformance.judge import claims
-from conformance.judge.reasons import Failure, give_reasons
+from conformance.judge.reasons import Failure, give_reasons, place_of
 from conformance.judge.required import Matrix, load_matrix
 from conformance.oracle.truth import Answer, right_answer
 from conformance.progress import Progress
 from conformance.records.ladder import Record, has_records, load_records
 from conformance.records.training import has_runs
 from conformance.verdict.asked import Asked
-from conformance.verdict.deviations import Deviation, load_deviations
+from conformance.verdict.deviations import Deviation, JudgedAs, load_deviations, unexcused
 from conformance.verdict.heat import heat
-from conformance.verdict.outcome import CRASHED, DECLARED, FAIL, NOT_RUN, PASS, UNSUPPORTED, Row
+from conformance.verdict.outcome import (
+    CRASHED,
+    DECLARED,
+    FAIL,
+    IN_PART,
+    NOT_RUN,
+    PASS,
+    UNSUPPORTED,
+)
 from conformance.verdict.results import CaseResult, Verdict
 
 
@@ -144,6 +151,7 @@ def judge_case(
     backend, device = record.data["backend"], record.data["device"]
     implementation = f"{backend}:{name}"
     result = CaseResult(implementation, device, dtype, case_name, NOT_RUN)
+    result.part = claims.top_of(record, standards.matrix)
     if answer is None or case_name not in record.data["cases"]:
         result.reason = f"{record.folder.name} was recorded without it"
         return result
@@ -173,12 +181,13 @@ def judge_case(
         result.status, result.reason = FAIL, wrong
         return result
     got = record.arrays(name, dtype, case.name)
-    result.comparisons = compare_all(got, answer, dtype, limits, allowed)
-    deviations = standards.deviations
-    left, used = unexcused(result.row, case, result.comparisons, deviations)
-    result.status = FAIL if left else DECLARED if used else PASS
+    result.comparisons = compare_all(got, answer, dtype, limits, allowed, result.part)
+    judged_as = judging_as(got, answer, standards.bounds[device], allowed)
+    left, used = unexcused(result.row, case, result.comparisons, standards.deviations, judged_as)
+    passed = PASS if result.part == WHOLE else IN_PART
+    result.status = FAIL if left else DECLARED if used else passed
     result.reason = ", ".join(used)
-    if result.status != PASS:
+    if result.status != passed:
         result.heat = heat(got, answer.wanted, case.spec)
     if left:
         result.place = place_of(result, got, answer, limits["outputs"], dtype)
@@ -186,12 +195,41 @@ def judge_case(
 
 
 def compare_all(
-    got: Arrays, answer: Answer, dtype: str, limits: dict[str, Bound], inapplicable: dict[str, str]
+    got: Arrays,
+    answer: Answer,
+    dtype: str,
+    limits: dict[str, Bound],
+    inapplicable: dict[str, str],
+    top: str = WHOLE,
 ) -> list[Comparison]:
-    """Every tensor that must be there, and a failure for each that must not."""
+    """Every tensor that must be there, and a failure for each that must not.
+
+    top: the highest rung that must, of whoever answers a part; what is above it must not"""
+    found = compare_values(got, answer, dtype, limits, inapplicable, top)
+    known = {comparison.tensor for comparison in found}
+    if not _own(got, answer.case):  # which has failed, and leaves nothing that they could equal
+        known |= {tensor for tensor in got if tensor.startswith("invariance/")}
+    found += [Comparison(t, "not expected") for t in got if t not in known and _has_rung(t)]
+    wrong = {t: a.dtype for t, a in got.items() if a.dtype != dtype}
+    found += [
+        Comparison(t, f"dtype {w}, expected {dtype}") for t, w in wrong.items() if _has_rung(t)
+    ]
+    return found
+
+
+def compare_values(
+    got: Arrays,
+    answer: Answer,
+    dtype: str,
+    limits: dict[str, Bound],
+    inapplicable: dict[str, str],
+    top: str = WHOLE,
+) -> list[Comparison]:
+    """Every tensor that must be there, by the bounds of a dtype, whichever it has."""
     scale = FLOAT64_SCALE if dtype == "float64" else 1.0
     found: list[Comparison] = []
-    for tensor, wanted in answer.wanted.items():
+    asked = {t: a for t, a in answer.wanted.items() if rung_of(t) in answered_by(top)}
+    for tensor, wanted in asked.items():
         zero = answer.case.may_be_zero(tensor)
         bound, noise = limits[rung_of(tensor)], answer.noise[tensor] * scale
         question = tensor, got.get(tensor), wanted
@@ -204,10 +242,7 @@ def compare_all(
     if (lengths := answer.numbers.lengths_of(0)) is not None:
         behind = np.arange(answer.case.T)[:, None] >= lengths
         found = [zero_behind(c, got.get(c.tensor), behind) if _by_step(c) else c for c in found]
-    parts = ("O", *answer.case.spec.states)
-    own = {part: got[f"forward/{part}"] for part in parts if f"forward/{part}" in got}
-    complete = len(own) == len(parts)
-    if complete and answer.case.invariances:
+    if (own := _own(got, answer.case)) and answer.case.invariances:
         for invariance in invariances(answer.case, answer.numbers):
             if invariance.name in inapplicable and invariance.spec is not None:
                 continue
@@ -217,15 +252,27 @@ def compare_all(
                 noise = answer.noise[f"forward/{part}"] * scale
                 check = must_differ if invariance.differs else compare
                 found.append(check(tensor, got.get(tensor), wanted, bound, noise))
-    known = {comparison.tensor for comparison in found}
-    if not complete:  # which has failed already, and leaves nothing to hold invariances against
-        known |= {tensor for tensor in got if tensor.startswith("invariance/")}
-    found += [Comparison(t, "not expected") for t in got if t not in known and _has_rung(t)]
-    wrong = {t: a.dtype for t, a in got.items() if a.dtype != dtype}
-    found += [
-        Comparison(t, f"dtype {w}, expected {dtype}") for t, w in wrong.items() if _has_rung(t)
-    ]
     return found
+
+
+def judging_as(
+    got: Arrays, answer: Answer, limits: dict[str, dict[str, Bound]], inapplicable: dict[str, str]
+) -> JudgedAs:
+    """What is got by the bounds of another dtype, for deviations of ``judged_as``."""
+
+    @cache
+    def judged(dtype: str) -> dict[str, Comparison]:
+        found = compare_values(got, answer, dtype, limits[dtype], inapplicable)
+        return {comparison.tensor: comparison for comparison in found}
+
+    return judged
+
+
+def _own(got: Arrays, case: Case) -> Arrays:
+    """O and the last state, which invariances are held against; nothing unless all are there."""
+    parts = ("O", *case.spec.states)
+    own = {part: got[f"forward/{part}"] for part in parts if f"forward/{part}" in got}
+    return own if len(own) == len(parts) else {}
 
 
 def _by_step(comparison: Comparison) -> bool:
@@ -238,39 +285,3 @@ def _has_rung(tensor: str) -> bool:
         return bool(rung_of(tensor))
     except KeyError:
         raise BadInput("record", tensor, "a tensor of a known rung", tensor) from None
-
-
-def unexcused(
-    row: Row, case: Case, comparisons: list[Comparison], deviations: Sequence[Deviation]
-) -> tuple[list[Comparison], list[str]]:
-    """The failures that no declared deviation covers, and the ids of those that cover the rest."""
-    ours = [d for d in deviations if d.applies_to(*row, case)]
-    left: list[Comparison] = []
-    used: list[str] = []
-    for comparison in comparisons:
-        covering = [d for d in ours if d.covers(comparison.tensor)]
-        for deviation in covering:
-            deviation.applied += 1
-        excusing = [d for d in covering if not comparison.passed and d.excuses(comparison)]
-        for deviation in excusing:
-            deviation.excused += 1
-            used.append(deviation.id)
-        if not comparison.passed and not excusing:
-            left.append(comparison)
-    return left, list(dict.fromkeys(used))
-
-
-def place_of(result: CaseResult, got: Arrays, answer: Answer, bound: Bound, dtype: str) -> str:
-    """Where a failure begins, in words."""
-    scale = FLOAT64_SCALE if dtype == "float64" else 1.0
-    noise = max(answer.noise[f"trace/{part}"] for part in answer.case.spec.states) * scale
-    failed = {
-        rung: sorted((c for c in comparisons if not c.passed), key=_worst_first)
-        for rung, comparisons in result.rungs().items()
-    }
-    limit = min(bound.error, bound.ratio * noise)
-    return str(locate(answer.case, answer.numbers, got, failed, limit))
-
-
-def _worst_first(comparison: Comparison) -> float:
-    return -math.inf if math.isnan(comparison.error) else -comparison.error

@@ -30,14 +30,15 @@ from common.weights import read_arrays
 from conformance.cases.given import Given
 from conformance.closeness.claimed import same_numbers
 from conformance.closeness.compare import Bound, compare_on_lattice
-from conformance.judge.ladder import compare_all, place_of, unexcused
+from conformance.judge.ladder import compare_all, judging_as
+from conformance.judge.reasons import place_of
 from conformance.judge.replay import Epoch, FirstEpochs, describe, follow_straddle
 from conformance.options import program
 from conformance.oracle.truth import answer_to
 from conformance.records.difference import DIFFERENCE, part, replay
 from conformance.records.training import TrainingRun, perplexity
 from conformance.records.witness import Witness, find_witness
-from conformance.verdict.deviations import Deviation
+from conformance.verdict.deviations import Deviation, unexcused
 from conformance.verdict.outcome import (
     CRASHED,
     DECLARED,
@@ -58,8 +59,8 @@ ABOUT = {
 }
 
 
-Standards = tuple[dict[str, Bound], Sequence[Deviation]]
-"""The float64 bounds of a device, and what is declared."""
+Standards = tuple[dict[str, dict[str, Bound]], Sequence[Deviation]]
+"""The bounds of a device by dtype, and what is declared."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,12 @@ class Sound:
 def judge_trajectories(
     sound: list[Sound],
     witnesses: list[Witness],
-    limits: dict[str, dict[str, Bound]],
+    limits: dict[str, dict[str, dict[str, Bound]]],
     deviations: Sequence[Deviation] = (),
 ) -> None:
     """Fill in the results of runs on the lattice.
 
-    limits: the float64 bounds by device, for the replay of a step that differs
+    limits: the bounds by device and dtype, for the replay of a step that differs
     deviations: what is declared of a case in float64 excuses the step that differs
     """
     questions: dict[str, list[Sound]] = {}
@@ -253,7 +254,7 @@ def judge_step(
     result: TrainingResult,
     arrays: Arrays,
     about: dict[str, Any],
-    limits: dict[str, Bound],
+    limits: dict[str, dict[str, Bound]],
     deviations: Sequence[Deviation] = (),
 ) -> bool:
     """Judge the step that differs like a case: the first rung that breaks is the reason, unless all
@@ -265,15 +266,16 @@ def judge_step(
     answer = answer_to(case, numbers)
     judged = CaseResult(result.implementation, result.device, "float64", case.name, FAIL)
     answers = part(arrays, "answers")
-    judged.comparisons = compare_all(answers, answer, "float64", limits, {})
-    left, used = unexcused(judged.row, case, judged.comparisons, deviations)
+    judged.comparisons = compare_all(answers, answer, "float64", limits["float64"], {})
+    judged_as = judging_as(answers, answer, limits, {})
+    left, used = unexcused(judged.row, case, judged.comparisons, deviations, judged_as)
     if used and not left:
         result.status, result.reason = DECLARED, ", ".join(used)
         return False
     if worst := judged.first_failure():
         where = describe(spec, worst.tensor, worst.index)
         if worst.rung == "outputs":
-            begins = place_of(judged, answers, answer, limits["outputs"], "float64")
+            begins = place_of(judged, answers, answer, limits["float64"]["outputs"], "float64")
             where = f"begins {begins}; worst in {where}"
         result.reason = f"{worst.rung}: {where}: {worst.problem}"
         return False

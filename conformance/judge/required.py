@@ -18,7 +18,9 @@ from common.errors import BadInput
 from common.spec import ACTIVATIONS, CELLS, DIRECTIONS, RESETS, ModelSpec
 from common.storage.files import read_json
 from common.storage.reading import is_list, is_object
-from conformance.records.schema import DEVICES, Kind, check_fields, is_name, one_of
+from conformance.cases.table import DTYPES
+from conformance.closeness.rungs import WHOLE
+from conformance.records.schema import DEVICES, PART, Kind, check_fields, is_name, one_of
 
 FOLDER = Path(__file__).with_name("required")
 FORMAT = "deep-rnn-required-1"
@@ -61,6 +63,7 @@ class Required:
     framework, fields: what its passport names, and which fields it has
     implementations:   what each of them expresses
     modes:             the same of those that are there when they are asked for
+    top, dtypes:       the highest rung that it answers and the dtypes it computes in; of most, all
     """
 
     backend: str
@@ -70,6 +73,8 @@ class Required:
     fields: frozenset[str]
     implementations: dict[str, Expresses]
     modes: dict[str, Expresses]
+    top: str = WHOLE
+    dtypes: tuple[str, ...] = DTYPES
 
     def knows(self, implementation: str) -> bool:
         return implementation in self.implementations or implementation in self.modes
@@ -100,9 +105,11 @@ def load_matrix(more: tuple[Path, ...] = ()) -> Matrix:
 def load_required(path: Path, follow: bool = False) -> Required:
     """Read one file.     follow: whether it may be a link, because a user has named it"""
     data = read_json(path, follow)
-    check_fields(path, "", data, FIELDS, {"modes": FIELDS["implementations"]})
-    made = {kind: expressed(path, data.get(kind, {})) for kind in ("implementations", "modes")}
+    check_fields(path, "", data, FIELDS, {"modes": FIELDS["implementations"], "part": PART})
+    made: dict[str, Any] = {kind: expressed(path, data.get(kind, {})) for kind in KINDS}
     devices, fields = frozenset(data["devices"]), frozenset(data["passport"])
+    part = data.get("part", {"rung": WHOLE, "dtypes": DTYPES})
+    made |= {"top": part["rung"], "dtypes": tuple(part["dtypes"])}
     return Required(data["backend"], path, devices, data["framework"], fields, **made)
 
 
@@ -129,6 +136,8 @@ def _subset(*values: str) -> Kind:
 
 
 _WORDS = Kind("a list of words", lambda v: is_list(v) and all(type(x) is str for x in v))
+
+KINDS = ("implementations", "modes")
 
 FIELDS = {
     "format": one_of(FORMAT),
@@ -191,9 +200,10 @@ def describe(
     passport: dict[str, Any],
     implementations: dict[str, Any],
     modes: dict[str, Any],
+    part: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a file holds, out of a backend's passport and of its implementations and modes, each of
-    which has ``unsupported``."""
+    which has ``unsupported``, and of the part of the ladder that it answers."""
 
     def can(made: Any, *needs: bool, **options: Any) -> bool:
         sizes: dict[str, Any] = {"d": 3, "h": 4, "q": 2, "L": 1}
@@ -220,4 +230,5 @@ def describe(
         "passport": sorted(passport),
         "implementations": {name: expresses(made) for name, made in implementations.items()},
     }
-    return found | ({"modes": {n: expresses(m) for n, m in modes.items()}} if modes else {})
+    found |= {"modes": {n: expresses(m) for n, m in modes.items()}} if modes else {}
+    return found | ({"part": part} if part else {})

@@ -126,6 +126,21 @@ POSITIVE = Kind("a number above 0", lambda v: is_number(v) and v > 0)
 AT_LEAST_1 = Kind("a whole number of at least 1", lambda v: is_count(v) and v >= 1)
 REASON = Kind("a reason", lambda v: isinstance(v, str))
 
+TOPS = ("outputs", "loss", "gradients")
+"""The highest rung of a part of the ladder, where no more than that is answered."""
+
+
+def _part(value: Any) -> bool:
+    return (
+        is_object(value)
+        and set(value) == {"rung", "dtypes"}
+        and value["rung"] in TOPS
+        and _names(value["dtypes"], lambda dtype: dtype in DTYPES)
+    )
+
+
+PART = Kind(f"its rung, one of {', '.join(TOPS)}, and its dtypes", _part)
+
 RECORD = {
     "suite": WORDS,
     "backend": NAME,
@@ -142,6 +157,9 @@ RECORD = {
     "entries": OBJECT,
     "seal": DIGEST,
 }
+
+RECORD_FREE = {"part": PART}
+"""Of a backend that answers a part of the ladder."""
 
 _TOOK = {"seconds": NUMBER, "peak MiB": NUMBER}
 _STATUS = one_of(RECORDED, UNSUPPORTED, CRASHED)
@@ -196,7 +214,7 @@ def check_suite(path: Path, data: Any) -> None:
 def check_record(path: Path, data: Any) -> None:
     """BadInput unless it is a record: its fields, and an entry for every case of every
     implementation in every dtype, and no others."""
-    check_fields(path, "", data, RECORD, {})
+    check_fields(path, "", data, RECORD, RECORD_FREE)
     check_seal(path, data, "a record")
     entries = data["entries"]
     _check_keys(path, "entries", entries, data["implementations"])

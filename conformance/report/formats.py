@@ -11,6 +11,7 @@ from conformance.verdict.outcome import (
     CRASHED,
     FAIL,
     FAILED,
+    IN_PART,
     INCOMPLETE,
     NOT_COMPARED,
     NOT_RUN,
@@ -92,7 +93,7 @@ def summary(verdict: dict[str, Any], changed: list[Change] | None = None) -> str
         worst = "–" if row.worst is None else f"{row.worst:.3g}× noise ({row.worst_rung})"
         others = ", ".join(f"{count} {status}" for status, count in row.other.items())
         title = f"{row.implementation} {row.dtype}" + f" ({row.device})" * (row.device != "cpu")
-        passed = f"{row.passed}/{row.total}"
+        passed = f"up to the {row.part}" if row.part else f"{row.passed}/{row.total}"
         lines.append(f"| {_cell(title)} | {passed} | {worst} | {_cell(others)} |")
     if trained := training_rows(verdict):
         runs = [result for _, by_title in trained for result in by_title.values()]
@@ -137,8 +138,10 @@ BADGE = """<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" r
 def badge(verdict: dict[str, Any]) -> str:
     """A picture of one line: how it came out, and on how many case results."""
     passes = sum(result["status"] == PASS for result in verdict["results"])
+    in_part = sum(result["status"] == IN_PART for result in verdict["results"])
+    agree = f"{passes:,} results agree" if passes or not in_part else f"{in_part:,} agree in part"
     text, fill = {
-        PASSED: (f"✓ {passes:,} results agree", "#1a7f37"),
+        PASSED: (f"✓ {agree}", "#1a7f37"),
         FAILED: ("✗ failing", "#b42318"),
         INCOMPLETE: ("? incomplete", "#9a6700"),
     }[verdict["outcome"]]

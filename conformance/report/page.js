@@ -90,7 +90,7 @@ function times(ratio) {
   return ratio < 1000 ? `${Number(ratio.toPrecision(3))}×` : `${ratio.toExponential(0)}×`;
 }
 
-const SYMBOLS = { pass: "✓", "declared deviation": "△", unsupported: "–" };
+const SYMBOLS = { pass: "✓", "pass in part": "◐", "declared deviation": "△", unsupported: "–" };
 const symbol = (status) => SYMBOLS[status] ?? "✗";
 
 function showTable() {

@@ -34,7 +34,9 @@ class Cell:
 
 @dataclass
 class Row:
-    """One implementation on one device in one dtype."""
+    """One implementation on one device in one dtype.
+
+    part: the highest rung that it answers, of one that answers a part of the ladder"""
 
     implementation: str
     device: str
@@ -43,6 +45,7 @@ class Row:
     total: int = 0
     passed: int = 0
     other: dict[str, int] = field(default_factory=dict)
+    part: str = ""
 
     @property
     def worst(self) -> float | None:
@@ -62,6 +65,7 @@ def matrix(verdict: dict[str, Any]) -> list[Row]:
             rows[key] = Row(*key, {rung: Cell(exact=rung == "weights") for rung in RUNGS})
         row = rows[key]
         row.total += 1
+        row.part = result.get("part", row.part)
         row.passed += result["status"] == PASS
         if result["status"] != PASS:
             row.other[result["status"]] = row.other.get(result["status"], 0) + 1

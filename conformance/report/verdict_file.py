@@ -20,7 +20,7 @@ from conformance.judge.basis import basis, inputs
 from conformance.judge.everything import judge_all
 from conformance.progress import Progress
 from conformance.verdict.asked import Asked
-from conformance.verdict.outcome import outcome_of
+from conformance.verdict.outcome import kind, outcome_of
 from conformance.verdict.results import FORMAT
 
 NAME = "verdict.json"
@@ -93,7 +93,8 @@ def read_verdict(path: Path, follow: bool = False) -> dict[str, Any]:
     check_seal(path, value, "a verdict")
     word = outcome_of(value).word
     said = (value["outcome"], value["passed"], value["sentence"].partition(":")[0])
-    if said != (word, word == "PASS", f"QUICK {word}" if value["quick"] else word):
+    before = kind(value["quick"], (r["status"] for r in (*value["results"], *value["training"])))
+    if said != (word, word == "PASS", f"{before}{word}"):
         raise BadInput(path, "outcome", f"{word}, which follows from its results", said)
     return value
 

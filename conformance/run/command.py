@@ -70,7 +70,10 @@ def run_record(options: argparse.Namespace) -> int:
     try:
         made = record(request, progress, child)
         code = say_crashed(request, made, progress)
-        if options.training:
+        if options.training and "part" in made:
+            rung = made["part"]["rung"]
+            progress.say(f"{request.backend}: answers up to the {rung}, and trains nothing")
+        elif options.training:
             code = max(code, train_after(request, made, child, options))
         return code
     finally:

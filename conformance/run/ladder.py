@@ -120,7 +120,7 @@ def _record(request: Request, progress: "Says", child: Child) -> dict[str, Any]:
         greeting = _greet(child, request.partial)
     settings = _settings(request, greeting)
     journal = _open_journal(request.partial, settings)
-    entries = _run_cases(request, child, greeting["implementations"], journal, progress)
+    entries = _run_cases(request, child, settings, journal, progress)
     result = sealed(
         settings
         | {
@@ -167,11 +167,13 @@ def _settings(request: Request, greeting: dict[str, Any]) -> dict[str, Any]:
         "cores": cores(),
         "threads asked for": request.threads,
     }
-    return {
+    part = greeting.get("part")
+    own = [dtype for dtype in request.dtypes if part is None or dtype in part["dtypes"]]
+    return ({"part": part} if part else {}) | {
         "suite": SUITE_VERSION,
         "backend": request.backend,
         "device": request.device,
-        "dtypes": request.dtypes,
+        "dtypes": own,
         "implementations": greeting["implementations"],
         "text": request.given.text(),
         "weights": request.given.weights_digest(),
@@ -194,13 +196,13 @@ def _open_journal(partial: Path, settings: dict[str, Any]) -> Journal:
 def _run_cases(
     request: Request,
     child: Child,
-    implementations: list[str],
+    settings: dict[str, Any],
     journal: Journal,
     progress: "Says",
 ) -> dict[tuple[str, str, str], dict[str, Any]]:
     entries = journal.read(request.partial)
-    for name in implementations:
-        for dtype in request.dtypes:
+    for name in settings["implementations"]:
+        for dtype in settings["dtypes"]:
             for case in progress.over(f"{request.backend}:{name} {dtype}", request.cases):
                 key = (name, dtype, case)
                 if key not in entries:

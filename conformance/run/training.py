@@ -99,6 +99,9 @@ def _train(run: Run, child: Child | Team, seen: Seen) -> dict[str, Any]:
     result: dict[str, Any] = {"status": "crashed", "epochs": []}
     try:
         greeting = child.greet()
+        if part := greeting.get("part"):
+            found = f"{run.backend}, which answers up to the {part['rung']}"
+            raise BadInput("--backend", "", "a backend that trains", found)
         if run.implementation not in (there := greeting["implementations"]):
             found = f"no {run.implementation} of {run.backend}"
             raise BadInput("--implementation", "", f"one of {', '.join(there)}", found)

@@ -8,6 +8,7 @@ heat.py               how large the errors are, where
 terminal.py           the table of a verdict
 terminal_training.py  the same for training runs
 compact.py            the same in a row a framework, for a README
+sentence.py           the verdict in one sentence
 outcome.py            PASS, FAIL or INCOMPLETE: one rule for all who show it
 asked.py              what the judge was asked
 """

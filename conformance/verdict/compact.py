@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from conformance.verdict.escape import markdown as escaped
-from conformance.verdict.outcome import DECLARED, NOT_COMPARED, PASS, UNSUPPORTED
+from conformance.verdict.outcome import DECLARED, IN_PART, NOT_COMPARED, PASS, UNSUPPORTED
 from conformance.verdict.results import CaseResult, TrainingResult, Verdict
 from conformance.verdict.terminal import summary
 
@@ -16,7 +16,7 @@ HEAD = (
     "trained on the lattice",
     "in float32",
 )
-BESIDE = (UNSUPPORTED, DECLARED)
+BESIDE = (IN_PART, UNSUPPORTED, DECLARED)
 """Neither passed nor failed; told apart."""
 
 
@@ -64,11 +64,11 @@ def counted(statuses: list[str]) -> str:
 
 
 def worst(results: list[CaseResult]) -> str:
-    """The largest error of all that passed, in noise floors."""
+    """The largest error of all that passed, be it in part, in noise floors."""
     ratios = [
         comparison.ratio
         for result in results
-        if result.status == PASS
+        if result.status in (PASS, IN_PART)
         for comparison in result.comparisons
         if comparison.bound > 0 and not math.isnan(comparison.ratio)
     ]

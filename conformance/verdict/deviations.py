@@ -12,6 +12,8 @@ first: "2.17.1 to 2.21.0", "Keras 3.12.0 to 3.15.1, not 3.11.3". An entry with a
     margin                  the largest error it excuses, as measured; 1.0 where a number stands in
                             the place of a NaN
     floors                  and the largest multiple of the noise floor (may be left out)
+    judged_as               in the place of a margin: the dtype that it is really computed in. It
+                            excuses what that dtype's bounds let pass, case by case
 
 and it must find something to excuse wherever it applies: otherwise it is stale. One of float64
 also excuses a run on the lattice, if nothing else is wrong in the first step that differs. An entry
@@ -25,6 +27,7 @@ else does; a run may well stay inside of it, so this is never stale:
 
 import fnmatch
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,8 +35,9 @@ from typing import Any
 from common.errors import BadInput
 from common.storage.reading import LARGEST_JSON, parse_toml, read_text
 from common.storage.shape import check_shape
-from conformance.cases.table import Case
+from conformance.cases.table import DTYPES, Case
 from conformance.closeness.compare import Comparison
+from conformance.verdict.outcome import Row
 
 PATH = Path(__file__).with_name("deviations.toml")
 FIELDS = (
@@ -47,15 +51,21 @@ FIELDS = (
     "since",
     "evidence",
 )
-LADDER_FIELDS = ("implementation", "dtype", "cases", "tensors", "margin")
+LADDER_FIELDS = ("implementation", "dtype", "cases", "tensors")
+MARGINS = ("margin", "judged_as")
+"""One of them says how much is excused."""
 
 LADDER_SHAPE = {
-    **dict.fromkeys((*LADDER_FIELDS, "activation?", "device?"), str),
-    "margin": float,
+    **dict.fromkeys((*LADDER_FIELDS, "activation?", "device?", "judged_as?"), str),
+    "margin?": float,
     "floors?": float,
 }
 TRAINING_FIELDS = ("implementation", "device", "numerics", "ensembles", "strain")
 TRAINING_SHAPE = dict.fromkeys(TRAINING_FIELDS, str) | {"strain": float}
+
+
+JudgedAs = Callable[[str], dict[str, Comparison]]
+"""By dtype: every tensor by that dtype's bounds."""
 
 
 @dataclass
@@ -90,14 +100,23 @@ class Deviation:
         """Whether it speaks of this tensor of such a case."""
         return self.ladder is not None and fnmatch.fnmatchcase(tensor, self.ladder["tensors"])
 
-    def excuses(self, comparison: Comparison) -> bool:
+    @property
+    def judged_as(self) -> str:
+        """The dtype whose bounds say what it excuses; empty if a margin does."""
+        return "" if self.ladder is None else self.ladder.get("judged_as", "")
+
+    def excuses(self, comparison: Comparison, judged: Comparison | None = None) -> bool:
         """Whether a comparison fails within the margin. NaN and missing tensors never do, nor does
-        an option that is ignored: it fails because its error is too small."""
+        an option that is ignored: it fails because its error is too small.
+
+        judged: the same tensor in the dtype ``judged_as``; without it nothing is excused there"""
         ladder = self.ladder
-        return (
-            ladder is not None
-            and comparison.bound < comparison.error <= ladder["margin"]
-            and not comparison.ratio > ladder.get("floors", math.inf)  # NaN: it has no floor
+        if ladder is None or not comparison.bound < comparison.error < math.inf:
+            return False
+        if self.judged_as:
+            return judged is not None and judged.passed and judged.tensor == comparison.tensor
+        return comparison.error <= ladder["margin"] and not (
+            comparison.ratio > ladder.get("floors", math.inf)  # NaN: it has no floor
         )
 
     def excuses_run(
@@ -119,6 +138,38 @@ class Deviation:
         return self.applied > 0 and self.excused == 0
 
 
+def unexcused(
+    row: Row,
+    case: Case,
+    comparisons: list[Comparison],
+    deviations: Sequence[Deviation],
+    judged_as: JudgedAs,
+) -> tuple[list[Comparison], list[str]]:
+    """The failures that no declared deviation covers, and the ids of those that cover the rest.
+
+    judged_as: the comparisons by tensor, in another dtype's bounds"""
+
+    def excuses(deviation: Deviation, comparison: Comparison) -> bool:
+        named = deviation.judged_as
+        judged = judged_as(named).get(comparison.tensor) if named else None
+        return deviation.excuses(comparison, judged)
+
+    ours = [d for d in deviations if d.applies_to(*row, case)]
+    left: list[Comparison] = []
+    used: list[str] = []
+    for comparison in comparisons:
+        covering = [d for d in ours if d.covers(comparison.tensor)]
+        for deviation in covering:
+            deviation.applied += 1
+        excusing = [d for d in covering if not comparison.passed and excuses(d, comparison)]
+        for deviation in excusing:
+            deviation.excused += 1
+            used.append(deviation.id)
+        if not comparison.passed and not excusing:
+            left.append(comparison)
+    return left, list(dict.fromkeys(used))
+
+
 def load_deviations(path: Path = PATH) -> list[Deviation]:
     """Read and check the file."""
     tables = parse_toml(read_text(path, "a TOML file", LARGEST_JSON), path)
@@ -135,6 +186,17 @@ def load_deviations(path: Path = PATH) -> list[Deviation]:
         check_shape(entry, dict.fromkeys(FIELDS, str), path, name)
         if "ladder" in entry:
             check_shape(entry["ladder"], LADDER_SHAPE, path, f"{name}: ladder", exactly=True)
+            _check_margin(entry["ladder"], path, f"{name}: ladder")
         if "training" in entry:
             check_shape(entry["training"], TRAINING_SHAPE, path, f"{name}: training", exactly=True)
     return [Deviation(entry) for entry in entries]
+
+
+def _check_margin(ladder: dict[str, Any], path: Path, where: str) -> None:
+    """One thing says how much is excused."""
+    if len(found := [field for field in MARGINS if field in ladder]) != 1:
+        both = " and ".join(found) or "none"
+        raise BadInput(path, where, f"one of {', '.join(MARGINS)}", both)
+    if "judged_as" in ladder and (ladder["judged_as"] not in DTYPES or "floors" in ladder):
+        expected = f"judged_as one of {', '.join(DTYPES)}, and no floors"
+        raise BadInput(path, where, expected, ladder["judged_as"])

@@ -10,6 +10,8 @@ from typing import Any
 from common.errors import EXIT_FAIL, EXIT_INCOMPLETE, EXIT_PASS
 
 PASS, FAIL, DECLARED = "pass", "fail", "declared deviation"
+IN_PART = "pass in part"
+"""All that was asked agrees, of one that answers a part of the ladder. It is not a pass."""
 UNSUPPORTED, CRASHED, NOT_RUN = "unsupported", "crashed", "not run"
 STRADDLE, NOT_COMPARED = "straddle", "not compared"
 WRONG = (FAIL, CRASHED, NOT_RUN)
@@ -49,8 +51,12 @@ def decide(
     claims: Iterable[str],
     open: Iterable[str],
 ) -> Outcome:
-    """FAIL if anything is wrong, or if there is a row without a pass, or none at all; INCOMPLETE if
-    nothing is wrong and yet something was compared with nothing; else PASS.
+    """FAIL if anything is wrong, if nothing of a row was compared, or if nothing at all passed;
+    INCOMPLETE if nothing is wrong and yet something was compared with nothing; else PASS.
+
+    A row may hold declared deviations alone: each was compared, and is what the suite's own file
+    says of it; or, of one that answers a part of the ladder, passes in part. They are counted apart
+    and are no pass, and where there is no other the sentence begins with ``PARTIAL`` (``kind``).
 
     results:  of every case result, its row (implementation, device, dtype) and its status
     training: the statuses of the training runs
@@ -61,7 +67,7 @@ def decide(
     results, training, open = list(results), list(training), list(open)
     rows: dict[Row, int] = {}
     for row, status in results:
-        rows[row] = rows.get(row, 0) + (status == PASS)
+        rows[row] = rows.get(row, 0) + (status in (PASS, IN_PART, DECLARED))
     failed = sum(status in WRONG for _, status in results)
     runs = sum(status in WRONG for status in training)
     why = [f"{many(failed, 'case result')} failed"] if failed else []
@@ -70,17 +76,28 @@ def decide(
     why += [f"stale deviation {name}" for name in stale]
     why += [f"{len(claims)} claims do not hold"] if (claims := list(claims)) else []
     if not why and not all(rows.values()):
-        why = ["a row without a single pass"]
+        why = ["a row in which nothing was compared"]
     uncompared = training.count(NOT_COMPARED)
     were = "was" if uncompared == 1 else "were"
     what = f"{many(uncompared, 'training run')} {were} compared with nothing"
     left = [what] if uncompared else []
     left += open
-    if not (why or left) and PASS not in (*training, *(status for _, status in results)):
-        why = ["nothing was compared"]
+    statuses = {*training, *(status for _, status in results)}
+    if not (why or left) and not statuses & {PASS, IN_PART}:
+        why = ["nothing passed"]
     if why:
         return Outcome(FAILED, why)
     return Outcome(INCOMPLETE if left else PASSED, left)
+
+
+def kind(quick: bool, statuses: Iterable[str]) -> str:
+    """What a sentence begins with that must not be taken for the whole main job's, or for the whole
+    ladder's.
+
+    statuses: of the case results and the training runs"""
+    found = set(statuses)
+    partial = IN_PART in found and PASS not in found
+    return "QUICK " * quick + "PARTIAL " * partial
 
 
 def outcome_of(verdict: dict[str, Any]) -> Outcome:

@@ -8,7 +8,6 @@ import numpy as np
 
 from common import SUITE_VERSION
 from common.storage.sums import sealed
-from conformance.cases.table import DTYPES, suite_cases
 from conformance.closeness.compare import RUNGS, Comparison
 from conformance.records.ladder import Record
 from conformance.verdict.asked import Asked
@@ -22,19 +21,19 @@ from conformance.verdict.outcome import (
     WRONG,
     Outcome,
     decide,
-    many,
+    kind,
 )
+from conformance.verdict.sentence import sentence
 
 FORMAT = "deep-rnn-verdict-3"
 """Of verdict.json. What has another one is judged again."""
-
-SUITE_CASES = set(suite_cases())
 
 
 @dataclass
 class CaseResult:
     """How one implementation did on one case, on one device, in one dtype.
 
+    part:     the highest rung that it answers, of one that answers a part of the ladder
     suspects: conventions that explain a failure, each alone     searched: whether any was sought
     """
 
@@ -44,6 +43,7 @@ class CaseResult:
     case: str
     status: str
     reason: str = ""
+    part: str = ""
     comparisons: list[Comparison] = field(default_factory=list)
     place: str = ""
     why: str = ""
@@ -190,40 +190,11 @@ class Verdict:
     @property
     def kind(self) -> str:
         """What a sentence begins with that must not be taken for the whole main job's."""
-        return "QUICK " if self.quick else ""
+        return kind(self.quick, (r.status for r in (*self.results, *self.training)))
 
     def sentence(self) -> str:
         """The verdict in one sentence."""
-        implementations = sorted({r.implementation for r in (*self.results, *self.training)})
-        text = self.records[0].data["text"]["name"] if self.records else "none"
-        who = many(len(implementations), "implementation")
-        outcome = self.outcome
-        if outcome.word != PASSED:
-            return f"{self.kind}{outcome.word}: {'; '.join(outcome.why)} (text: {text}, {who})."
-        passes = sum(r.status == PASS for r in self.results)
-        agree = "agrees" if len(implementations) == 1 else "agree"
-        declared = sum(r.status == DECLARED for r in self.results)
-        but = f", {many(declared, 'declared deviation')}" if declared else ""
-        runs = sum(r.status == PASS for r in self.training)
-        trained = f", and on {many(runs, 'training run')}" if runs else ""
-        return (
-            f"{self.kind}PASS: {who} {agree} with the oracle on {many(passes, 'case result')}"
-            f"{but}{trained}{self.extent()} (text: {text})."
-        )
-
-    def extent(self) -> str:
-        """How much was asked, where it was not everything, and on whose word."""
-        cases, dtypes = {r.case for r in self.results}, {r.dtype for r in self.results}
-        said: list[str] = []
-        if self.results and not cases >= SUITE_CASES:
-            said.append(f"{len(cases & SUITE_CASES)} of {len(SUITE_CASES)} cases were asked")
-        if len(dtypes) == 1 < len(DTYPES):
-            said.append(f"in {min(dtypes)} alone")
-        if self.asked.challenge:
-            seed, count = self.asked.challenge
-            said.append(f"challenge {seed}: {count} generated cases")
-        said += [f"{name} is not in the matrix" for name in self.outside]
-        return "".join(f"; {part}" for part in said)
+        return sentence(self)
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON values, sealed; a NaN becomes null."""
@@ -293,4 +264,5 @@ def _result_to_json(result: CaseResult) -> dict[str, Any]:
         "heat": [heat.to_json() for heat in result.heat],
         "rungs": rungs,
         "failed": failed,
+        **({"part": result.part} if result.part else {}),
     }

@@ -13,7 +13,15 @@ from rich.text import Text
 from common.errors import printable
 from conformance.closeness.compare import RUNGS
 from conformance.options import program
-from conformance.verdict.outcome import CRASHED, DECLARED, FAIL, NOT_RUN, STYLES, UNSUPPORTED
+from conformance.verdict.outcome import (
+    CRASHED,
+    DECLARED,
+    FAIL,
+    IN_PART,
+    NOT_RUN,
+    STYLES,
+    UNSUPPORTED,
+)
 from conformance.verdict.results import CaseResult, Verdict
 from conformance.verdict.terminal_training import training_lines, training_table
 
@@ -89,16 +97,20 @@ def _ratio(ratio: float) -> float:
 
 
 def _other(results: list[CaseResult]) -> Text:
-    """Cases that never reached the ladder, or that are excused there."""
+    """Cases that never reached the ladder, that are excused there, or that climb a part of it."""
     text = Text()
+    for top in dict.fromkeys(result.part for result in results if result.part):
+        text.append(f"up to the {top}: ")
     for status, style in (
+        (IN_PART, ""),
         (UNSUPPORTED, ""),
         (DECLARED, "yellow"),
         (CRASHED, "red"),
         (NOT_RUN, "red"),
     ):
         if count := sum(result.status == status for result in results):
-            text.append(", " if text else "").append(f"{count} {status}", style)
+            between = ", " if text and not text.plain.endswith(": ") else ""
+            text.append(between).append(f"{count} {status}", style)
     return text
 
 

@@ -16,6 +16,7 @@ from common.errors import EXIT_PASS, BadInput
 from common.storage.files import make_folder, read_json, remove_folder, write_json
 from conformance.cases.quick import quick_cases
 from conformance.cases.table import select
+from conformance.judge.required import load_matrix
 from conformance.options import Command, seconds
 from conformance.progress import Progress, results_console
 from conformance.verdict.deviations import load_deviations
@@ -120,10 +121,12 @@ def run_atlas(options: argparse.Namespace) -> int:
     if not (ROOT / "tests" / "deviations").is_dir():
         expected = "the repository, whose tests reproduce deviations"
         raise BadInput(f"backend {options.backend}", "", expected, "the installed suite")
-    progress = Progress(options.quiet)
+    progress, known = Progress(options.quiet), load_matrix().get(options.backend)
+    # Who answers a part of the ladder trains nothing.
+    parts = [p for p in options.only if not (p == "witnesses" and known and known.top)]
     work = Work(
         backend=options.backend,
-        parts=options.only,
+        parts=parts,
         cases=select(options.cases or [*quick_cases()], 0, 0, False),
         cache=(options.cache or cache()).resolve(),
         limit=options.limit,

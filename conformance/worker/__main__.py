@@ -10,19 +10,20 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from backends import registry
-from backends.protocol import Place, Workers
+from backends.protocol import Part, Place, Workers
 from common.errors import BadInput
 from common.weights import write_arrays
 from conformance.cases.given import Given, load_given
 from conformance.cases.table import find_case, material
 from conformance.worker.agreement import ALONE
 from conformance.worker.failure import failure
-from conformance.worker.ladder import answer, answer_invariances
+from conformance.worker.ladder import ORDER, answer, answer_invariances
 from conformance.worker.lifetime import (
     be_collected_seldom,
     be_the_first_to_go,
@@ -32,9 +33,13 @@ from conformance.worker.lifetime import (
 from conformance.worker.step_finder import Locating
 
 
-def handle(request: dict[str, Any], given: Given, implementations: dict) -> dict[str, Any]:
+def handle(
+    request: dict[str, Any], given: Given, implementations: dict, last: str
+) -> dict[str, Any]:
     """Answer one request, ``{implementation, dtype, case, path}``, with the case's entry; with
-    ``system`` if the answers cannot be written, which is not the framework's fault."""
+    ``system`` if the answers cannot be written, which is not the framework's fault.
+
+    last: the highest rung that the backend answers"""
     case = find_case(request["case"], given)
     numbers = material(case, given.corpus)
     entry: dict[str, Any] = {"digest": numbers.digest()}
@@ -42,7 +47,7 @@ def handle(request: dict[str, Any], given: Given, implementations: dict) -> dict
     if reason := implementation.unsupported(case.spec, *case.needs):
         return entry | {"status": "unsupported", "reason": reason}
     try:
-        answers = answer(implementation, case, numbers)
+        answers = answer(implementation, case, numbers, last)
         if case.invariances:
             more, entry["inapplicable"] = answer_invariances(implementation, case, numbers)
             answers |= more
@@ -69,6 +74,15 @@ def modes_of(name: str, backend: registry.Backend, globs: list[str]) -> list[str
             raise BadInput("implementation", "", f"one of {', '.join(every)}", glob)
         found += own
     return list(dict.fromkeys(found))
+
+
+def dtypes_of(name: str, part: Part | None, asked: list[str]) -> list[str]:
+    """Of the dtypes that are asked for, those that a backend computes in; BadInput for none."""
+    own = [dtype for dtype in asked if part is None or dtype in part.dtypes]
+    if part and not own:
+        expected = f"one of {', '.join(part.dtypes)}, which {name} computes in"
+        raise BadInput("--dtype", "", expected, " ".join(asked))
+    return own
 
 
 def product_rate(backend: registry.Backend, request: dict[str, Any]) -> dict[str, Any]:
@@ -126,10 +140,12 @@ def main() -> None:
         workers = join(backend, options, reply) if options.workers > 1 else ALONE
         modes = modes_of(options.backend, backend, options.modes)
         names = [*backend.IMPLEMENTATIONS, *modes]
+        part = getattr(backend, "PART", None)
+        dtypes = dtypes_of(options.backend, part, options.dtypes)
         implementations = {
             (name, dtype): backend.implementation(name, options.device, dtype)
             for name in names
-            for dtype in options.dtypes
+            for dtype in dtypes
         }
         given = load_given(Path(options.given)) if options.given else None
         # The first worker's is the run's; to make one takes as long as to start some frameworks.
@@ -139,7 +155,8 @@ def main() -> None:
     except BadInput as error:
         reply({"bad input": [error.where, error.field, error.expected, error.found]})
         return
-    reply({"implementations": names, "passport": passport, "rank": workers.rank})
+    greeting = {"implementations": names, "passport": passport, "rank": workers.rank}
+    reply(greeting | ({"part": asdict(part)} if part else {}))
     training = Locating(implementations, workers)
     be_collected_seldom()
     for line in sys.stdin:
@@ -153,7 +170,7 @@ def main() -> None:
         elif given is None:
             raise ValueError("a question about a case needs --given")
         else:
-            entry = handle(request, given, implementations)
+            entry = handle(request, given, implementations, part.rung if part else ORDER[-1])
         reply(entry | {"peak MiB": peak_memory()})
     workers.leave()
 

@@ -17,7 +17,7 @@ from conformance.verdict.deviations import load_deviations
 from conformance.versions.answers import GONE, THERE
 from conformance.versions.stored import ANSWERED, FOLDER, load_atlas
 from conformance.versions.wanted import pins
-from docs._ext.backends import TITLES
+from docs._ext.backends import NAMES
 
 SIGNS = {THERE: "●", GONE: "–"}
 UNTOLD = "?"
@@ -26,7 +26,7 @@ Entry = dict[str, Any]
 
 def atlas() -> dict[str, list[Entry]]:
     """The versions that are stored, by backend."""
-    return {backend: found for backend in TITLES if (found := load_atlas(backend))}
+    return {backend: found for backend in NAMES if (found := load_atlas(backend))}
 
 
 def answered(entries: list[Entry]) -> list[Entry]:
@@ -111,7 +111,7 @@ class Table(SphinxDirective):
 class Versions(Table):
     def tables(self) -> dict[str, list[list[str]]]:
         found = {backend: computed(backend, answered(e)) for backend, e in atlas().items()}
-        return {TITLES[backend]: rows for backend, rows in found.items() if len(rows) > 1}
+        return {NAMES[backend]: rows for backend, rows in found.items() if len(rows) > 1}
 
 
 class DeviationsByVersion(Table):
@@ -119,13 +119,13 @@ class DeviationsByVersion(Table):
 
     def tables(self) -> dict[str, list[list[str]]]:
         found = {backend: faults(backend, answered(e)) for backend, e in atlas().items()}
-        return {TITLES[backend]: rows for backend, rows in found.items() if len(rows) > 1}
+        return {NAMES[backend]: rows for backend, rows in found.items() if len(rows) > 1}
 
 
 class NotInstalled(Table):
     def tables(self) -> dict[str, list[list[str]]]:
         return {
-            TITLES[backend]: [["Version", "Why"], *absent]
+            NAMES[backend]: [["Version", "Why"], *absent]
             for backend, entries in atlas().items()
             if (absent := [[e["asked"], e["why"]] for e in entries if e["status"] != ANSWERED])
         }

@@ -9,6 +9,9 @@ TITLES = {
 }
 """The tabs, in their order, by the backend's name, by which they are also synced."""
 
+NAMES = TITLES | {"onnxruntime": "ONNX Runtime"}
+"""Every backend: who answers a part of the ladder has no tab."""
+
 ELSEWHERE = {
     ("numpy", "equations", "rnn_step"): ("equations", "rnn_layer"),
     ("numpy", "equations", "gru_step"): ("equations", "gru_layer"),

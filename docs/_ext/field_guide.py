@@ -10,7 +10,7 @@ from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from docs._ext.backends import TITLES
+from docs._ext.backends import NAMES
 from docs._ext.frameworks import code_block
 from docs._ext.sources import ROOT, Missing
 
@@ -75,7 +75,7 @@ class Deviations(SphinxDirective):
 
     def entry(self, entry: dict[str, Any]) -> list[nodes.Node]:
         """A title, what happens, where, and the test that reproduces it."""
-        title = f"{TITLES[entry['framework']]} {entry['versions']}: {entry['title']}"
+        title = f"{NAMES[entry['framework']]} {entry['versions']}: {entry['title']}"
         said = {
             "What": entry["what"],
             "Where": entry["where"],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backends import registry
 from conformance.cases.given import Given
 from conformance.judge import reasons
 from conformance.judge.ladder import judge
@@ -56,7 +57,9 @@ def judged(
         with pytest.MonkeyPatch.context() as patch:
             worker_script(patch, Path(__file__).with_name(script))
             patch.setattr(reasons, "SEARCHED", searched)
-            record(Request(name, "cpu", ["float64"], cases, sample, out), Progress(quiet=True))
+            part = getattr(registry.load(name), "PART", None)
+            dtypes = [*part.dtypes] if part else ["float64"]
+            record(Request(name, "cpu", dtypes, cases, sample, out), Progress(quiet=True))
             verdict = judge(out, Progress(quiet=True), deviations=load_deviations())
         assert not verdict.passed
         return {(r.implementation.partition(":")[2], r.case): r for r in verdict.results}

@@ -18,10 +18,10 @@ def test_the_matrix_is_what_the_backend_says_of_itself(backend_name: str) -> Non
 
 
 def test_cell_reset_and_activations_decide_whether_it_can(
-    backend: Backend, backend_name: str, implementation: str, sample: Given
+    backend: Backend, backend_name: str, implementation: str, dtype: str, sample: Given
 ) -> None:
     """Of every case, of their changed questions, and of many generated specs."""
-    made = backend.implementation(implementation, "cpu", "float64")
+    made = backend.implementation(implementation, "cpu", dtype)
     required = load_matrix()[backend_name]
     draw = random.Random(1)
     specs = [case.spec for case in CURATED]

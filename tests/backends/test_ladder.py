@@ -11,9 +11,9 @@ from conformance.cases.given import Given
 from conformance.cases.quick import quick_cases
 from conformance.cases.table import find_case, suite_cases
 from conformance.closeness.compare import load_bounds
-from conformance.judge.ladder import compare_all, unexcused
+from conformance.judge.ladder import compare_all, judging_as
 from conformance.oracle.truth import Answer
-from conformance.verdict.deviations import load_deviations
+from conformance.verdict.deviations import load_deviations, unexcused
 from conformance.worker.ladder import answer, answer_invariances
 from tests.answers import right_once
 
@@ -54,7 +54,8 @@ def climb(name: str, implementation: str, device: str, dtype: str, right: Answer
     compared = compare_all(got, right, dtype, BOUNDS[device][dtype], inapplicable)
     assert len(compared) > len(right.case.spec.states)
     row = f"{name}:{implementation}", device, dtype
-    left, _ = unexcused(row, right.case, compared, load_deviations())
+    judged_as = judging_as(got, right, BOUNDS[device], inapplicable)
+    left, _ = unexcused(row, right.case, compared, load_deviations(), judged_as)
     assert [(c.tensor, c.problem) for c in left] == []
 
 

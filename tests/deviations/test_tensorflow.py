@@ -88,6 +88,18 @@ def test_xla_takes_the_maximum_without_nan():
     still(compiled(both) == -np.inf and compiled(one) == 1, "xla-maximum-of-nan")
 
 
+def test_by_xla_the_gradient_of_relu_swallows_nan():
+    def through(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = np.float32(np.nan) * tf.nn.relu(x)
+        return tape.gradient(loss, x)
+
+    nan = tf.constant([np.nan])
+    assert np.isnan(through(nan))
+    still(tf.function(through, jit_compile=True)(nan) == 0, "xla-gradient-of-relu-swallows-nan")
+
+
 def test_denormals_are_zero():
     tiny = np.float32(1e-40)
     assert tiny * np.float32(2) > 0

@@ -147,7 +147,7 @@ def test_who_stores_a_witness_writes_its_hash(tmp_path):
     assert [w.name for w in load_witnesses(out)] == ["quick-lstm"]
 
 
-ROW = ("numpy:equations", "cpu", "float64")
+ROW, OTHER = ("numpy:equations", "cpu", "float64"), ("numpy:equations", "cpu", "float32")
 NOTHING = {"training": [], "absent": [], "stale": [], "claims": [], "open": []}
 
 
@@ -158,6 +158,10 @@ NOTHING = {"training": [], "absent": [], "stale": [], "claims": [], "open": []}
         ([(ROW, "pass"), (ROW, "unsupported")], {}, "PASS"),
         ([(ROW, "pass"), (ROW, "not run")], {}, "FAIL"),
         ([(ROW, "unsupported")], {}, "FAIL"),
+        ([(ROW, "declared deviation")], {}, "FAIL"),
+        ([(ROW, "declared deviation"), (OTHER, "pass")], {}, "PASS"),
+        ([(ROW, "unsupported"), (OTHER, "pass")], {}, "FAIL"),
+        ([(ROW, "declared deviation"), (ROW, "fail"), (OTHER, "pass")], {}, "FAIL"),
         ([], {}, "FAIL"),
         ([], {"training": ["pass"]}, "PASS"),
         ([], {"training": ["pass", "not compared"]}, "INCOMPLETE"),

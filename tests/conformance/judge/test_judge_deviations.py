@@ -7,17 +7,26 @@ import functools
 import numpy as np
 import pytest
 
+from common.corpus import load_corpus
 from common.errors import BadInput
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from conformance.calibrate.ensemble import asked, curve
-from conformance.closeness.compare import UNIT_ROUNDOFF
+from conformance.cases.given import Given
+from conformance.closeness.compare import UNIT_ROUNDOFF, load_bounds
 from conformance.judge.curves import WIDENING, load_ensembles
-from conformance.judge.ladder import judge
+from conformance.judge.ladder import compare_values, judge, judging_as
 from conformance.judge.training import _judge_curve
+from conformance.oracle.truth import right_answer
 from conformance.progress import Progress
 from conformance.records.training import TrainingRun
-from conformance.verdict.deviations import FIELDS, LADDER_FIELDS, Deviation, load_deviations
+from conformance.verdict.deviations import (
+    FIELDS,
+    LADDER_FIELDS,
+    Deviation,
+    load_deviations,
+    unexcused,
+)
 from conformance.verdict.results import CaseResult, TrainingResult, Verdict
 from conformance.verdict.terminal import summary
 from conformance.verdict.terminal_training import cell
@@ -162,12 +171,85 @@ def test_a_deviation_that_speaks_of_no_ladder_excuses_nothing(out):
     assert not verdict.stale
 
 
-def write(path, **changes) -> None:
+def as_float32(**changes: object) -> Deviation:
+    ladder = {k: v for k, v in (LADDER | changes).items() if k != "margin"}
+    fields = dict.fromkeys(FIELDS, "…") | {"id": "test-1"}
+    return Deviation(fields | {"ladder": ladder | {"dtype": "float64", "judged_as": "float32"}})
+
+
+def in_float64(out, change, *deviations: Deviation) -> tuple[str, Verdict]:
+    """The status of a float64 case in which one tensor was changed."""
+    spoil(out / "numpy-cpu", CASE, change, "float64")
+    verdict = judge(out, Progress(quiet=True), deviations=list(deviations))
+    (found,) = [r for r in verdict.results if (r.case, r.dtype) == (CASE, "float64")]
+    return found.status, verdict
+
+
+def rounded(arrays: dict) -> None:
+    arrays[TENSOR] = arrays[TENSOR].astype("float32").astype("float64")
+
+
+def test_what_is_computed_in_float32_is_excused_as_far_as_float32_goes(out):
+    status, verdict = in_float64(out, rounded, as_float32())
+    assert status == "declared deviation"
+    assert verdict.passed
+
+
+def test_what_is_too_far_off_for_float32_is_not_excused(out):
+    def change(arrays: dict) -> None:
+        rounded(arrays)
+        arrays[TENSOR].flat[0] += 1e-5 * np.abs(arrays[TENSOR]).max()
+
+    assert in_float64(out, change, as_float32())[0] == "fail"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_no_other_dtype_excuses_what_is_wrong_in_it_too(value, out):
+    def change(arrays: dict) -> None:
+        arrays[TENSOR].flat[0] = value
+
+    assert in_float64(out, change, as_float32())[0] == "fail"
+
+
+def test_another_dtype_excuses_no_tensor_that_is_missing(out):
+    assert in_float64(out, lambda arrays: arrays.pop(TENSOR), as_float32())[0] == "fail"
+
+
+def test_a_tensor_in_another_dtype_is_not_excused(out):
+    def change(arrays: dict) -> None:
+        arrays[TENSOR] = arrays[TENSOR].astype("float32")
+
+    assert in_float64(out, change, as_float32())[0] == "fail"
+
+
+def test_weights_that_were_rounded_are_not_excused(out):
+    def change(arrays: dict) -> None:
+        arrays["weights/layer1.W_xi"] *= 1 + 1e-9
+
+    assert in_float64(out, change, as_float32(tensors="*"))[0] == "fail"
+
+
+def test_a_case_that_is_judged_by_element_is_excused_by_element():
+    given = Given(load_corpus())
+    right = right_answer("saturated-lstm", given)
+    limits = load_bounds()["cpu"]
+    tensor = "gradients/layer1.W_xi"
+    deviation = as_float32(cases="*", tensors="*")
+    row = "numpy:equations", "cpu", "float64"
+    for units, excused in ((8, True), (32, False)):
+        got = {name: array.copy() for name, array in right.wanted.items()}
+        got[tensor] += units * right.allowed["float32"][tensor]
+        compared = compare_values(got, right, "float64", limits["float64"], {})
+        judged = judging_as(got, right, limits, {})
+        left, used = unexcused(row, right.case, compared, [deviation], judged)
+        assert ([c.tensor for c in left], bool(used)) == ([tensor] * (not excused), excused)
+
+
+def write(path, margin: tuple[str, ...] = ("margin = 1e-6",), **changes) -> None:
     lines = ["[[deviation]]"]
     lines += [f'{field} = "{changes.get(field, field)}"' for field in FIELDS]
-    lines += ["[deviation.ladder]", *(f'{field} = "x"' for field in LADDER_FIELDS[:-1])]
-    lines += ["margin = 1e-6"]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines += ["[deviation.ladder]", *(f'{field} = "x"' for field in LADDER_FIELDS)]
+    path.write_text("\n".join([*lines, *margin]) + "\n", encoding="utf-8")
 
 
 def test_the_file_is_read_as_entries(tmp_path):
@@ -184,6 +266,22 @@ def test_an_entry_that_lacks_a_field_is_bad_input(field, tmp_path):
     lines = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(line for line in lines if not line.startswith(f"{field} =")), "utf-8")
     with pytest.raises(BadInput, match=field):
+        load_deviations(path)
+
+
+@pytest.mark.parametrize(
+    "margin",
+    [
+        (),
+        ("margin = 1e-6", 'judged_as = "float32"'),
+        ('judged_as = "float16"',),
+        ('judged_as = "float32"', "floors = 8.0"),
+    ],
+)
+def test_an_entry_says_in_one_way_how_much_it_excuses(margin, tmp_path):
+    path = tmp_path / "deviations.toml"
+    write(path, margin)
+    with pytest.raises(BadInput, match="margin|judged_as"):
         load_deviations(path)
 
 

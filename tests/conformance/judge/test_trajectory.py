@@ -36,7 +36,7 @@ from tests.conformance.lattice_helpers import (
     witness,
 )
 
-LIMITS = load_bounds()["cpu"]["float64"]
+LIMITS = load_bounds()["cpu"]
 
 
 @pytest.fixture(scope="module")
