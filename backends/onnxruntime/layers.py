@@ -18,7 +18,13 @@ GATE_ORDER = {"rnn": "h", "gru": "zrh", "lstm": "iofc"}
 
 ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "identity": "Affine"}
 OPSET, IR = 14, 7
-KINDS = ("W", "R", "B")
+PEEPHOLES = "iof"
+"""ONNX' order of the peepholes."""
+
+
+def kinds(spec: ModelSpec) -> tuple[str, ...]:
+    """The weights of a node."""
+    return ("W", "R", "B", "P") if spec.peepholes else ("W", "R", "B")
 
 
 def unsupported(spec: ModelSpec) -> str | None:
@@ -33,7 +39,9 @@ def to_native(spec: ModelSpec, p: Arrays) -> Arrays:
     zeros = np.zeros_like(p["W_hh" if "W_hh" in p else "W_hi"][0])
     biases = [p.get(f"b_{gate}", p.get("b_xh")) for gate in gates]
     biases += [p.get(f"b_h{gate}", zeros) for gate in gates]
-    return {
+    peepholes = [p[f"P_{gate}"] for gate in PEEPHOLES] if spec.peepholes else []
+    more = {"P": np.concatenate(peepholes)} if spec.peepholes else {}
+    return more | {
         "W": np.concatenate([p[f"W_x{gate}"].T for gate in gates]),
         "R": np.concatenate([p[f"W_h{gate}"].T for gate in gates]),
         "B": np.concatenate(biases),
@@ -51,6 +59,9 @@ def to_canonical(spec: ModelSpec, native: Arrays) -> Arrays:
     for gate in gates:
         p[f"W_x{gate}"], p[f"W_h{gate}"] = by_gate["W"][gate].T, by_gate["R"][gate].T
         p[f"b_{gate}"] = by_gate["b"][gate]
+    if spec.peepholes:
+        blocks = np.split(native["P"], len(PEEPHOLES))
+        p |= {f"P_{gate}": P for gate, P in zip(PEEPHOLES, blocks, strict=True)}
     if spec.reset == "after":
         p["b_xh"], p["b_hh"] = p.pop("b_h"), by_gate["b_h"]["h"]
     return p
@@ -71,11 +82,13 @@ def make_node(
             options["activation_beta"] = [0.0] * len(ways)
     if spec.cell == "gru":
         options["linear_before_reset"] = int(spec.reset == "after")
+    if spec.gate_clip is not None:
+        options["clip"] = spec.gate_clip
     if len(ways) == 2:
         options["direction"] = "bidirectional"
-    weights = [f"{name}.{kind}" for kind in KINDS]
+    W, R, B, *P = (f"{name}.{kind}" for kind in kinds(spec))
     last = [f"{name}.{part}" for part in spec.states]
-    given, made = [X, *weights, lengths, *start], [f"{name}.Y", *last]
+    given, made = [X, W, R, B, lengths, *start, *P], [f"{name}.Y", *last]
     operator = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}[spec.cell]
     return helper.make_node(operator, given, made, name, hidden_size=spec.units(layer), **options)
 
@@ -139,7 +152,9 @@ def make_model(
 def weights_of(spec: ModelSpec, params: Arrays, layer: int, ways: Sequence[bool]) -> Arrays:
     """What a node of these directions takes; the first axis is of them."""
     halves = [to_native(spec, layer_parameters(params, layer, backward)) for backward in ways]
-    return {f"layer{layer}.{kind}": np.stack([half[kind] for half in halves]) for kind in KINDS}
+    return {
+        f"layer{layer}.{kind}": np.stack([half[kind] for half in halves]) for kind in kinds(spec)
+    }
 
 
 def canonical(spec: ModelSpec, model: ModelProto) -> Arrays:
@@ -147,7 +162,7 @@ def canonical(spec: ModelSpec, model: ModelProto) -> Arrays:
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     found = {name: stored[name] for name in ("output.W_hq", "output.b_q")}
     for layer, backward in spec.passes:
-        native = {kind: stored[f"layer{layer}.{kind}"][int(backward)] for kind in KINDS}
+        native = {kind: stored[f"layer{layer}.{kind}"][int(backward)] for kind in kinds(spec)}
         for name, array in to_canonical(spec, native).items():
             found[f"{prefix(layer, backward)}{name}"] = array
     return {name: found[name].copy() for name in parameter_shapes(spec)}
