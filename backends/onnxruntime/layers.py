@@ -6,6 +6,7 @@ the gates is its own. Source: ONNX' operators RNN, GRU and LSTM of opset 14.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -37,8 +38,9 @@ def to_native(spec: ModelSpec, p: Arrays) -> Arrays:
     in the other. Only the reset-after GRU's candidate has a second bias of its own, b_hh."""
     gates = GATE_ORDER[spec.cell]
     zeros = np.zeros_like(p["W_hh" if "W_hh" in p else "W_hi"][0])
-    biases = [p.get(f"b_{gate}", p.get("b_xh")) for gate in gates]
-    biases += [p.get(f"b_h{gate}", zeros) for gate in gates]
+    biases = [p[f"b_{gate}" if f"b_{gate}" in p else "b_xh"] for gate in gates]
+    second = {f"b_h{gate}": zeros for gate in gates} | p
+    biases += [second[f"b_h{gate}"] for gate in gates]
     peepholes = [p[f"P_{gate}"] for gate in PEEPHOLES] if spec.peepholes else []
     more = {"P": np.concatenate(peepholes)} if spec.peepholes else {}
     return more | {
@@ -73,7 +75,7 @@ def make_node(
     """Layer 1 … L as a node that returns all its outputs and its last state.
 
     X, lengths, start: the names of what goes in; an empty one goes in as nothing"""
-    name, options = f"layer{layer}", dict[str, object]()
+    name, options = f"layer{layer}", dict[str, Any]()
     if spec.cell == "rnn":
         activation = ACTIVATIONS[spec.activations[layer - 1]]
         options["activations"] = [activation] * len(ways)
@@ -139,12 +141,12 @@ def make_model(
 ) -> ModelProto:
     """A model with these nodes; every number is float32, but for the lengths."""
     kinds = {"lengths": TensorProto.INT32}
-    ends = [
+    inputs, outputs = (
         [helper.make_tensor_value_info(n, kinds.get(n, TensorProto.FLOAT), None) for n in names]
         for names in (given, made)
-    ]
+    )
     weights = [numpy_helper.from_array(np.ascontiguousarray(a), n) for n, a in stored.items()]
-    graph = helper.make_graph(nodes, "network", *ends, weights)
+    graph = helper.make_graph(nodes, "network", inputs, outputs, weights)
     opsets = [helper.make_opsetid("", OPSET)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR)
 

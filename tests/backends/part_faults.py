@@ -53,6 +53,11 @@ def without_lengths(found) -> None:
     found.input[4] = ""
 
 
+def without_clip(found) -> None:
+    for attribute in [a for a in found.attribute if a.name == "clip"]:
+        found.attribute.remove(attribute)
+
+
 def from_zero(*given):
     return {part: 0 * array for part, array in state_of(*given).items()}
 
@@ -88,6 +93,8 @@ FAULTS: dict[str, tuple[tuple[str, ...], list[Change]]] = {
     "reversed": (("rnn", "gru", "lstm"), node(reversed_in_time)),
     "reset-elsewhere": (("gru",), node(reset_elsewhere)),
     "lengths-ignored": (("lstm",), node(without_lengths)),
+    "peepholes-i-f-o": (("lstm",), [(layers, "PEEPHOLES", "ifo")]),
+    "clip-of-gates-ignored": (("lstm",), node(without_clip)),
     "state-ignored": (("rnn", "gru", "lstm"), [(backend, "state_of", from_zero)]),
 }
 """By name, the cells that it is put into, and what is changed."""

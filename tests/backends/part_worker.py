@@ -39,6 +39,8 @@ class Sabotaged(backend.Layers):
     ) -> str | None:
         applies = spec.cell in FAULTS[self.fault][0] and (lengths or "lengths" not in self.fault)
         applies &= spec.directions == 1 or self.fault != "reversed"
+        applies &= spec.peepholes or "peepholes" not in self.fault
+        applies &= spec.gate_clip is not None or "clip" not in self.fault
         return super().unsupported(spec) if applies else "this fault cannot be put in here"
 
     def model(self, spec: ModelSpec, params: Arrays) -> Any:

@@ -111,12 +111,14 @@ def test_nothing_of_its_part_is_missing(
 
 
 CASES = ["rnn-tanh-wide", "gru-before-wide", "gru-after-wide", "lstm-wide", "lstm-lengths-L2"]
+CASES += ["lstm-peepholes-clipped-L2"]
 
 SAID = {
     "gates-i-f-c-o": "the gates i,f,o,g are taken for",
     "gates-r-z-h": "are taken for",
     "transposed": "every recurrent matrix is transposed",
     "reset-elsewhere": "if the reset gate acts",
+    "peepholes-i-f-o": "the peepholes i,f,o are taken for",
     "state-ignored": "the initial state is ignored",
 }
 """What the diagnosis says of a fault."""
@@ -129,7 +131,8 @@ def found(part, judged) -> dict[tuple[str, str], CaseResult]:
 
 def faults() -> list[str]:
     return ["gates-i-f-c-o", "gates-r-z-h", "transposed", "bias-doubled", "reversed",
-            "reset-elsewhere", "lengths-ignored", "state-ignored"]  # fmt: skip
+            "reset-elsewhere", "lengths-ignored", "state-ignored", "peepholes-i-f-o",
+            "clip-of-gates-ignored"]  # fmt: skip
 
 
 @pytest.mark.usefixtures("part")
