@@ -199,21 +199,6 @@ def epochs(corpus: Corpus, recipe: Recipe, first: int = 0) -> Iterator[list[Mini
             yield batches
 
 
-def shard(batch: Minibatch, rank: int, size: int) -> Minibatch:
-    """The examples of one worker: n / size of the n columns of X and Y (T, n).
-
-    rank: from 0     size: how many workers there are; a divisor of n
-
-    Column i stays column i of the next minibatch, so a worker carries the state of its own ones.
-    """
-    n = batch[0].shape[1]
-    if n % size:
-        raise BadInput("workers", "", f"a divisor of the {n} examples of a minibatch", size)
-    own = slice(rank * n // size, (rank + 1) * n // size)
-    X, Y = batch
-    return np.ascontiguousarray(X[:, own]), np.ascontiguousarray(Y[:, own])
-
-
 def _time_major(batch: NDArray[np.uint8]) -> NDArray[np.int64]:
     """(n, T) to (T, n), in memory too."""
     return np.array(batch.T, dtype=np.int64, order="C")

@@ -16,6 +16,9 @@ from common.storage.reading import is_object
 Order = Literal["sequential", "random"]
 ORDERS = ("sequential", "random")
 
+Task = Literal["next", "restore"]
+TASKS = ("next", "restore")
+
 LARGEST_SEED = 2**32 - 1
 
 LARGEST_COUNT = 2**20
@@ -39,6 +42,13 @@ class Recipe:
                    the last place of float32, up or down: another member of an ensemble
     lattice:       after every step, parameters and carried states are rounded to multiples of
                    2⁻²⁰ (LATTICE-1); needs float64
+    task:          what is to be named at every step. "next": the character that comes next.
+                   "restore": the character itself, of which some are blanked: for a network that
+                   reads on both sides of it (common/questions.py)
+    words:         every example ends with its last whole word, so that they differ in length
+                   (LEN-1); only with the order "random", since what is cut is not gone on from
+    dropout:       r, the rate of dropout between layers (DROP-1), whose masks are drawn from the
+                   seed; from 0 to less than 1
 
     Source: D2L 0.17, ``train_ch8``. Raises BadInput if a field is out of range.
     """
@@ -53,6 +63,9 @@ class Recipe:
     seed: int = 1
     perturbation: int = 0
     lattice: bool = False
+    task: Task = "next"
+    words: bool = False
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         for field in ("learning_rate", "clip"):
@@ -72,24 +85,49 @@ class Recipe:
                 raise BadInput("recipe", field, expected, repr(value))
         if self.order not in ORDERS:
             raise BadInput("recipe", "order", f"one of {', '.join(ORDERS)}", repr(self.order))
-        for field, kind in (("initialiser", str), ("lattice", bool)):
+        for field, kind in (("initialiser", str), ("lattice", bool), ("words", bool)):
             if not isinstance(getattr(self, field), kind):
                 raise BadInput("recipe", field, f"a {kind.__name__}", repr(getattr(self, field)))
+        if self.task not in TASKS:
+            raise BadInput("recipe", "task", f"one of {', '.join(TASKS)}", repr(self.task))
+        if self.words and self.order != "random":
+            expected = "random, where examples end with whole words"
+            raise BadInput("recipe", "order", expected, repr(self.order))
+        if not (_is_a(self.dropout, (int, float)) and 0 <= self.dropout < 1):
+            expected = "a number from 0 to less than 1"
+            raise BadInput("recipe", "dropout", expected, repr(self.dropout))
+
+    @property
+    def needs(self) -> tuple[bool, ...]:
+        """What an implementation must know beside the spec: lengths, and dropout; as few words as
+        say it, as of a case."""
+        if self.dropout:
+            return self.words, True
+        return (True,) if self.words else ()
 
     def to_json(self) -> dict[str, Any]:
-        """The recipe as JSON values; ``from_json`` reads it back."""
-        return dataclasses.asdict(self)
+        """The recipe as JSON values; ``from_json`` reads it back.
+
+        What a recipe has not is left out: another task, words, dropout. So files and witnesses
+        from before there were any stay valid.
+        """
+        values = dataclasses.asdict(self)
+        return {name: v for name, v in values.items() if name not in SINCE or v != SINCE[name]}
 
     @classmethod
     def from_json(cls, value: Any, where: object = "recipe") -> "Recipe":
         """A recipe from JSON values; every error names ``where`` it came from."""
-        fields = {field.name for field in dataclasses.fields(cls)}
-        if not is_object(value) or set(value) != fields:
+        fields = {field.name for field in dataclasses.fields(cls)} - set(SINCE)
+        if not is_object(value) or set(value) - set(SINCE) != fields:
             raise BadInput(where, "recipe", f"the fields {', '.join(sorted(fields))}", repr(value))
         try:
             return cls(**value)
         except BadInput as error:
             raise BadInput(where, error.field, error.expected, error.found) from None
+
+
+SINCE: dict[str, Any] = {"task": "next", "words": False, "dropout": 0.0}
+"""What older recipes do not say, and what they mean."""
 
 
 def _is_a(value: object, kind: type | tuple[type, ...]) -> bool:
@@ -110,11 +148,13 @@ def initial_parameters(spec: ModelSpec, recipe: Recipe) -> Arrays:
 
 @dataclass(frozen=True)
 class Named:
-    """A recipe with a name: sizes L and h of the model, and one recipe for each cell."""
+    """A recipe with a name: sizes L and h of the model, one recipe for each cell, and what the
+    model has beside its cell and sizes, as fields of its spec."""
 
     L: int
     h: int
     recipes: dict[str, Recipe]
+    model: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 D2L_EPOCHS, D2L_CLIP = 500, 1.0
@@ -142,3 +182,30 @@ RECIPES = {
         },
     ),
 }
+
+OF_GRU = Recipe(4.0, 0.3, epochs=4, n=64, T=16)
+OF_LSTM = Recipe(8.0, 0.15, epochs=4, n=64, T=16)
+BLANKED: dict[str, Any] = {"order": "random", "task": "restore"}
+
+WIDER = {
+    # A few steps each, of which some are clipped: they are held to the stored witnesses bit for
+    # bit, and are not long enough to learn much.
+    "wider-both-ways": Named(
+        2,
+        16,
+        {
+            "gru": dataclasses.replace(OF_GRU, words=True, **BLANKED),
+            "lstm": dataclasses.replace(OF_LSTM, words=True, **BLANKED),
+        },
+        {"directions": 2},
+    ),
+    "wider-sizes": Named(2, 24, {"gru": OF_GRU}, {"sizes": (24, 16)}),
+    "wider-projected": Named(2, 24, {"lstm": OF_LSTM}, {"p": 12}),
+    "wider-dropout": Named(
+        3, 16, {"lstm": dataclasses.replace(OF_LSTM, dropout=0.2, **BLANKED)}, {"directions": 2}
+    ),
+}
+"""Of wider stacks. One that reads in both directions is no language model: the next character is
+among its inputs. It restores blanked ones."""
+
+NAMED = RECIPES | WIDER

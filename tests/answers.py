@@ -14,13 +14,13 @@ KEPT: dict[tuple, Answer] = {}
 
 
 def right_once(name: str, given: Given) -> Answer:
-    """``right_answer``, which depends on the name, the text and the weights; nobody may write into
-    what it gives. Large ones are asked once, and would fill the memory."""
+    """``right_answer``, which depends on the name, the text, the weights and lengths; nobody may
+    write into what it gives. Large ones are asked once, and would fill the memory."""
     if name.startswith("large-"):
         return right_answer(name, given)
     text = given.corpus
     key = name, text.name, text.sha256, text.vocabulary, text.tokens.tobytes()
-    key = *key, given.weights_digest()
+    key = *key, given.weights_digest(), given.lengths
     if key not in KEPT:
         made = KEPT[key] = right_answer(name, given)
         for arrays in (made.wanted, *made.allowed.values()):

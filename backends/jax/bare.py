@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +20,15 @@ def make(spec: ModelSpec, dtype: str) -> nnx.List:
     """The recurrent layers and then the output layer, as Flax initialises them."""
     kind = {"rnn": nnx.SimpleCell, "gru": nnx.GRUCell, "lstm": nnx.OptimizedLSTMCell}[spec.cell]
     options = {"param_dtype": dtype, "rngs": nnx.Rngs(0)}
-    cells = [kind(spec.h if k else spec.d, spec.h, **options) for k in range(spec.L)]
-    layers = [nnx.RNN(cell, time_major=True, return_carry=True, rngs=False) for cell in cells]
-    return nnx.List([*layers, nnx.Linear(spec.h, spec.q, **options)])
+
+    def layer(number: int) -> nnx.RNN | nnx.Bidirectional:
+        cells = [kind(spec.inputs_of(number), spec.h, **options) for _ in spec.ways]
+        whole = {"time_major": True, "return_carry": True}
+        halves = [nnx.RNN(cell, **whole, rngs=False) for cell in cells]
+        return halves[0] if len(halves) == 1 else nnx.Bidirectional(*halves, **whole, rngs=False)
+
+    layers = [layer(number) for number in range(1, spec.L + 1)]
+    return nnx.List([*layers, nnx.Linear(spec.width, spec.q, **options)])
 
 
 def run(graph: nnx.GraphDef, weights: nnx.State, X: Array, state: list) -> tuple[Array, list]:
@@ -37,8 +44,12 @@ def run(graph: nnx.GraphDef, weights: nnx.State, X: Array, state: list) -> tuple
 def zero_carry(spec: ModelSpec, n: int, dtype: str) -> list:
     """What Flax's cells start from: (C, H) for the LSTM, else H."""
     zero = np.zeros((n, spec.h), dtype)
-    made = [(zero, zero.copy()) if spec.cell == "lstm" else zero.copy() for _ in range(spec.L)]
-    return jax.tree.map(jnp.array, made)
+
+    def carry() -> Any:
+        one = [(zero, zero) if spec.cell == "lstm" else zero for _ in spec.ways]
+        return tuple(one) if spec.directions == 2 else one[0]
+
+    return jax.tree.map(jnp.array, [carry() for _ in range(spec.L)])
 
 
 def cross_entropy(O: Array, Y: Array) -> Array:

@@ -16,9 +16,10 @@ from common.spec import ModelSpec
 def make(spec: ModelSpec, dtype: str) -> tuple[gluon.rnn.RNN, nn.Dense, list[gluon.Parameter]]:
     """The recurrent layers, the output layer and all weights, as Gluon initialises them."""
     kind = {"rnn": gluon.rnn.RNN, "gru": gluon.rnn.GRU, "lstm": gluon.rnn.LSTM}[spec.cell]
-    activation = {"activation": spec.activations[0]} if spec.cell == "rnn" else {}
-    layer = kind(spec.h, spec.L, input_size=spec.d, dtype=dtype, **activation)
-    output = nn.Dense(spec.q, flatten=False, in_units=spec.h, dtype=dtype)
+    options = {"activation": spec.activations[0]} if spec.cell == "rnn" else {}
+    options |= {"bidirectional": spec.directions == 2, "dtype": dtype}
+    layer = kind(spec.h, spec.L, input_size=spec.d, **options)
+    output = nn.Dense(spec.q, flatten=False, in_units=spec.width, dtype=dtype)
     layer.initialize()
     output.initialize()
     return layer, output, [*layer.collect_params().values(), *output.collect_params().values()]
@@ -31,7 +32,7 @@ def bare(spec: ModelSpec, dtype: str) -> Callable[[np.ndarray, np.ndarray], list
 
     def gradients(X: np.ndarray, Y: np.ndarray) -> list[np.ndarray]:
         X, Y = nd.array(X, dtype=dtype), nd.array(Y, dtype="int32")
-        state = [nd.zeros((spec.L, X.shape[1], spec.h), dtype=dtype) for _ in spec.states]
+        state = [nd.zeros((spec.rows, X.shape[1], spec.h), dtype=dtype) for _ in spec.states]
         for tensor in (X, *state):
             tensor.attach_grad()
         with autograd.record():

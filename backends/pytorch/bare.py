@@ -13,8 +13,9 @@ from common.spec import ModelSpec
 def make(spec: ModelSpec, dtype: str) -> tuple[nn.RNNBase, nn.Linear, list[nn.Parameter]]:
     """The recurrent layers, the output layer and all weights, as torch initialises them."""
     kind = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[spec.cell]
-    layer = kind(spec.d, spec.h, spec.L, dtype=getattr(torch, dtype))
-    output = nn.Linear(spec.h, spec.q, dtype=getattr(torch, dtype))
+    options = {"bidirectional": spec.directions == 2, "dtype": getattr(torch, dtype)}
+    layer = kind(spec.d, spec.h, spec.L, **options)
+    output = nn.Linear(spec.width, spec.q, dtype=getattr(torch, dtype))
     return layer, output, [*layer.parameters(), *output.parameters()]
 
 
@@ -26,7 +27,7 @@ def bare(spec: ModelSpec, dtype: str) -> Callable[[np.ndarray, np.ndarray], list
         for weight in weights:
             weight.grad = None
         X = torch.from_numpy(X).to(getattr(torch, dtype)).requires_grad_()
-        state = [torch.zeros(spec.L, X.shape[1], spec.h, dtype=X.dtype, requires_grad=True)]
+        state = [torch.zeros(spec.rows, X.shape[1], spec.h, dtype=X.dtype, requires_grad=True)]
         if spec.cell == "lstm":
             state.append(torch.zeros_like(state[0], requires_grad=True))
         H, _ = layer(X, tuple(state) if spec.cell == "lstm" else state[0])

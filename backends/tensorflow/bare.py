@@ -17,6 +17,8 @@ def make(spec: ModelSpec, dtype: str) -> tuple[list[keras.layers.RNN], keras.lay
     options = {"return_sequences": True, "return_state": True, "dtype": dtype}
     options |= {"reset_after": spec.reset == "after"} if spec.cell == "gru" else {}
     layers = [kind[spec.cell](spec.h, **options) for _ in range(spec.L)]
+    if spec.directions == 2:
+        layers = [keras.layers.Bidirectional(layer, dtype=dtype) for layer in layers]
     return layers, keras.layers.Dense(spec.q, dtype=dtype)
 
 
@@ -38,7 +40,7 @@ def bare(spec: ModelSpec, dtype: str) -> Callable[[np.ndarray, np.ndarray], list
 
     def gradients(X: np.ndarray, Y: np.ndarray) -> list[np.ndarray]:
         zeros = tf.zeros((X.shape[1], spec.h), dtype)
-        states = [[zeros] * len(spec.states)] * spec.L
+        states = [[zeros] * len(spec.states) * spec.directions] * spec.L
         grads = step(tf.constant(X.swapaxes(0, 1), dtype), tf.constant(Y.T), states)
         return [grad.numpy() for grad in tf.nest.flatten(grads)]
 

@@ -1,13 +1,17 @@
 """``python -m conformance cases``, and which cases a command is about."""
 
 import argparse
+import dataclasses
+import fnmatch
 from pathlib import Path
 
 from rich.table import Table
 
 from common.corpus import load_corpus
 from common.errors import EXIT_PASS, BadInput
-from conformance.cases.given import Given, gather
+from common.lengths import check_lengths
+from common.recipe import WIDER
+from conformance.cases.given import WEIGHTS_N, WEIGHTS_T, Given, gather
 from conformance.cases.quick import quick_cases
 from conformance.cases.table import DTYPES, find_case, select
 from conformance.files.opening import KINDS
@@ -42,6 +46,8 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     )
     about = f"add a case with these weights: the suite's, or {KINDS}"
     add("--weights", type=Path, metavar="FILE", help=about)
+    about = f"steps of each of the {WEIGHTS_N} examples of that case, 1 to {WEIGHTS_T}"
+    add("--lengths", nargs="+", type=count, default=[], metavar="N", help=f"{about} (default: all)")
     add_reading(parser)
     add("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES), help="in which precision")
 
@@ -59,6 +65,25 @@ def check_modes(globs: list[str]) -> None:
             raise BadInput("--modes", "", "backend:mode, or a pattern of both", repr(glob))
 
 
+def add_recipes(parser: argparse.ArgumentParser) -> None:
+    """And this, beside --training."""
+    about = f"train wider stacks as well, by recipe: {', '.join(WIDER)} (default: none)"
+    parser.add_argument("--recipes", nargs="+", default=[], metavar="GLOB", help=about)
+
+
+def recipes_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """The recipes of wider stacks that are asked for; BadInput for a pattern that chooses none."""
+    for glob in options.recipes:
+        if not options.training:
+            raise BadInput("--recipes", "", "--training beside it", "none")
+        if not fnmatch.filter(WIDER, glob):
+            expected = f"patterns of {', '.join(WIDER)}"
+            raise BadInput("--recipes", "", expected, repr(glob))
+    return tuple(
+        name for name in WIDER if any(fnmatch.fnmatchcase(name, g) for g in options.recipes)
+    )
+
+
 def chosen(options: argparse.Namespace, weights: bool) -> list[str]:
     """The names of the cases that the options choose. weights: whether weights are given"""
     globs = options.cases
@@ -72,7 +97,13 @@ def chosen(options: argparse.Namespace, weights: bool) -> list[str]:
 def gathered(options: argparse.Namespace) -> Given:
     """The text and the weights that the options name."""
     corpus = load_corpus(options.text)
-    return gather(corpus, options.weights, options.layout, options.option, options.prefix)
+    given = gather(corpus, options.weights, options.layout, options.option, options.prefix)
+    if not options.lengths:
+        return given
+    if given.weights is None:
+        raise BadInput("--lengths", "", "--weights beside it", "none")
+    lengths = check_lengths(options.lengths, WEIGHTS_N, WEIGHTS_T, "--lengths")
+    return dataclasses.replace(given, lengths=tuple(map(int, lengths)))
 
 
 def run_cases(options: argparse.Namespace) -> int:

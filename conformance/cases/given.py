@@ -15,6 +15,7 @@ import numpy as np
 
 from common.corpus import Corpus, Vocabulary
 from common.errors import BadInput
+from common.lengths import check_lengths
 from common.parameters import Arrays, check_parameters, parameter_shapes
 from common.spec import ModelSpec
 from common.storage.reading import parse_json
@@ -23,6 +24,10 @@ from common.weights import read_arrays, write_arrays
 from conformance.files.canonical import load_any
 from conformance.files.loading import words_to_options
 
+WEIGHTS_N, WEIGHTS_T = 8, 16
+"""How many examples somebody's own weights are asked about, and how many steps."""
+
+LENGTHS = "lengths"
 LARGEST_VOCABULARY = 256
 """Tokens are stored in a byte each."""
 
@@ -31,12 +36,14 @@ LARGEST_VOCABULARY = 256
 class Given:
     """corpus:  the beginning of the text, in numbers
     weights:  a spec and its parameters, or None
+    lengths:  of the examples that these weights are asked about; none: they are not shorter
     held_out: by name, what is not trained on, (characters,) each, in the corpus' vocabulary
     """
 
     corpus: Corpus
     weights: tuple[ModelSpec, Arrays] | None = None
     held_out: dict[str, np.ndarray] = field(default_factory=dict)
+    lengths: tuple[int, ...] = ()
 
     def text(self) -> dict[str, str]:
         """The text's name and hash, as a record states them."""
@@ -64,6 +71,7 @@ def save_given(path: Path, given: Given) -> None:
     if given.weights is not None:
         spec, params = given.weights
         arrays |= {f"weights/{name}": array for name, array in params.items()}
+        arrays |= {LENGTHS: np.array(given.lengths)} if given.lengths else {}
         metadata["spec"] = json.dumps(spec.to_json())
     write_arrays(path, arrays, metadata)
 
@@ -95,9 +103,16 @@ def load_given(path: Path) -> Given:
             raise BadInput(path, min(arrays), "no such tensor", "it")
         return Given(corpus, held_out=held_out)
     model = ModelSpec.from_json(_read(path, metadata, "spec"), path)
+    lengths = _lengths(path, arrays.pop(LENGTHS, None))
     params = {name.removeprefix("weights/"): array for name, array in arrays.items()}
     check_parameters(model, params, path)
-    return Given(corpus, (model, params), held_out)
+    return Given(corpus, (model, params), held_out, lengths)
+
+
+def _lengths(path: Path, found: np.ndarray | None) -> tuple[int, ...]:
+    if found is None:
+        return ()
+    return tuple(map(int, check_lengths(found, WEIGHTS_N, WEIGHTS_T, path)))
 
 
 def _read(path: Path, metadata: Mapping[str, str], field: str) -> Any:

@@ -37,7 +37,7 @@ from conformance.cases.case import (
     Material,
     make_spec,
 )
-from conformance.cases.given import Given
+from conformance.cases.given import WEIGHTS_N, WEIGHTS_T, Given
 from conformance.cases.points import case_named
 from conformance.cases.regimes import LARGE as LARGE_REGIMES
 from conformance.cases.regimes import LAYERS, REGIMES, in_its_regime
@@ -100,10 +100,12 @@ def text_case(family: str, q: int) -> Case:
     return Case(f"text-{family}", spec, n=32, T=35, K=2, zero_state=True, text=True)
 
 
-def weights_case(spec: ModelSpec, params: Arrays, corpus: Corpus) -> Case:
-    """Somebody's own weights: on the text if they take its characters, else on random inputs."""
-    text = spec.d == spec.q == corpus.q
-    return Case("weights", spec, n=8, T=16, K=2, zero_state=text, text=text, params=params)
+def weights_case(given: Given, spec: ModelSpec, params: Arrays) -> Case:
+    """Somebody's own weights: on the text if they take its characters, else on random inputs; of
+    examples of one length, or of those that are given."""
+    text = spec.d == spec.q == given.corpus.q
+    what = {"zero_state": text, "text": text, "lengths": given.lengths, "params": params}
+    return Case("weights", spec, n=WEIGHTS_N, T=WEIGHTS_T, K=2, **what)
 
 
 # One name for each case: no leading zeros, and no digits of other scripts.
@@ -175,7 +177,7 @@ def find_case(name: str, given: Given) -> Case:
     if name.startswith("text-") and name.removeprefix("text-") in TEXT_CASES:
         return text_case(name.removeprefix("text-"), given.corpus.q)
     if name == "weights" and given.weights is not None:
-        return weights_case(*given.weights, given.corpus)
+        return weights_case(given, *given.weights)
     raise BadInput("cases", "", f"the name of a case (see: {program()} cases)", name)
 
 

@@ -10,7 +10,15 @@ from rich.console import Console
 from common.errors import BadInput
 from common.storage.files import write_json, write_text
 from common.storage.reading import LARGEST_JSON, read_text
-from conformance.cases.command import add_modes, add_which, check_modes, chosen, gathered
+from conformance.cases.command import (
+    add_modes,
+    add_recipes,
+    add_which,
+    check_modes,
+    chosen,
+    gathered,
+    recipes_of,
+)
 from conformance.cases.given import Given
 from conformance.cases.table import DTYPES
 from conformance.closeness.compare import identical
@@ -39,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_modes(parser)
     about = "the expected backends must also have trained with the quick recipe"
     add("--training", action="store_true", help=about)
+    add_recipes(parser)
     about = "every record must hold the generated cases of this seed, --random N of them"
     add("--challenge", type=count, metavar="SEED", help=about)
     about = "what backends can express that the suite does not know (check-backend --claims)"
@@ -53,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_judge(options: argparse.Namespace) -> int:
     progress = Progress(options.quiet)
     given = None
-    if options.text or options.weights:
+    if options.text or options.weights or options.lengths:
         given = gathered(options)
     asked = asked_of(options, given)
     verdict = judge_all(options.results, progress, asked, tuple(options.claims))
@@ -101,6 +110,7 @@ def asked_of(options: argparse.Namespace, given: Given | None) -> Asked:
         text=given.corpus.sha256 if given and options.text else None,
         weights=given.weights_digest() if given else None,
         modes=modes_of(options.modes, options.expect, matrix),
+        recipes=recipes_of(options),
     )
 
 
@@ -129,6 +139,10 @@ def check_given(record: Record, given: Given, asked: Asked) -> None:
         wanted, found = given.corpus, there.corpus
         if wanted.vocabulary != found.vocabulary or not identical(wanted.tokens, found.tokens):
             raise BadInput(path, "corpus", f"the text {wanted.name}", "another, by its hash")
+    if asked.weights and there.lengths != given.lengths:
+        path, expected = record.folder / "record.json", " ".join(map(str, given.lengths))
+        found = " ".join(map(str, there.lengths))
+        raise BadInput(path, "lengths", expected or "none", found or "none")
     if asked.weights and there.weights_digest() != asked.weights:
         path = record.folder / "record.json"
         raise BadInput(path, "weights", asked.weights, there.weights_digest())

@@ -35,7 +35,14 @@ from conformance.judge.reasons import place_of
 from conformance.judge.replay import Epoch, FirstEpochs, describe, follow_straddle
 from conformance.options import program
 from conformance.oracle.truth import answer_to
-from conformance.records.difference import DIFFERENCE, part, replay
+from conformance.records.difference import (
+    DIFFERENCE,
+    LENGTHS,
+    check_there,
+    part,
+    question_in,
+    replay,
+)
 from conformance.records.training import TrainingRun, perplexity
 from conformance.records.witness import Witness, find_witness
 from conformance.verdict.deviations import Deviation, unexcused
@@ -231,22 +238,14 @@ def _evidence(path: Any) -> tuple[Arrays, dict[str, Any]]:
     check_shape(about, ABOUT, path, "metadata 'about'")
     about["spec"] = ModelSpec.from_json(about["spec"], path)
     about["recipe"] = Recipe.from_json(about["recipe"], path)
-    check_kinds({n: a for n, a in arrays.items() if n not in ("X", "Y")}, path)
+    check_kinds({n: a for n, a in arrays.items() if n not in ("X", "Y", LENGTHS)}, path)
     for prefix in ("before", "after"):
         check_parameters(about["spec"], part(arrays, prefix), path)
     recipe = about["recipe"]
-    shapes = dict.fromkeys(("X", "Y"), (recipe.T, recipe.n))
     for prefix in ("state before", "state after"):
         states = state_shapes(about["spec"], recipe.n)
-        shapes |= {f"{prefix}/{name}": shape for name, shape in states.items()}
-    for name, shape in shapes.items():
-        found = arrays[name].shape if name in arrays else "no such tensor"
-        if found != shape:
-            raise BadInput(path, name, f"shape {shape}", found)
-    for name, most in (("X", about["spec"].d), ("Y", about["spec"].q)):
-        array = arrays[name]
-        if array.dtype.kind not in "iu" or not (array.min() >= 0 and array.max() < most):
-            raise BadInput(path, name, f"whole numbers from 0, and below {most}", array.dtype)
+        check_there(arrays, {f"{prefix}/{name}": shape for name, shape in states.items()}, path)
+    question_in(arrays, about["spec"], recipe, path)
     return arrays, about
 
 
@@ -262,7 +261,8 @@ def judge_step(
     a fault in the rounding itself. Returns whether it is a straddle."""
     spec, recipe = about["spec"], about["recipe"]
     before, state = part(arrays, "before"), part(arrays, "state before")
-    case, numbers = replay(spec, recipe, before, state, arrays["X"], arrays["Y"])
+    question = question_in(arrays, spec, recipe, DIFFERENCE)
+    case, numbers = replay(spec, recipe, before, state, question)
     answer = answer_to(case, numbers)
     judged = CaseResult(result.implementation, result.device, "float64", case.name, FAIL)
     answers = part(arrays, "answers")

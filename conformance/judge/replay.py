@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
-from common.corpus import Corpus, epochs, one_hot
+from common.corpus import Corpus, one_hot
 from common.lattice import digest, to_lattice
 from common.parameters import Arrays, parameter_shapes, zero_state
+from common.questions import Question, questions
 from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
 from conformance.closeness.compare import identical
 from conformance.oracle.equations import clip, descend, run
-from conformance.records.difference import part
+from conformance.records.difference import arrays_of, part
 
 CHEAP = 1e9
 """Multiplications, as ``work`` counts them: a second or two. An epoch of the quick recipe has
@@ -39,12 +40,11 @@ class Epoch:
 
 @dataclass
 class Step:
-    """What a step begins with, and what it leaves.     X, Y: (T, n), numbers of characters"""
+    """What a step begins with, what it is asked, and what it leaves."""
 
     number: int
     before: tuple[Arrays, Arrays]
-    X: np.ndarray
-    Y: np.ndarray
+    question: Question
     after: tuple[Arrays, Arrays]
 
 
@@ -54,7 +54,7 @@ class Replay:
     def __init__(self, spec: ModelSpec, recipe: Recipe, corpus: Corpus) -> None:
         self.spec, self.recipe = spec, recipe
         self.params = initial_parameters(spec, recipe)
-        self.epochs = epochs(corpus, recipe)
+        self.epochs = questions(spec, recipe, corpus)
 
     def epoch(self, change: Callable[[Step], None] | None = None) -> Epoch:
         """One epoch. ``change`` sees every step and may change what it leaves."""
@@ -62,14 +62,16 @@ class Replay:
         state = zero
         losses: list[float] = []
         norms: list[float] = []
-        for number, (X, Y) in enumerate(next(self.epochs), start=1):
+        for number, question in enumerate(next(self.epochs), start=1):
+            X, Y, *more = question
             state = zero if self.recipe.order == "random" else state
             inputs = one_hot(X, self.spec.d, "float64")
-            found = run(self.spec, self.params, inputs, Y, state)
+            found = run(self.spec, self.params, inputs, Y, state, *more)
             gradients = {name: found.gradients[name] for name in self.params}
             norm, clipped = clip(gradients, self.recipe.clip)
             params = to_lattice(descend(self.params, clipped, self.recipe))
-            step = Step(number, (self.params, state), X, Y, (params, to_lattice(found.state)))
+            after = params, to_lattice(found.state)
+            step = Step(number, (self.params, state), question, after)
             if change:
                 change(step)
             self.params, state = step.after
@@ -141,7 +143,7 @@ def follow_straddle(
 
 def _unlike(step: Step, evidence: Arrays) -> list[str]:
     """The parts of a step's beginning that the evidence has otherwise."""
-    parts = {"X": step.X, "Y": step.Y}
+    parts = arrays_of(step.question)
     parts |= {f"before/{name}": array for name, array in step.before[0].items()}
     parts |= {f"state before/{name}": array for name, array in step.before[1].items()}
     return [

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from common.corpus import UNKNOWN, epochs, one_hot
+from common.corpus import UNKNOWN, one_hot
 from common.errors import BadInput
 from common.lattice import digest, to_units
 from common.parameters import Arrays, zero_state
+from common.questions import BLANK, blanked, questions
 from common.weights import load_weights
 from conformance.cases.given import Given, load_given
 from conformance.closeness.claimed import likeliest
@@ -74,9 +75,9 @@ def _text(run: TrainingRun, given: Given) -> str:
 
 def _epochs(run: TrainingRun, given: Given) -> str:
     """Every epoch must have as many steps and characters as the recipe makes of the text."""
-    wanted = epochs(given.corpus, run.recipe)
+    wanted = questions(run.spec, run.recipe, given.corpus)
     for number, (row, batches) in enumerate(zip(run.data["epochs"], wanted, strict=True), 1):
-        steps, tokens = len(batches), sum(Y.size for _, Y in batches)
+        steps, tokens = len(batches), batches.predictions
         if (len(row["losses"]), row["tokens"]) != (steps, tokens):
             found = f"{len(row['losses'])} steps of {row['tokens']} characters"
             return f"epoch {number}: expected {steps} steps of {tokens} characters, found {found}"
@@ -89,16 +90,25 @@ def _prediction(run: TrainingRun, given: Given, params: Arrays) -> str:
     prefix, text = run.data["prediction"]["prefix"], run.data["prediction"]["text"]
     vocabulary = given.corpus.vocabulary
     numbers = vocabulary.encode(text.replace(UNKNOWN, NO_TOKEN))
-    if not prefix or not text.startswith(prefix):
-        return "the predicted text does not begin with its prefix"
-    if len(numbers) == len(prefix):
+    if run.recipe.task == "restore":
+        before = vocabulary.encode(prefix)
+        named = blanked(before)
+        if len(numbers) != len(before) or (numbers != before)[~named].any():
+            return "the restored text differs from its prefix where nothing was blanked"
+        asked, places = np.where(named, BLANK, before), np.flatnonzero(named)
+        steps = places
+    else:
+        if not prefix or not text.startswith(prefix):
+            return "the predicted text does not begin with its prefix"
+        asked, places = numbers[:-1], np.arange(len(prefix), len(numbers))
+        steps = places - 1
+    if not len(places):
         return ""
-    X = one_hot(numbers[:-1, None], run.spec.d, "float64")
+    X = one_hot(asked[:, None], run.spec.d, "float64")
     params = {name: array.astype("float64") for name, array in params.items()}
     answers = forward(TRUTH, run.spec, params, X, zero_state(run.spec, 1, "float64"))
-    first = len(prefix) - 1
-    chosen = likeliest(answers["forward/O"][first:, 0], numbers[first + 1 :], run.data["numerics"])
+    chosen = likeliest(answers["forward/O"][steps, 0], numbers[places], run.data["numerics"])
     if chosen.all():
         return ""
-    place = len(prefix) + int(np.argmin(chosen))
+    place = places[int(np.argmin(chosen))]
     return f"the stored weights do not predict character {place + 1} of the predicted text"

@@ -40,6 +40,7 @@ def judge_training(
     damaged: list[BadInput] | None = None,
     deviations: list[Deviation] | None = None,
     modes: tuple[str, ...] = (),
+    recipes: tuple[str, ...] = (),
 ) -> list[TrainingResult]:
     """One result for every run, and one for each that an expected backend lacks.
 
@@ -48,6 +49,7 @@ def judge_training(
     damaged: is told of runs that cannot be read; without it, the first one raises
             (who answers a part of the ladder trains nothing)
     modes:  of expected backends, which must have trained on the lattice as well
+    recipes: of wider stacks; all of their witnesses as well, with every implementation
     quick:  they must have trained the one witness of the quick main job, with one of them
     """
     runs = load_runs(results, damaged)
@@ -66,17 +68,19 @@ def judge_training(
     there = _answered(runs, witnesses, ensembles)
     expect = tuple(b for b in expect if b not in matrix or matrix[b].top == WHOLE)
     made += _missing_of_one(there, expect) if quick else []
-    made += [] if quick else _missing(found, there, expect, witnesses, ensembles, matrix, modes)
+    own = {backend: _implementations(backend, found, matrix, modes) for backend in expect}
+    made += [] if quick else _missing(own, there, witnesses, ensembles, modes)
+    made += _missing_witnesses(own, there, [w for w in witnesses if w.recipe_name in recipes])
     return sorted(made, key=lambda r: (r.row, r.title))
 
 
 def _check(run: TrainingRun, result: TrainingResult, matrix: Matrix) -> Given | None:
     """What a run was given, if it is finished and nothing that it says is refuted."""
-    status, backend = run.data["status"], run.data["backend"]
+    status = run.data["status"]
     unknown = status == "unsupported" and claims.tier_of(run)
     wrong = next(claims.of_run(run, matrix), "")
     if not (wrong or unknown):
-        wrong = claims.refuted(status, backend, run.data["implementation"], run.spec, matrix)
+        wrong = _refuted(run, matrix)
     given = None
     if not wrong and status == "finished":
         wrong, given = contradiction(run)
@@ -84,6 +88,12 @@ def _check(run: TrainingRun, result: TrainingResult, matrix: Matrix) -> Given | 
         result.status, result.reason = FAIL, wrong
         return None
     return given
+
+
+def _refuted(run: TrainingRun, matrix: Matrix) -> str:
+    status, implementation = run.data["status"], run.data["implementation"]
+    question = run.spec, matrix, *run.recipe.needs
+    return claims.refuted(status, run.data["backend"], implementation, *question)
 
 
 def _judge_curve(
@@ -133,33 +143,49 @@ def _missing_of_one(there: Answered, expect: tuple[str, ...]) -> list[TrainingRe
     return [_not_run(backend, LATTICE, name) for backend in expect if backend not in ran]
 
 
-def _missing(
+def _implementations(
+    backend: str,
     found: list[tuple[TrainingRun, TrainingResult]],
+    matrix: Matrix,
+    modes: tuple[str, ...],
+) -> list[str]:
+    """Those that an expected backend has, or has trained with, and the modes that are asked for."""
+    own = {r.implementation for r, _ in found if r.data["backend"] == backend}
+    own |= {f"{backend}:{name}" for name in getattr(matrix.get(backend), "implementations", ())}
+    return sorted(own | {mode for mode in modes if mode.partition(":")[0] == backend})
+
+
+def _missing(
+    own: dict[str, list[str]],
     there: Answered,
-    expect: tuple[str, ...],
     witnesses: list[Witness],
     ensembles: list[Ensemble],
-    matrix: Matrix,
     modes: tuple[str, ...],
 ) -> list[TrainingResult]:
     """What the expected backends should have trained and have not: a run of another recipe, or of
-    fewer epochs, is none, whatever its name."""
-    missing: list[TrainingResult] = []
-    for backend in expect:
-        own = {r.implementation for r, _ in found if r.data["backend"] == backend}
-        own |= {f"{backend}:{name}" for name in getattr(matrix.get(backend), "implementations", ())}
-        layers = sorted(own - set(modes))[-1:]
-        own = sorted(own | {mode for mode in modes if mode.partition(":")[0] == backend})
-        if not own:
+    fewer epochs, is none, whatever its name.     own: the implementations of each"""
+    missing = _missing_witnesses(own, there, [w for w in witnesses if w.recipe_name == REQUIRED])
+    for backend, these in own.items():
+        if not these:
             missing.append(TrainingResult(backend, "cpu", "", "any", NOT_RUN, reason="no run"))
-        for name in (w.name for w in witnesses if w.name.startswith(f"{REQUIRED}-")):
-            for implementation in own:
-                if (implementation, "lattice", name) not in there:
-                    missing.append(_not_run(implementation, "lattice", name))
+        layers = [name for name in these if name not in modes] or these
         for name in (e.name for e in ensembles if e.name.startswith(f"{REQUIRED}-")):
-            if own and not any((i, "float32", name) in there for i in own):
-                missing.append(_not_run((layers or own)[-1], "float32", name))
+            if these and not any((i, "float32", name) in there for i in these):
+                missing.append(_not_run(layers[-1], "float32", name))
     return missing
+
+
+def _missing_witnesses(
+    own: dict[str, list[str]], there: Answered, witnesses: list[Witness]
+) -> list[TrainingResult]:
+    """The same of training on the lattice, which every implementation does."""
+    return [
+        _not_run(implementation, LATTICE, witness.name)
+        for these in own.values()
+        for witness in witnesses
+        for implementation in these
+        if (implementation, LATTICE, witness.name) not in there
+    ]
 
 
 def _not_run(implementation: str, numerics: str, name: str) -> TrainingResult:

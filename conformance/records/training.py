@@ -109,8 +109,8 @@ def load_run(folder: Path) -> TrainingRun:
 
 
 def perplexity(row: dict[str, Any]) -> float:
-    """exp(Σ loss·tokens / Σ tokens) over an epoch (PPL-1); its minibatches are all of one size.
-    Infinite where a float64 cannot hold it."""
+    """exp(Σ loss·tokens / Σ tokens) over an epoch (PPL-1); its minibatches are all of one size, or
+    count alike where examples end with whole words. Infinite where a float64 cannot hold it."""
     mean = math.fsum(row["losses"]) / len(row["losses"])
     try:
         return math.exp(mean)

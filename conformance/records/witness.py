@@ -44,6 +44,11 @@ class Witness:
     losses: list[float]
     confirmed: list[dict[str, Any]]
 
+    @property
+    def recipe_name(self) -> str:
+        """What comes before the cell in its name."""
+        return self.name.partition(f"-{self.spec.cell}")[0]
+
 
 def load_witness(path: Path) -> Witness:
     """Read a witness; BadInput if it is not whole."""

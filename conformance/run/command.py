@@ -10,20 +10,28 @@ from backends.registry import MODULES
 from common.corpus import MAX_TOKENS
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
 from common.parameters import INITIALISERS
-from common.recipe import ORDERS, RECIPES
+from common.recipe import NAMED, ORDERS
 from common.spec import CELLS, RESETS
 from common.storage.files import check_inside, make_folder, remove_folder
-from conformance.cases.command import add_modes, add_which, check_modes, chosen, gathered
+from conformance.cases.command import (
+    add_modes,
+    add_recipes,
+    add_which,
+    check_modes,
+    chosen,
+    gathered,
+    recipes_of,
+)
 from conformance.cases.table import DTYPES, find_case, material
 from conformance.options import Command, positive, seconds
 from conformance.progress import Progress, complain
 from conformance.records.training import FOLDER, NUMERICS, perplexity
 from conformance.run.asked import EPOCH_LIMIT, Run
-from conformance.run.child import Child, Died
+from conformance.run.child import Child
 from conformance.run.ladder import CASE_LIMIT, Request, make_child, record
 from conformance.run.main_job import go_on_to_train, trainings, where
 from conformance.run.plan import IMPLEMENTATIONS, PREFIX, check, runs
-from conformance.run.team import Team
+from conformance.run.team import Team, rank_of
 from conformance.run.training import Stopped, follow, train
 
 
@@ -45,6 +53,7 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     add_modes(parser)
     about = "and train what the main job does, in the same process"
     add("--training", action="store_true", help=about)
+    add_recipes(parser)
 
 
 def run_record(options: argparse.Namespace) -> int:
@@ -65,6 +74,7 @@ def run_record(options: argparse.Namespace) -> int:
         modes=options.modes,
     )
     check_modes(options.modes)
+    options.recipes = recipes_of(options)
     progress = Progress(options.quiet)
     child = make_child(request, DTYPES if options.training else request.dtypes)
     try:
@@ -100,18 +110,19 @@ def train_after(
     request: Request, made: dict[str, Any], child: Child, options: argparse.Namespace
 ) -> int:
     """What the main job trains, in the worker that has recorded."""
-    asked = runs_of_main_job(request, made["implementations"], options.quick)
+    what = made["implementations"], options.quick, options.recipes
+    asked = runs_of_main_job(request, *what)
     go_on_to_train(child, asked[0].folder.parent)
     progress = Progress(options.quiet)
     return max(_train(run, child, progress) for run in asked)
 
 
-def runs_of_main_job(request: Request, implementations: list[str], quick: bool) -> list[Run]:
-    """What the main job trains beside a record."""
+def runs_of_main_job(request: Request, *what: Any) -> list[Run]:
+    """What the main job trains beside a record; what: as of ``trainings``."""
     parser = argparse.ArgumentParser()
     add_train(parser)
-    options = trainings(implementations, quick)
-    return [run for words in options for run in runs(parser.parse_args([*where(request), *words]))]
+    asked = [parser.parse_args([*where(request), *words]) for words in trainings(*what)]
+    return [run for options in asked for run in runs(options)]
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +131,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     about = f"{', '.join(IMPLEMENTATIONS)}, or modes of the backend (default: layers if it has any)"
     add("--implementation", nargs="+", metavar="NAME", help=about)
     recipe = "default: the recipe's"
-    add("--recipe", choices=RECIPES, default="quick", help="D2L's, or one of a few seconds")
+    add("--recipe", choices=NAMED, default="quick", help="D2L's, or one of a few seconds")
     add(
         "--numerics",
         nargs="+",
@@ -128,7 +139,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         default=["float32"],
         help="lattice: bit for bit; tf32 and mixed on a GPU only",
     )
-    add("--cell", nargs="+", choices=CELLS, default=["lstm"], help="of every layer")
+    about = "of every layer (default: lstm, or those of a wider recipe)"
+    add("--cell", nargs="+", choices=CELLS, help=about)
     add("--reset", nargs="+", choices=RESETS, default=["after"], help="of the GRU")
     add("--layers", type=int, metavar="L", help=f"how many ({recipe})")
     add("--hidden", type=int, metavar="h", help=f"units in every layer ({recipe})")
@@ -192,7 +204,7 @@ def run_train(options: argparse.Namespace) -> int:
 def _train(run: Run, child: Child | Team, progress: Progress) -> int:
     """One run, and the exit code that it asks for."""
     title = f"{run.backend}:{run.name}"
-    rank = rank_of(child, run)
+    rank = rank_of(child, run.workers)
     try:
         if rank:
             title = f"{title}, worker {rank} of {run.workers}"
@@ -213,16 +225,6 @@ def _train(run: Run, child: Child | Team, progress: Progress) -> int:
     # A result, which --quiet does not hide.
     complain(f"{title}: {made['status']}: {made['reason']}")
     return EXIT_FAIL if made["status"] == "crashed" else EXIT_PASS
-
-
-def rank_of(child: Child | Team, run: Run) -> int:
-    """Which one of several workers the child is, where a launcher has started them."""
-    if run.workers == 1:
-        return 0
-    try:
-        return child.greet()["rank"]
-    except Died:  # train says so of the run
-        return 0
 
 
 def view(row: dict[str, Any]) -> dict[str, Any]:
@@ -275,6 +277,7 @@ COMMANDS = (
             "record --backend mxnet --text timemachine",
             "record --backend pytorch --weights mine.safetensors",
             "record --backend tensorflow --quick --modes 'tensorflow:*'",
+            "record --backend jax --training --recipes 'wider-*'",
         ),
     ),
     Command(
@@ -287,6 +290,7 @@ COMMANDS = (
         (
             "train --backend pytorch --cell lstm --numerics lattice",
             "train --backend mxnet --recipe d2l --text timemachine",
+            "train --backend jax --recipe wider-both-ways --numerics lattice",
             "train --backend pytorch --numerics lattice --workers 2",
         ),
     ),

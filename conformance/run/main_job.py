@@ -3,7 +3,8 @@
     on the lattice   every cell, with every implementation: held against the stored witnesses
     in float32       every cell, with the framework's own layers: held against the ensembles
 
-The quick main job trains one cell, on the lattice and with those layers alone.
+The quick main job trains one cell, on the lattice and with those layers alone. Either trains wider
+stacks as well, on the lattice, where recipes of these are named.
 """
 
 from collections.abc import Sequence
@@ -15,13 +16,16 @@ from conformance.run.child import Child
 from conformance.run.ladder import Request
 
 
-def trainings(implementations: Sequence[str], quick: bool) -> list[list[str]]:
+def trainings(
+    implementations: Sequence[str], quick: bool, recipes: Sequence[str] = ()
+) -> list[list[str]]:
     """The options of ``train`` that say it, for a backend that has these implementations."""
-    if quick:
-        return [["--cell", CELL, "--numerics", "lattice"]]
-    cells = ["--cell", *CELLS, "--reset", *RESETS]
     lattice = ["--numerics", "lattice", "--implementation", *implementations]
-    return [[*cells, *lattice], [*cells, "--numerics", "float32"]]
+    wider = [["--recipe", recipe, *lattice] for recipe in recipes]
+    if quick:
+        return [["--cell", CELL, "--numerics", "lattice"], *wider]
+    cells = ["--cell", *CELLS, "--reset", *RESETS]
+    return [[*cells, *lattice], [*cells, "--numerics", "float32"], *wider]
 
 
 def where(request: Request) -> list[str]:

@@ -8,7 +8,8 @@ from backends.registry import check_name
 from common.corpus import load_texts
 from common.errors import BadInput
 from common.parameters import check_size
-from common.recipe import RECIPES, Recipe
+from common.questions import check_task
+from common.recipe import NAMED, RECIPES, Recipe
 from common.spec import MOST_LAYERS, ModelSpec
 from conformance.cases.given import Given
 from conformance.options import MOST
@@ -26,8 +27,8 @@ LONGEST_LIMIT = 7 * 86_400.0
 
 def runs(options: argparse.Namespace) -> list[Run]:
     """Every combination of what was asked for, as one run each."""
-    named = RECIPES[options.recipe]
-    text = options.text or [{"quick": "sample", "d2l": "timemachine"}[options.recipe]]
+    named = NAMED[options.recipe]
+    text = options.text or ["timemachine" if options.recipe == "d2l" else "sample"]
     corpus, held_out = load_texts(text, options.max_tokens or None, options.held_out)
     given = Given(corpus, held_out=held_out)
     for option in ("workers", "threads"):
@@ -35,7 +36,7 @@ def runs(options: argparse.Namespace) -> list[Run]:
         if number is not None and not 1 <= number <= MOST:
             expected = "at least 1" if number < 1 else f"at most {MOST}"
             raise BadInput(f"--{option}", "", expected, number)
-    threads = 1 if options.recipe == "quick" else max(1, cores() // options.workers)
+    threads = max(1, cores() // options.workers) if options.recipe == "d2l" else 1
     threads = options.threads or threads
     if not 0 < options.limit <= LONGEST_LIMIT:
         expected = f"a number above 0 and up to {LONGEST_LIMIT:g}"
@@ -53,7 +54,10 @@ def runs(options: argparse.Namespace) -> list[Run]:
     }
     changes = {field: value for field, value in changes.items() if value is not None}
     found = []
-    for cell in options.cell:
+    for cell in options.cell or (["lstm"] if options.recipe in RECIPES else [*named.recipes]):
+        if cell not in named.recipes:
+            expected = f"one of {', '.join(named.recipes)} with --recipe {options.recipe}"
+            raise BadInput("--cell", "", expected, cell)
         for reset in options.reset if cell == "gru" else [None]:
             L = named.L if options.layers is None else options.layers
             h = named.h if options.hidden is None else options.hidden
@@ -63,6 +67,7 @@ def runs(options: argparse.Namespace) -> list[Run]:
                 raise BadInput("--layers", "", f"at most {MOST_LAYERS}", L)
             activations = ("tanh",) * L if cell == "rnn" else ()
             spec = ModelSpec(cell, corpus.q, h, corpus.q, L, activations, reset)
+            spec = dataclasses.replace(spec, **named.model)
             for implementation in options.implementation or [default(options.backend)]:
                 for numerics in options.numerics:
                     lattice = numerics == "lattice"
@@ -102,6 +107,10 @@ def check(run: Run) -> None:
     if run.recipe.n % run.workers:
         expected = f"a divisor of the {run.recipe.n} examples of a minibatch"
         raise BadInput("--workers", "", expected, run.workers)
+    if run.recipe.words and run.workers > 1:
+        expected = "1 of examples that differ in length: a mean of means is another loss"
+        raise BadInput("--workers", "", expected, run.workers)
+    check_task(run.spec, run.recipe, run.given.corpus)
     vocabulary = run.given.corpus.vocabulary
     if not run.prefix:
         raise BadInput("--prefix", "", "at least one character", "none")
@@ -115,6 +124,9 @@ def check(run: Run) -> None:
             f"at least {needed} characters for minibatches of {run.recipe.n} x {run.recipe.T}"
         )
         raise BadInput(run.given.corpus.name, "", expected, len(run.given.corpus.tokens))
+    if run.given.held_out and run.recipe.task != "next":
+        expected = f"0 with --recipe {run.recipe_name}, which does not read on"
+        raise BadInput("--held-out", "", expected, "texts held out")
     for name, tokens in run.given.held_out.items():
         if len(tokens) <= run.recipe.T:
             expected = f"more than {run.recipe.T} characters held out"

@@ -171,3 +171,13 @@ def free_addresses(size: int) -> list[str]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+
+
+def rank_of(child: Child | Team, workers: int) -> int:
+    """Which one of so many workers the child is, where a launcher has started them."""
+    if workers == 1:
+        return 0
+    try:
+        return child.greet()["rank"]
+    except Died:  # train says so of the run
+        return 0

@@ -7,6 +7,7 @@ on all of them, and see what each model makes of each author (``--texts``, compa
 
 import argparse
 import math
+import statistics
 from pathlib import Path
 
 from rich.table import Table
@@ -116,7 +117,7 @@ def run_bench(options: argparse.Namespace) -> int:
         return EXIT_PASS
     names = [registry.check_name(options.backend)] if options.backend else list(registry.modules())
     rows = Table(title="Time as a ratio within one run, at D2L's sizes, float32")
-    for column in ("measured", "against", "ratio", "range", "wanted", "tokens/s"):
+    for column in ("measured", "against", "ratio", "range", "CPU", "wanted", "tokens/s"):
         rows.add_column(column)
     for name in names:
         try:
@@ -130,7 +131,8 @@ def run_bench(options: argparse.Namespace) -> int:
             spread = f"{min(found.ratios):.2f} to {max(found.ratios):.2f}"
             rates = " and ".join(f"{rate:,.0f}" for rate in found.rates)
             ratio = f"{found.ratio:.2f}"
-            rows.add_row(found.first, found.second, ratio, spread, found.wanted, rates)
+            cpu = f"{statistics.median(found.cpu):.2f}" if found.cpu else "–"
+            rows.add_row(found.first, found.second, ratio, spread, cpu, found.wanted, rates)
     results_console().print(rows)
     return EXIT_PASS
 

@@ -19,6 +19,7 @@ class Asked:
     quick:     the quick main job, which trains one run
     challenge: the seed whose generated cases every record must hold, and how many; None: no seed
     modes:     of the expected backends that must be there as well, "backend:mode"
+    recipes:   of wider stacks, by which the expected backends must have trained as well
     text, weights: the digests of the text and the weights that were named; None: none was
     """
 
@@ -31,6 +32,7 @@ class Asked:
     text: str | None = None
     weights: str | None = None
     modes: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
 
     def challenged(self) -> tuple[str, ...]:
         """The names of the challenge's cases."""
@@ -49,6 +51,7 @@ class Asked:
             "text": self.text,
             "weights": self.weights,
             **({"modes": [*self.modes]} if self.modes else {}),
+            **({"recipes": [*self.recipes]} if self.recipes else {}),
         }
 
     @classmethod
@@ -64,4 +67,5 @@ class Asked:
             text=value["text"],
             weights=value["weights"],
             modes=tuple(value.get("modes", ())),
+            recipes=tuple(value.get("recipes", ())),
         )

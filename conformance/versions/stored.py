@@ -40,10 +40,23 @@ def load_atlas(backend: str, folder: Path = FOLDER) -> list[dict[str, Any]]:
 
 
 def store(backend: str, entry: dict[str, Any], folder: Path = FOLDER) -> None:
-    """Write an entry, in the place of an older one of the same name."""
-    others = [e for e in load_atlas(backend, folder) if e["asked"] != entry["asked"]]
-    entries = sorted([*others, entry], key=lambda e: place(e["asked"]))
+    """Write an entry, in the place of an older one of the same name. What it does not answer, and
+    the older one did, stays: with --only, less is asked."""
+    known = {e["asked"]: e for e in load_atlas(backend, folder)}
+    known[entry["asked"]] = with_older(entry, known.get(entry["asked"]))
+    entries = sorted(known.values(), key=lambda e: place(e["asked"]))
     write_json(folder / f"{backend}.json", entries)
+
+
+def with_older(entry: dict[str, Any], older: dict[str, Any] | None) -> dict[str, Any]:
+    """An entry with those parts of an older one that it has no answer to, and the cases that were
+    asked then."""
+    if older is None or not entry["packages"]:
+        return entry
+    kept = {p: older[p] for p in ("ladder", "witnesses", "deviations") if not entry[p]}
+    if kept.get("ladder"):
+        kept["made"] = entry["made"] | {"cases": older["made"]["cases"]}
+    return entry | kept
 
 
 def place(version: str) -> list[tuple[int, str]]:

@@ -10,13 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from backends import registry
 from common.lattice import digest, to_lattice
 from common.parameters import Arrays, zero_state
+from common.questions import Question
 from common.weights import write_arrays
-from conformance.records.difference import replay
+from conformance.records.difference import arrays_of, replay
 from conformance.worker.ladder import answer
 from conformance.worker.training import Trainee, Training
 
@@ -58,19 +57,20 @@ def _first_difference(trainee: Trainee, expected: str) -> tuple[Arrays, dict[str
     # The reference trains on whole minibatches, whatever share of them this worker has.
     minibatches = next(trainee.epochs)
     shares = trainee.batches(minibatches)
-    for k, ((X, Y), share) in enumerate(zip(minibatches, shares, strict=True), start=1):
+    for k, (whole, share) in enumerate(zip(minibatches, shares, strict=True), start=1):
+        X, _, *more = whole
         if k == 1 or recipe.order == "random":
             state = zero
             beside.start(state)
         before = reference.parameters()
-        right = to_lattice(reference.outputs(X, state)[1])
-        beside.step(X, Y)
+        right = to_lattice(reference.outputs(X, state, *more)[1])
+        beside.step(*whole)
         if found is None:
-            own = to_lattice(trainee.model.outputs(X, state)[1])
+            own = to_lattice(trainee.model.outputs(X, state, *more)[1])
             trainee.trainer.step(*share)
             after = trainee.trainer.parameters()
             if digest(after) != digest(reference.parameters()) or digest(own) != digest(right):
-                found = _evidence(trainee, before, state, X, Y), after, own, k
+                found = _evidence(trainee, before, state, whole), after, own, k
         state = right
     if found is None:
         return None
@@ -82,13 +82,11 @@ def _first_difference(trainee: Trainee, expected: str) -> tuple[Arrays, dict[str
     return arrays, about | {"the reference ends the epoch as expected": agrees}
 
 
-def _evidence(
-    trainee: Trainee, before: Arrays, state: Arrays, X: np.ndarray, Y: np.ndarray
-) -> Arrays:
+def _evidence(trainee: Trainee, before: Arrays, state: Arrays, question: Question) -> Arrays:
     """The step's material, and the implementation's answers to it."""
     arrays = {f"before/{name}": array for name, array in before.items()}
     arrays |= {f"state before/{part}": array for part, array in state.items()}
-    arrays |= {"X": X, "Y": Y}
-    case, numbers = replay(trainee.spec, trainee.recipe, before, state, X, Y)
+    arrays |= arrays_of(question)
+    case, numbers = replay(trainee.spec, trainee.recipe, before, state, question)
     answers = answer(trainee.implementation, case, numbers)
     return arrays | {f"answers/{name}": array for name, array in answers.items()}

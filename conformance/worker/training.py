@@ -17,8 +17,9 @@ import numpy as np
 
 from backends.protocol import Implementation, Workers
 from common import lattice
-from common.corpus import Minibatch, epochs, in_rows, shard
+from common.corpus import in_rows
 from common.parameters import Arrays, parameter_shapes, zero_state
+from common.questions import BLANK, Epoch, Question, blanked, questions, shard
 from common.recipe import Recipe, initial_parameters
 from common.spec import ModelSpec
 from common.weights import read_arrays, save_weights, write_arrays
@@ -78,9 +79,9 @@ class Trainee:
         self.model = self.implementation.model(self.spec, params)
         together = (self.workers,) if self.workers.size > 1 else ()
         self.trainer = self.model.trainer(self.recipe, self.zero, *together)
-        self.epochs = epochs(self.given.corpus, self.recipe, first=len(self.rows))
+        self.epochs = questions(self.spec, self.recipe, self.given.corpus, len(self.rows))
 
-    def batches(self, minibatches: list[Minibatch]) -> Iterator[Minibatch]:
+    def batches(self, minibatches: Epoch) -> Iterator[Question]:
         """This worker's share of the minibatches; the state is zeroed before those that do not go
         on from the last."""
         for k, batch in enumerate(minibatches):
@@ -94,8 +95,8 @@ class Trainee:
         minibatches = next(self.epochs)
         began = time.perf_counter()
         under_way, losses, norms, digests = deque(), [], [], []
-        for X, Y in self.batches(minibatches):
-            under_way.append(self.trainer.step(X, Y))
+        for question in self.batches(minibatches):
+            under_way.append(self.trainer.step(*question))
             if len(under_way) == LOOKAHEAD:
                 step = under_way.popleft()
                 losses.append(float(step.loss))
@@ -110,7 +111,7 @@ class Trainee:
         for k, numbers in enumerate(zip(losses, norms, strict=True), start=1):
             if not all(map(math.isfinite, numbers)):
                 return {"broken": k}
-        row = {"losses": losses, "norms": norms, "tokens": sum(Y.size for _, Y in minibatches)}
+        row = {"losses": losses, "norms": norms, "tokens": minibatches.predictions}
         row["seconds"] = time.perf_counter() - began
         if self.lost():
             return {"broken": len(losses)}
@@ -175,8 +176,11 @@ class Trainee:
 
     def predict(self, prefix: str, characters: int) -> str:
         """The prefix and what the model continues it with: a fresh zero state, a batch of one, and
-        every time the likeliest character. Source: D2L 0.17, ``predict_ch8``."""
+        every time the likeliest character. Source: D2L 0.17, ``predict_ch8``. Of a model that
+        restores, the prefix, in which every third character was blanked and restored."""
         vocabulary = self.given.corpus.vocabulary
+        if self.recipe.task == "restore":
+            return vocabulary.decode(map(int, self.restored(vocabulary.encode(prefix))))
         numbers = [int(number) for number in vocabulary.encode(prefix)]
         state = zero_state(self.spec, 1, self.dtype)
         for position in range(len(numbers) + characters - 1):
@@ -184,6 +188,13 @@ class Trainee:
             if position == len(numbers) - 1:
                 numbers.append(int(O[0, 0].argmax()))
         return vocabulary.decode(numbers)
+
+    def restored(self, numbers: np.ndarray) -> np.ndarray:
+        """The characters of a text, some of which the model had to guess."""
+        hidden = blanked(numbers)
+        asked = np.where(hidden, BLANK, numbers)
+        O, _ = self.model.outputs(asked[:, None], zero_state(self.spec, 1, self.dtype))
+        return np.where(hidden, O[:, 0].argmax(-1), numbers)
 
     def diagnose(self) -> dict[str, Any]:
         """Go back to the last good epoch, write its checkpoint, and go step by step to the first
@@ -194,12 +205,12 @@ class Trainee:
             self.epoch()
         self.save()
         k, state = 0, self.zero
-        for k, (X, Y) in enumerate(self.batches(next(self.epochs)), start=1):
+        for k, (X, Y, *more) in enumerate(self.batches(next(self.epochs)), start=1):
             state = self.zero if self.recipe.order == "random" else state
-            tensor = self.not_finite(X, Y, state)
-            _, state = self.model.outputs(X, state)
+            tensor = self.not_finite(X, Y, state, *more)
+            _, state = self.model.outputs(X, state, *more)
             state = lattice.to_lattice(state) if self.recipe.lattice else state
-            norm = np.asarray(float(self.trainer.step(X, Y).norm))
+            norm = np.asarray(float(self.trainer.step(X, Y, *more).norm))
             tensor = tensor or first_beyond(math.inf, {"norm of the gradients": norm})
             tensor = tensor or self.lost()
             # What one worker has found ends the search of all.
@@ -209,10 +220,10 @@ class Trainee:
         tensor = first_beyond(math.inf, prefixed("held-out loss on ", held_out))
         return {"epoch": broken, "step": k, "tensor": tensor or "them: it did not happen again"}
 
-    def not_finite(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> str | None:
+    def not_finite(self, X: np.ndarray, Y: np.ndarray, state: Arrays, *more: Any) -> str | None:
         """The first tensor of a step that is not finite, in the order they are made in."""
-        O, after = self.model.outputs(X, state)
-        back = self.model.loss_and_gradients(X, Y, state)
+        O, after = self.model.outputs(X, state, *more)
+        back = self.model.loss_and_gradients(X, Y, state, *more)
         made = prefixed("state ", after) | {"outputs O": O, "loss": np.asarray(back.loss)}
         return first_beyond(math.inf, made | prefixed("gradient of ", back.gradients))
 
@@ -246,7 +257,8 @@ class Training:
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
         made = self.implementations[request["implementation"], request["dtype"]]
-        if reason := made.unsupported(ModelSpec.from_json(request["spec"])):
+        recipe = Recipe.from_json(request["recipe"])
+        if reason := made.unsupported(ModelSpec.from_json(request["spec"]), *recipe.needs):
             return {"unsupported": reason}
         given = load_given(Path(request["given"]))
         self.trainee = Trainee(request, given, made, self.workers)

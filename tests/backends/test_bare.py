@@ -1,5 +1,6 @@
 """The benchmark's baselines are honest: they train, and differentiate what they say."""
 
+import dataclasses
 import importlib
 
 import numpy as np
@@ -41,12 +42,13 @@ def test_a_baseline_loop_learns(bare, cell, loop):
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("cell", SPECS)
-def test_the_baseline_of_gradients_gives_one_for_every_weight_and_input(bare, cell):
-    gradients = bare.bare(SPECS[cell], "float32")
+def test_the_baseline_of_gradients_gives_one_for_every_weight_and_input(bare, cell, directions):
+    gradients = bare.bare(dataclasses.replace(SPECS[cell], directions=directions), "float32")
     X, Y = minibatch()
     found = [np.asarray(g) for g in gradients(np.eye(Q, dtype="float32")[X], Y)]
     assert all(np.isfinite(g).all() for g in found)
     shapes = [g.shape for g in found]
     assert shapes.count((T, N, Q)) + shapes.count((N, T, Q)) == 1  # by X
-    assert sum(np.any(g) for g in found) >= 2 * L + 2
+    assert sum(np.any(g) for g in found) >= 2 * L * directions + 2

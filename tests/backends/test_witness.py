@@ -12,6 +12,7 @@ from conformance.records.witness import Witness, load_witnesses
 from conformance.worker.training import Trainee
 
 QUICK = [witness for witness in load_witnesses() if witness.name.startswith("quick-")]
+WIDER = [witness for witness in load_witnesses() if witness.name.startswith("wider-")]
 EPOCHS_OF_EQUATIONS = 4
 """The main job trains them to the end; op by op, that takes MXNet most of a minute."""
 
@@ -21,13 +22,23 @@ def train(
 ) -> list[str]:
     """The digests of as many epochs as there is time for."""
     made = backend.implementation(implementation, device, "float64")
-    if reason := made.unsupported(witness.spec):
+    if reason := made.unsupported(witness.spec, *witness.recipe.needs):
         pytest.skip(f"unsupported: {reason}")
     job = {"spec": witness.spec.to_json(), "recipe": witness.recipe.to_json(), "settings": {}}
     job |= {"numerics": "lattice", "digests": "epoch", "checkpoint": str(tmp_path / "none")}
     trainee = Trainee(job, Given(load_corpus()), made)
     epochs = EPOCHS_OF_EQUATIONS if implementation == "equations" else len(witness.digests)
     return [trainee.epoch()["digest"] for _ in range(epochs)]
+
+
+def test_what_cannot_be_trained_is_a_projection_or_a_mask_that_layers_draw(
+    backend: registry.Backend, backend_name: str, implementation: str
+) -> None:
+    made = backend.implementation(implementation, "cpu", "float64")
+    without = {w.recipe_name for w in WIDER if made.unsupported(w.spec, *w.recipe.needs)}
+    known = {"mxnet": {"wider-dropout"}, "tensorflow": {"wider-projected"}}
+    known["jax"] = known["tensorflow"]
+    assert without == (known.get(backend_name, set()) if implementation == "layers" else set())
 
 
 def test_there_is_a_witness_of_every_cell() -> None:
@@ -46,6 +57,15 @@ def test_every_digest_is_the_witness_s(
     found = train(backend, implementation, "cpu", witness, tmp_path)
     assert len(found) >= EPOCHS_OF_EQUATIONS
     assert found == witness.digests[: len(found)]
+
+
+@pytest.mark.parametrize("witness", WIDER, ids=lambda witness: witness.name)
+def test_every_digest_of_a_wider_stack_is_the_witness_s(
+    backend: registry.Backend, implementation: str, witness: Witness, tmp_path: Path
+) -> None:
+    """Which the main job trains only where it is told to."""
+    found = train(backend, implementation, "cpu", witness, tmp_path)
+    assert found == witness.digests
 
 
 @pytest.mark.usefixtures("there_is_a_gpu")

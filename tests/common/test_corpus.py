@@ -21,7 +21,6 @@ from common.corpus import (
     minibatches,
     one_hot,
     preprocess,
-    shard,
 )
 from common.errors import BadInput
 from common.texts import SAMPLE, TIME_MACHINE
@@ -250,19 +249,3 @@ def test_one_hot_is_undone_by_argmax(q: int, data: st.DataObject) -> None:
     ones = one_hot(batch, q, np.float64)
     assert ones.sum() == batch.size
     assert ones.argmax(axis=2).tolist() == batch.tolist()
-
-
-@pytest.mark.parametrize("size", [1, 2, 4, 8])
-def test_the_shares_of_all_workers_are_the_minibatch(size):
-    corpus = load_corpus()
-    for X, Y in list(minibatches(corpus, 8, 5, "sequential", random.Random(1)))[:3]:
-        shares = [shard((X, Y), rank, size) for rank in range(size)]
-        assert all(x.shape == y.shape == (5, 8 // size) for x, y in shares)
-        assert np.array_equal(np.concatenate([x for x, _ in shares], axis=1), X)
-        assert np.array_equal(np.concatenate([y for _, y in shares], axis=1), Y)
-
-
-def test_a_minibatch_that_cannot_be_shared_is_refused():
-    X = np.zeros((5, 8), dtype="int64")
-    with pytest.raises(BadInput, match="workers: expected a divisor of the 8 examples"):
-        shard((X, X), 0, 3)

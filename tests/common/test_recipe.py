@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from common.errors import BadInput
 from common.lattice import UNITS
 from common.parameters import INITIALISERS, initialise, parameter_shapes
-from common.recipe import LARGEST_SEED, ORDERS, RECIPES, Recipe, initial_parameters
+from common.recipe import (
+    LARGEST_SEED,
+    NAMED,
+    ORDERS,
+    RECIPES,
+    TASKS,
+    WIDER,
+    Recipe,
+    initial_parameters,
+)
 from common.spec import CELLS, ModelSpec
 
 RECIPE = Recipe(0.5, 1.0, epochs=3, n=4, T=5)
@@ -37,10 +46,13 @@ recipes = st.builds(
     seed=seeds,
     perturbation=seeds,
     lattice=st.booleans(),
+    task=st.sampled_from(TASKS),
+    dropout=st.sampled_from([0, 0.0, 0.5]),
 )
 
 NUMBER = "expected a finite number above 0"
 WHOLE = "expected a whole number of at least 1"
+RATE = "expected a number from 0 to less than 1"
 SEED = f"expected a whole number from 0 to {LARGEST_SEED}"
 BAD = [
     *((field, value, NUMBER) for field in ("learning_rate", "clip") for value in (0, -1.0)),
@@ -53,7 +65,9 @@ BAD = [
     *((field, value, SEED) for field in ("seed", "perturbation") for value in (False, "1", None)),
     *(("order", value, "expected one of sequential, random") for value in ("shuffled", None, 1)),
     *(("initialiser", value, "expected a str") for value in (None, 1)),
-    *(("lattice", value, "expected a bool") for value in (None, 1, "yes")),
+    *((field, value, "expected a bool") for field in ("lattice", "words") for value in (None, 1)),
+    *(("task", value, "expected one of next, restore") for value in ("tag", None, 1)),
+    *(("dropout", value, RATE) for value in (1, -0.1, math.nan, "0", None, True)),
 ]
 
 
@@ -77,6 +91,20 @@ def test_every_field_of_a_recipe_is_refused_somewhere():
 def test_the_ends_of_the_ranges_are_allowed():
     changed(learning_rate=5e-324, clip=1e308, epochs=1, n=1, T=1, seed=0, perturbation=LARGEST_SEED)
     changed(learning_rate=1, clip=2, seed=LARGEST_SEED, perturbation=0)
+
+
+def test_whole_words_are_of_pieces_in_random_order():
+    assert changed(order="random", words=True).words
+    with pytest.raises(BadInput, match="recipe: order: expected random, where examples end with"):
+        changed(words=True)
+
+
+def test_what_a_recipe_has_not_is_not_in_its_json():
+    """So what was written before there were other tasks is still the same question."""
+    assert not {"task", "words", "dropout"} & set(RECIPE.to_json())
+    wider = changed(order="random", task="restore", words=True, dropout=0.5)
+    assert Recipe.from_json(RECIPE.to_json() | {"task": "next"}) == RECIPE
+    assert Recipe.from_json(wider.to_json()) == wider != RECIPE
 
 
 @given(recipes)
@@ -114,6 +142,14 @@ def test_a_named_recipe_has_one_for_every_cell():
         assert set(named.recipes) == set(CELLS), name
         assert {type(recipe) for recipe in named.recipes.values()} == {Recipe}, name
         assert named.L >= 1 and named.h >= 1, name
+
+
+def test_a_wider_recipe_is_of_a_network_that_the_plain_ones_have_not():
+    assert set(NAMED) == set(RECIPES) | set(WIDER) and not set(RECIPES) & set(WIDER)
+    for name, named in WIDER.items():
+        assert name.startswith("wider-")
+        assert set(named.recipes) <= set(CELLS) and named.recipes
+        assert set(named.model) <= {"directions", "sizes", "p"} and named.model
 
 
 def test_d2ls_recipe_has_d2ls_numbers():

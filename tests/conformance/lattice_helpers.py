@@ -31,14 +31,19 @@ CORPUS = load_corpus(max_tokens=4000)
 """Enough for five steps of an epoch."""
 
 Change = Callable[[Arrays], Arrays]
+ChangeOfMore = Callable[[tuple[Any, ...]], tuple[Any, ...]]
+"""Of lengths and dropout, of which there may be none."""
 
 
 class PlainModel:
-    """The NumPy reference, with one change to its gradients or to the parameters that its forward
-    pass sees; the reference that it is held against stays as it is."""
+    """The NumPy reference, with one change to its gradients, to the parameters that its forward
+    pass sees, or to lengths and dropout; the reference that it is held against stays as it is."""
 
-    def __init__(self, model: Any, of_gradients: Change, of_parameters: Change) -> None:
+    def __init__(
+        self, model: Any, of_gradients: Change, of_parameters: Change, of_more: ChangeOfMore
+    ) -> None:
         self.model, self.of_gradients, self.of_parameters = model, of_gradients, of_parameters
+        self.of_more = of_more
 
     def changed(self) -> Any:
         model = registry.load("numpy").implementation("equations", "cpu", "float64")
@@ -47,14 +52,16 @@ class PlainModel:
     def parameters(self) -> Arrays:
         return self.model.parameters()
 
-    def outputs(self, X: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
-        return self.changed().outputs(X, state)
+    def outputs(self, X: np.ndarray, state: Arrays, *more: Any) -> tuple[np.ndarray, Arrays]:
+        return self.changed().outputs(X, state, *self.of_more(more))
 
-    def forward(self, X: np.ndarray, state: Arrays) -> Forward:
-        return self.changed().forward(X, state)
+    def forward(self, X: np.ndarray, state: Arrays, *more: Any) -> Forward:
+        return self.changed().forward(X, state, *self.of_more(more))
 
-    def loss_and_gradients(self, X: np.ndarray, Y: np.ndarray, state: Arrays) -> Gradients:
-        found = self.changed().loss_and_gradients(X, Y, state)
+    def loss_and_gradients(
+        self, X: np.ndarray, Y: np.ndarray, state: Arrays, *more: Any
+    ) -> Gradients:
+        found = self.changed().loss_and_gradients(X, Y, state, *self.of_more(more))
         return Gradients(found.loss, self.of_gradients(found.gradients))
 
     def trainer(self, recipe: Recipe, state: Arrays) -> "PlainTrainer":
@@ -70,9 +77,9 @@ class PlainTrainer:
     def start(self, state: Arrays) -> None:
         self.state = state
 
-    def step(self, X: np.ndarray, Y: np.ndarray) -> Step:
-        back = self.model.loss_and_gradients(X, Y, self.state)
-        _, self.state = self.model.outputs(X, self.state)
+    def step(self, X: np.ndarray, Y: np.ndarray, *more: Any) -> Step:
+        back = self.model.loss_and_gradients(X, Y, self.state, *more)
+        _, self.state = self.model.outputs(X, self.state, *more)
         params = self.model.model.params
         grads = {name: back.gradients[name] for name in params}
         norm = math.sqrt(sum(float((g * g).sum()) for g in grads.values()))
@@ -99,10 +106,17 @@ def same(arrays: Arrays) -> Arrays:
 class Implementation:
     """``numpy:equations`` with a fault."""
 
-    def __init__(self, of_gradients: Change = same, of_parameters: Change = same) -> None:
-        self.changes = of_gradients, of_parameters
+    def __init__(
+        self,
+        of_gradients: Change = same,
+        of_parameters: Change = same,
+        of_more: ChangeOfMore = lambda more: more,
+    ) -> None:
+        self.changes = of_gradients, of_parameters, of_more
 
-    def unsupported(self, spec: ModelSpec, lengths: bool = False) -> str | None:
+    def unsupported(
+        self, spec: ModelSpec, lengths: bool = False, dropout: bool = False
+    ) -> str | None:
         return None
 
     def model(self, spec: ModelSpec, params: Arrays) -> PlainModel:

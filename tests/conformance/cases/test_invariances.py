@@ -206,7 +206,6 @@ class LeaksABit(Sabotaged):
         return found
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("mistake", "case", "caught_by"),
     [

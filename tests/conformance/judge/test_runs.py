@@ -17,6 +17,7 @@ from common.storage.sums import sealed
 from common.weights import load_weights, save_weights
 from conformance.__main__ import main
 from conformance.judge.replay import FirstEpochs, Replay, Step, follow_straddle
+from conformance.records.difference import arrays_of
 from conformance.records.witness import WITNESSES
 from tests.conformance.helpers import verdict_of
 from tests.conformance.lattice_helpers import CORPUS, RECIPE, SPEC, passport_of
@@ -263,7 +264,7 @@ def straddled() -> tuple[list[str], dict[str, np.ndarray]]:
         params["output.b_q"] = params["output.b_q"].copy()
         params["output.b_q"][5] += 1 / UNITS
         step.after = params, step.after[1]
-        evidence.update({"X": step.X, "Y": step.Y})
+        evidence.update(arrays_of(step.question))
         for prefix, arrays in (
             ("before", step.before[0]),
             ("state before", step.before[1]),

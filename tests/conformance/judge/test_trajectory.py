@@ -154,7 +154,7 @@ def step_evidence() -> tuple[Arrays, dict]:
 
 
 def evidence(before: Arrays, state: Arrays, X: np.ndarray, Y: np.ndarray) -> Arrays:
-    case, numbers = replay(SPEC, RECIPE, before, state, X, Y)
+    case, numbers = replay(SPEC, RECIPE, before, state, (X, Y))
     answers = answer(Implementation(), case, numbers)
     after = to_lattice({name: answers[f"step-1/{name}"] for name in parameter_shapes(SPEC)})
     end = to_lattice({part: answers[f"forward/{part}"] for part in SPEC.states})

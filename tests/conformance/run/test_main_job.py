@@ -69,5 +69,14 @@ def test_the_main_job_trains_every_cell_with_every_implementation_on_the_lattice
     lattice, float32 = trainings(["equations", "layers"], quick=False)
     assert lattice[-3:] == ["--implementation", "equations", "layers"]
     assert "lattice" in lattice and "float32" in float32
+
     for options in (lattice, float32):
         assert {"rnn", "gru", "lstm", "before", "after"} <= set(options)
+
+
+def test_recipes_of_wider_stacks_are_trained_beside_either_main_job():
+    named = ["wider-sizes", "wider-dropout"]
+    for quick in (True, False):
+        *_, sizes, dropout = trainings(["equations"], quick, named)
+        assert sizes[:2] == ["--recipe", "wider-sizes"] and "lattice" in sizes
+        assert dropout[:2] == ["--recipe", "wider-dropout"] and "equations" in dropout

@@ -21,6 +21,7 @@ class Clock:
         self.now = 0.0
         self.turns: list[str] = []
         patch.setattr(bench.time, "perf_counter", lambda: self.now)
+        patch.setattr(bench.time, "process_time", lambda: self.now / 2)
 
     def contestant(self, name: str, seconds):
         durations = itertools.cycle(seconds)
@@ -42,6 +43,7 @@ def test_contestants_take_turns_and_the_first_call_of_a_block_is_not_counted(mon
     assert found.ratio == 3.0
     assert clock.turns == ["a", "a", "a", "b", "b", "b"] * bench.ROUNDS
     assert found.rates == (bench.N * bench.T / 3.0, bench.N * bench.T / 1.0)
+    assert found.cpu == [3.0] * bench.ROUNDS
 
 
 def test_a_slow_moment_does_not_decide(monkeypatch):
@@ -53,6 +55,7 @@ def test_a_slow_moment_does_not_decide(monkeypatch):
     )
     assert len(found.ratios) == rounds and max(found.ratios) == 50.0
     assert found.ratio == 1.0
+    assert not found.cpu, "contestants of whole epochs have processes of their own"
 
 
 @pytest.fixture
@@ -63,6 +66,7 @@ def tiny(monkeypatch):
     for name, value in sizes.items():
         monkeypatch.setattr(bench, name, value)
     monkeypatch.setattr(bench, "SPECS", {"lstm": spec})
+    monkeypatch.setattr(bench, "BOTH_WAYS", {"lstm": dataclasses.replace(spec, directions=2)})
     monkeypatch.setattr(bench, "RECIPE", dataclasses.replace(bench.RECIPE, n=2, T=3))
 
 
@@ -73,8 +77,12 @@ def test_everything_that_is_measured_runs(tiny, pytestconfig):
     implementation = "equations" if backend == "numpy" else "layers"
     assert f"{backend}:{implementation} lstm lattice training" in named
     assert all(np.isfinite(race.ratios).all() and race.ratio > 0 for race in found)
-    if backend != "numpy":
-        assert {f"{backend}:layers lstm gradients", f"D2L's {backend} loop"} <= set(named)
+    if backend == "numpy":
+        both = [r for r in found if "both ways" in r.first]
+        assert [r.first[-17:] for r in both] == ["L = 1, gradients", "L = 2, gradients"]
+    else:
+        ours = {f"{backend}:layers lstm{ways} gradients" for ways in ("", " both ways")}
+        assert ours | {f"D2L's {backend} loop"} <= set(named)
 
 
 def test_an_epoch_of_training_moves_the_parameters_and_ends_on_the_lattice(tiny, monkeypatch):
@@ -97,11 +105,11 @@ def test_a_contestant_that_cannot_train_is_an_error_with_its_order(tiny):
 
 
 def test_the_table_shows_every_race(monkeypatch, capsys):
-    made = bench.Race("ours", "theirs", [1.0, 1.5, 2.0], (1234.0, 999.0), "≤ 1.6")
+    made = bench.Race("ours", "theirs", [1.0, 1.5, 2.0], (1234.0, 999.0), "≤ 1.6", [1.25])
     monkeypatch.setattr(bench, "races", lambda name, progress: [made])
     assert main(["bench", "--backend", "numpy", "--quiet"]) == 0
     shown = capsys.readouterr().out
-    for part in ("ours", "theirs", "1.50", "1.00 to 2.00", "≤ 1.6", "1,234 and 999"):
+    for part in ("ours", "theirs", "1.50", "1.00 to 2.00", "1.25", "≤ 1.6", "1,234 and 999"):
         assert part in shown
 
 

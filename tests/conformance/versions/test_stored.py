@@ -69,6 +69,19 @@ def test_a_version_that_is_asked_again_takes_the_place_of_its_older_answer(tmp_p
     ]
 
 
+def test_what_is_not_asked_again_stays(tmp_path):
+    older = entry("1.9", "there") | {"ladder": {"rows": []}}
+    older["made"] = older["made"] | {"cases": ["lstm-L1"]}
+    store("mxnet", older, tmp_path)
+    store("mxnet", entry("1.9", "not there"), tmp_path)
+    [found] = load_atlas("mxnet", tmp_path)
+    assert found["ladder"] == {"rows": []} and found["made"]["cases"] == ["lstm-L1"]
+    assert found["deviations"]["wrong"]["status"] == "not there"
+    gone = entry("1.9", "there") | {"status": "not installed", "why": "no build", "packages": {}}
+    store("mxnet", gone | {"deviations": {}}, tmp_path)
+    assert not load_atlas("mxnet", tmp_path)[0]["deviations"], "it cannot be had any more"
+
+
 def test_a_file_that_is_not_whole_is_refused(tmp_path):
     (tmp_path / "mxnet.json").write_text('[{"asked": "1.0"}]')
     with pytest.raises(BadInput, match="mxnet.json"):
