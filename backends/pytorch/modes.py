@@ -94,7 +94,7 @@ def ran(name: str, device: str) -> dict[str, Any]:
     params = {n: torch.zeros(shape) for n, shape in parameter_shapes(spec).items()}
     net = MODES[name](spec, {n: tensor.to(place) for n, tensor in params.items()})
     state = {part: torch.zeros(1, 1, 3, device=place) for part in spec.states}
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+    with torch.autograd.profiler.profile() as profile:  # as runtime.kernel_path does
         net(torch.zeros(2, 1, 2, device=place), state)
     ran = {event.key.removeprefix("aten::") for event in profile.key_averages()}
     found = ", ".join(op for op in OPERATIONS if op in ran)
