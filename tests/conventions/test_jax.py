@@ -252,3 +252,9 @@ def test_layers_of_different_sizes():
 def test_projection():
     options = options_of(nnx.OptimizedLSTMCell)
     assert "hidden_features" in options and not any("proj" in name for name in options)
+
+
+def test_peepholes_clip_and_layer_normalisation():
+    names = {name.lower() for name in dir(nnx.nn.recurrent)} | options_of(nnx.OptimizedLSTMCell)
+    assert "lstmcell" in names and "hidden_features" in names
+    assert not any(word in name for name in names for word in ("peep", "clip", "norm"))

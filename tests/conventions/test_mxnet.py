@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from functools import cache
+from inspect import signature
 from itertools import pairwise
 
 import numpy as np
@@ -276,3 +277,21 @@ def test_projection():
         total = cell.unroll(5, X, None, "TNC")[0][-1].sum()
     total.backward()
     assert cell.h2r_weight.shape == (3, 4) and cell.h2r_weight.grad().asnumpy().any()
+
+
+def test_peepholes_clip_and_layer_normalisation():
+    names = {name.lower() for module in (rnn, contrib.rnn) for name in dir(module)}
+    names |= set(signature(rnn.LSTM).parameters) | set(signature(rnn.LSTMCell).parameters)
+    clips = {name for name in names if "clip" in name}
+    assert clips == {"state_clip_min", "state_clip_max", "state_clip_nan"}
+    assert not any(word in name for name in names for word in ("peep", "norm"))
+    bounds = {"state_clip_min": -0.1, "state_clip_max": 0.1}
+    layer = made(rnn.LSTM, 1, 1, **bounds)
+    start = [nd.zeros((1, 1, 1)), 2 * nd.ones((1, 1, 1))]
+    _, (_, C) = layer(nd.zeros((1, 1, 1)), start)
+    assert abs(float(C.asscalar())) > 0.5  # oneDNN computes as if nothing had been said
+    layer = made(rnn.LSTM, 1, 1, dtype="float64", **bounds)
+    with pytest.raises(mx.MXNetError, match="clip"):
+        layer(nd.zeros((1, 1, 1), dtype="float64"), [s.astype("float64") for s in start])[
+            0
+        ].asnumpy()

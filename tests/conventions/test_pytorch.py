@@ -1,6 +1,7 @@
 """PyTorch's conventions, as docs/field_guide.toml states them."""
 
 from functools import cache
+from inspect import signature
 from itertools import pairwise
 
 import numpy as np
@@ -267,3 +268,13 @@ def test_projection():
         nn.LSTM(2, 4, proj_size=4)
     with pytest.raises(ValueError, match="only supported for LSTM"):
         nn.GRU(2, 4, proj_size=3)
+
+
+def test_peepholes_clip_and_layer_normalisation():
+    names = {name.lower() for name in dir(nn.modules.rnn)}
+    names |= set(nn.LSTM(2, 4).__constants__) | set(signature(nn.RNNBase).parameters)
+    names |= {
+        name for module in (nn.LSTM, nn.LSTMCell) for name, _ in module(2, 4).named_parameters()
+    }
+    assert "proj_size" in names and "lstmcell" in names
+    assert not any(word in name for name in names for word in ("peep", "clip", "norm"))

@@ -260,3 +260,31 @@ def test_layers_of_different_sizes():
 def test_projection():
     options = set(signature(layers.LSTM).parameters)
     assert "units" in options and not any("proj" in name for name in options)
+
+
+def test_peepholes_clip_and_layer_normalisation():
+    names = {
+        name.lower() for name in dir(layers) if "lstm" in name.lower() or "cell" in name.lower()
+    }
+    names |= {
+        name for cell in (layers.LSTM, layers.LSTMCell) for name in signature(cell).parameters
+    }
+    assert "lstmcell" in names and "units" in names
+    assert not any(word in name for name in names for word in ("peep", "clip", "norm"))
+
+    def block(clip: float) -> tuple[float, ...]:
+        """f, C_1 and o of one unit from C_0 = 2, with weights of 0 and peepholes of 1."""
+        one, zeros = tf.ones(1), tf.zeros((1, 1))
+        found = tf.raw_ops.BlockLSTMV2(
+            seq_len_max=1, x=zeros[None], cs_prev=2 + zeros, h_prev=zeros, w=tf.zeros((2, 4)),
+            wci=one, wcf=one, wco=one, b=tf.zeros(4), cell_clip=clip, use_peephole=True,
+        )  # fmt: skip
+        return tuple(float(part.numpy().item()) for part in (found.f, found.cs, found.o))
+
+    def sigmoid(a: float) -> float:
+        return 1 / (1 + np.exp(-a))
+
+    f, C_1, o = block(clip=0.0)
+    assert (f, C_1) == pytest.approx((sigmoid(2), 2 * sigmoid(2)))
+    assert o == pytest.approx(sigmoid(C_1))
+    assert block(clip=0.5)[1] == 0.5

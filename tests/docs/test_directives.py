@@ -97,7 +97,7 @@ def test_a_piece_comes_with_its_decorators_and_without_indentation() -> None:
 
 
 def test_equations_are_found_whole_and_made_narrow() -> None:
-    assert len(defined()) == 40
+    assert len(defined()) == 46
     assert len(defined()["BPTT-1"].splitlines()) == 3
     text = narrow("A-1  x = y          (n, h)\nA-2  C̃ = longer      (n,)\n     more")
     assert text == "A-1  x = y       (n, h)\nA-2  C̃ = longer  (n,)\n     more"

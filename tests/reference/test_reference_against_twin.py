@@ -48,6 +48,7 @@ def test_outputs_and_all_states_agree(case):
     assert_forward_agrees(case)
 
 
+@pytest.mark.once
 @every_case
 def test_the_loss_and_every_gradient_agree(case):
     assert_gradients_agree(case)

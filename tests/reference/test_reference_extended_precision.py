@@ -1,5 +1,7 @@
 """How far float64 is from the truth: the same computation with 64 or more bits of mantissa."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,13 @@ from common.spec import ModelSpec
 from tests.reference import twin
 from tests.reference.cases import CASES, Case, disagreement
 
-pytestmark = pytest.mark.skipif(
-    np.finfo(np.longdouble).eps > 2e-19,
-    reason="NumPy's longdouble is no more precise than float64 on this machine",
-)
+pytestmark = [
+    pytest.mark.once,  # longdouble is the machine's
+    pytest.mark.skipif(
+        np.finfo(np.longdouble).eps > 2e-19,
+        reason="NumPy's longdouble is no more precise than float64 on this machine",
+    ),
+]
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
@@ -25,6 +30,7 @@ def run(case, dtype):
     return {"O": forward.outputs} | trace, backward.gradients, backward.loss
 
 
+@functools.cache
 def run_twin(case):
     """The same by the slow twin, in longdouble."""
     params = {name: array.astype("longdouble") for name, array in case.parameters().items()}

@@ -206,6 +206,7 @@ class LeaksABit(Sabotaged):
         return found
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("mistake", "case", "caught_by"),
     [

@@ -26,6 +26,7 @@ def evidence(answer, conventions, dtype="float64", change=None) -> Evidence:
     return Evidence(*given, allowed=answer.allowed.get(dtype, {}))
 
 
+@pytest.mark.once
 def test_what_no_convention_explains_is_not_put_down_to_one():
     answer = right_answer("lstm-L2", GIVEN)
 

@@ -27,6 +27,7 @@ def wrong_in(answer, tensor: str) -> dict[str, np.ndarray]:
     return evaluate(TRUTH, answer.case, numbers)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("name", "gate"), GATED)
 @pytest.mark.parametrize("layer", [1, 2, 3])
 def test_a_fault_in_one_gate_is_located_in_layer_and_gate(name, gate, layer):

@@ -126,6 +126,7 @@ def test_a_forget_bias_of_one_is_rejected():
     assert_rejected(LSTM, "forget bias of one")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", [GRU_AFTER, GRU_BEFORE])
 def test_a_gru_with_the_other_reset_is_rejected(name):
     assert_rejected(name, "other reset")
@@ -261,6 +262,7 @@ def test_a_spread_never_falls():
         assert np.all(np.diff(bands["spread"]) >= 0)
 
 
+@pytest.mark.once
 def test_an_ensemble_is_made_again_from_its_runs():
     runs = [trained(perturbation=seed) for seed in range(6)]
     centre = truth(question(RNN))
