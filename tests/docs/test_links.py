@@ -4,14 +4,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pytest
-
-bs4 = pytest.importorskip("bs4", reason="needs the packages of requirements/docs.txt")
-
-
-@cache
-def parsed(path: Path) -> "bs4.BeautifulSoup":
-    return bs4.BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+from tests.docs.built import parsed
 
 
 @cache

@@ -9,6 +9,7 @@ pytest.importorskip("babel", reason="needs the packages of requirements/docs.txt
 
 from docs import translations
 from docs.notebooks import chapters
+from tests.docs.built import parsed
 
 HEADER = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
 
@@ -105,8 +106,7 @@ SAME = re.compile(r"[a-z]*[fioc]{4}|[\w.]*[_.]\w+(, [.\w]+)*|lstm-L2|outputs|len
 
 def shown(page: Path) -> set[str]:
     """Names in charts and tables that are words, and what is said beside equations."""
-    bs4 = pytest.importorskip("bs4", reason="needs the packages of requirements/docs.txt")
-    article = bs4.BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").find("article")
+    article = parsed(page).find("article")
     found = [*article.select("figure.chart svg text"), *article.select("td")]
     texts = {" ".join(e.get_text().split()) for e in found if not e.find(["math", "code"])}
     said = {e.get_text().strip() for e in article.select(".typeset mtext")}
