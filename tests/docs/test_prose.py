@@ -120,6 +120,17 @@ def test_cells_says_of_the_order_what_the_seeds_say():
     assert "the GRU is ahead, and the other two are equal within their spread" in prose("cells")
 
 
+def test_cells_says_where_the_time_of_a_step_follows_the_number_of_gates():
+    path = ROOT / "docs" / "results" / "cells.json"
+    values = {
+        name: kept["values"] for name, kept in json.loads(path.read_text(encoding="utf-8")).items()
+    }
+    for name in ("numpy", "tensorflow", "jax"):
+        assert abs(values[name]["rnn_time"] - 1 / 4) < 0.05, name
+        assert abs(values[name]["gru_time"] - 3 / 4) < 0.05, name
+    assert values["pytorch"]["gru_time"] > 0.85
+
+
 def test_convergence_says_of_the_clip_what_the_runs_say():
     """Where the middle run of a cell jumps, with the clip and without."""
     rows = stored("convergence")["tables"]["rates"]
