@@ -110,7 +110,7 @@ def shown(page: Path) -> set[str]:
     found = [*article.select("figure.chart svg text"), *article.select("td")]
     texts = {" ".join(e.get_text().split()) for e in found if not e.find(["math", "code"])}
     said = {e.get_text().strip() for e in article.select(".typeset mtext")}
-    functions = {"softmax", "onehot", "log", "rint"}
+    functions = {"softmax", "onehot", "log", "rint", "max", "min"}
     return {text for text in texts if re.search("[a-z]{3}", text)} | said - functions
 
 
