@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.notebooks import ROOT
-from docs.translations import EDITION
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+pytest.importorskip("babel", reason="needs the packages of requirements/docs.txt")
+
+from docs.translations import EDITION
 
 SOURCES = ROOT / "docs"
 PAGES = [
