@@ -59,5 +59,31 @@ def layer_by_layer(kind: str, block: gluon.Block, x: nd.NDArray) -> dict[str, np
     return found | {"x": x.grad.asnumpy()}
 
 
+def slopes(kind: str, rate: float) -> dict[str, float]:
+    """By parameter of two layers with dropout, how far ⟨gradient, v⟩ is off the difference quotient
+    of Σ H² along a direction v, relative. The same seed draws the same masks again."""
+    block, x = make(kind, 2, "float64", dropout=rate), data("float64")
+    x.attach_grad()
+
+    def loss() -> nd.NDArray:
+        mx.random.seed(1)
+        with autograd.record():
+            return block(x).square().sum()
+
+    loss().backward()
+    found, step = {}, 1e-5
+    for name, weight in block.collect_params().items():
+        at, v = weight.data().copy(), data("float64", *weight.shape)
+        slope = (weight.grad() * v).sum().asscalar()
+        ends = []
+        for side in (step, -step):
+            weight.set_data(at + side * v)
+            ends.append(loss().asscalar())
+        weight.set_data(at)
+        quotient = (ends[0] - ends[1]) / (2 * step)
+        found[name.removeprefix(block.prefix)] = abs(slope - quotient) / abs(quotient)
+    return found
+
+
 def error(got: np.ndarray, right: np.ndarray) -> float:
     return float(np.abs(got - right).max() / np.abs(right).max())
