@@ -115,7 +115,7 @@ def test_only_mxnet_has_no_tiers_and_says_why(tier, backend, backend_name, imple
     if reason:
         assert reason.startswith("MXNet 1.9.1 ") and "\n" not in reason
         request = {"do": "train", "implementation": implementation, "dtype": tier}
-        request["spec"] = LSTM.to_json()
+        request |= {"spec": LSTM.to_json(), "recipe": RECIPE.to_json()}
         assert Training({(implementation, tier): made}).handle(request) == {"unsupported": reason}
 
 
