@@ -10,7 +10,7 @@ import numpy as np
 from common.errors import BadInput
 from common.lattice import to_lattice
 from common.parameters import Arrays, initialise
-from common.spec import ModelSpec
+from common.spec import Cell, ModelSpec
 from common.storage.reading import is_object
 
 Order = Literal["sequential", "random"]
@@ -153,7 +153,7 @@ class Named:
 
     L: int
     h: int
-    recipes: dict[str, Recipe]
+    recipes: dict[Cell, Recipe]
     model: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 

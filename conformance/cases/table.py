@@ -104,8 +104,8 @@ def weights_case(given: Given, spec: ModelSpec, params: Arrays) -> Case:
     """Somebody's own weights: on the text if they take its characters, else on random inputs; of
     examples of one length, or of those that are given."""
     text = spec.d == spec.q == given.corpus.q
-    what = {"zero_state": text, "text": text, "lengths": given.lengths, "params": params}
-    return Case("weights", spec, n=WEIGHTS_N, T=WEIGHTS_T, K=2, **what)
+    case = Case("weights", spec, n=WEIGHTS_N, T=WEIGHTS_T, K=2, zero_state=text, text=text)
+    return replace(case, lengths=given.lengths, params=params)
 
 
 # One name for each case: no leading zeros, and no digits of other scripts.

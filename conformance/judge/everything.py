@@ -36,8 +36,15 @@ def judge_all(
     verdict = judge(results, progress, asked, matrix=matrix, damaged=damaged)
     trained = asked.expect if asked.training else ()
     runs = load_runs(results, damaged)
-    more = {"quick": asked.quick, "modes": asked.modes, "recipes": asked.recipes}
-    verdict.training = judge_training(results, trained, matrix=matrix, damaged=[], **more)
+    verdict.training = judge_training(
+        results,
+        trained,
+        matrix=matrix,
+        damaged=[],
+        quick=asked.quick,
+        modes=asked.modes,
+        recipes=asked.recipes,
+    )
     if damaged and not (verdict.records or runs):
         raise damaged[0]
     verdict.claims += [f"not judged: {inside(results, error)}" for error in damaged]

@@ -10,7 +10,7 @@ from common.errors import BadInput
 from common.parameters import check_size
 from common.questions import check_task
 from common.recipe import NAMED, RECIPES, Recipe
-from common.spec import MOST_LAYERS, ModelSpec
+from common.spec import MOST_LAYERS, Cell, ModelSpec
 from conformance.cases.given import Given
 from conformance.options import MOST
 from conformance.records.schema import is_name
@@ -54,7 +54,8 @@ def runs(options: argparse.Namespace) -> list[Run]:
     }
     changes = {field: value for field, value in changes.items() if value is not None}
     found = []
-    for cell in options.cell or (["lstm"] if options.recipe in RECIPES else [*named.recipes]):
+    own: list[Cell] = ["lstm"] if options.recipe in RECIPES else [*named.recipes]
+    for cell in options.cell or own:
         if cell not in named.recipes:
             expected = f"one of {', '.join(named.recipes)} with --recipe {options.recipe}"
             raise BadInput("--cell", "", expected, cell)
