@@ -40,7 +40,7 @@ def lstm_with(cell: Callable[[Any], Any], output: Callable[[Any], Any]):
     def patches(backend: str) -> Patches:
         torch = importlib.import_module("torch")
 
-        def lstm_step(p: Any, A: Any, H: Any, C: Any) -> tuple[Any, Any]:
+        def lstm_step(p: Any, kappa: Any, A: Any, H: Any, C: Any) -> tuple[Any, Any]:
             a = {g: A[g] + H @ p[f"W_h{g}"] for g in "ifoc"}
             i, f = torch.sigmoid(a["i"]), torch.sigmoid(a["f"])
             C = cell(f * C + i * torch.tanh(a["c"]))
