@@ -1,7 +1,7 @@
 """Dropout between layers, with masks that are given (EQUATIONS.md, DROP-1)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,3 +50,24 @@ def check_dropout(
     if (odd := masks[(masks != 0) & (masks != 1)]).size:
         raise BadInput(where, "masks", "0 and 1 alone", odd[0])
     return Dropout(float(rate), masks.astype("float64"))
+
+
+def as_few(lengths: np.ndarray | None, dropout: Dropout | None) -> tuple[Any, ...]:
+    """Lengths and dropout as further arguments, as few as say it: nothing, lengths, or both.
+    Backends of somebody's own may know neither."""
+    if dropout is not None:
+        return lengths, dropout
+    return () if lengths is None else (lengths,)
+
+
+def as_two(more: Sequence[Any]) -> tuple[Any, Any]:
+    """Lengths and dropout out of ``as_few``; None is what was not said."""
+    lengths, dropout = (*more, None, None)[:2]
+    return lengths, dropout
+
+
+def needs(lengths: bool, dropout: bool) -> tuple[bool, ...]:
+    """What an implementation must know beside the spec, in as few words."""
+    if dropout:
+        return lengths, True
+    return (True,) if lengths else ()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.corpus import Corpus, Minibatch, epochs
-from common.dropout import Dropout, check_dropout, mask_shape
+from common.dropout import Dropout, as_few, as_two, check_dropout, mask_shape
 from common.errors import BadInput
 from common.recipe import Recipe
 from common.spec import ModelSpec
@@ -83,14 +83,6 @@ class Epoch:
         return np.random.RandomState([self.recipe.seed, self.number, k, purpose])
 
 
-def as_few(lengths: NDArray[Any] | None, dropout: Dropout | None) -> Question:
-    """Lengths and dropout as further arguments, as few as say it: backends of somebody's own may
-    know neither."""
-    if dropout is not None:
-        return lengths, dropout
-    return () if lengths is None else (lengths,)
-
-
 def questions(spec: ModelSpec, recipe: Recipe, corpus: Corpus, first: int = 0) -> Iterator[Epoch]:
     """Every epoch of a training run but the ``first`` ones, which are drawn and left out."""
     check_task(spec, recipe, corpus)
@@ -139,7 +131,7 @@ def shard(question: Question, rank: int, size: int) -> Question:
     if size == 1:
         return question
     own = slice(rank * n // size, (rank + 1) * n // size)
-    lengths, dropout = (*more, None, None)[:2]
+    lengths, dropout = as_two(more)
     if dropout is not None:
         dropout = Dropout(dropout.rate, np.ascontiguousarray(dropout.masks[:, :, own]))
     pair = (np.ascontiguousarray(array[:, own]) for array in (X, Y))

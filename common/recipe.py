@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from common.dropout import needs
 from common.errors import BadInput
 from common.lattice import to_lattice
 from common.parameters import Arrays, initialise
@@ -99,11 +100,8 @@ class Recipe:
 
     @property
     def needs(self) -> tuple[bool, ...]:
-        """What an implementation must know beside the spec: lengths, and dropout; as few words as
-        say it, as of a case."""
-        if self.dropout:
-            return self.words, True
-        return (True,) if self.words else ()
+        """What an implementation must know beside the spec: lengths, and dropout."""
+        return needs(self.words, bool(self.dropout))
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON values; ``from_json`` reads it back.

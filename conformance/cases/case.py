@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from common.dropout import Dropout
+from common.dropout import Dropout, as_few, needs
 from common.parameters import Arrays
 from common.recipe import Recipe
 from common.spec import ModelSpec
@@ -93,11 +93,8 @@ class Case:
 
     @property
     def needs(self) -> tuple[bool, ...]:
-        """What an implementation must know beside the spec: lengths, and dropout. As few words as
-        say it, since backends of somebody's own may know none of them."""
-        if self.dropout:
-            return bool(self.lengths), True
-        return (True,) if self.lengths else ()
+        """What an implementation must know beside the spec: lengths, and dropout."""
+        return needs(bool(self.lengths), bool(self.dropout))
 
     @property
     def undefined(self) -> bool:
@@ -154,12 +151,8 @@ class Material:
         return self.dropout[k] if self.dropout else None
 
     def more_of(self, k: int) -> tuple[Any, ...]:
-        """What is said of minibatch k beside X, Y and the state, as few words as say it: nothing,
-        lengths, or both lengths and dropout."""
-        lengths, dropout = self.lengths_of(k), self.dropout_of(k)
-        if dropout is not None:
-            return lengths, dropout
-        return () if lengths is None else (lengths,)
+        """What is said of minibatch k beside X, Y and the state."""
+        return as_few(self.lengths_of(k), self.dropout_of(k))
 
     def digest(self) -> str:
         """SHA-256 over every number: two records answer the same question if these agree."""

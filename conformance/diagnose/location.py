@@ -131,12 +131,13 @@ def locate(
     if not passes:
         return Location(STAGES[rung], part=worst.tensor)
     top = max(layer for layer, _ in passes)
-    wrong = {name[-1] for name in names if name.startswith(prefix(top))}
+    own = [name for name in names if name.startswith(prefix(top))]
+    wrong = {name[-1] for name in own}
     order = GATES[case.spec.cell]
     found = tuple(gate for gate in order if gate in wrong)
     gates_named = found if len(found) < len(order) else ()
     part = "projection" if wrong == {"p"} else ""
-    if all(n.rpartition(".")[2].startswith("P_") for n in names if n.startswith(prefix(top))):
+    if all(".P_" in name for name in own):
         part = "peepholes"
     backward = (top, True) in passes and (top, False) not in passes
     step = _last_wrong_step(case, got, comparisons)

@@ -8,11 +8,11 @@ both put the same question: the step as a case of the ladder.
 import dataclasses
 
 from common.corpus import one_hot
-from common.dropout import Dropout, check_dropout, mask_shape
+from common.dropout import Dropout, as_few, as_two, check_dropout, mask_shape
 from common.errors import BadInput
 from common.lengths import check_lengths
 from common.parameters import Arrays
-from common.questions import Question, as_few
+from common.questions import Question
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from conformance.cases.table import Case, Material
@@ -28,7 +28,7 @@ def replay(
     perhaps lengths and dropout."""
     plain = dataclasses.replace(recipe, lattice=False, epochs=1)
     X, Y, *more = question
-    lengths, dropout = (*more, None, None)[:2]
+    lengths, dropout = as_two(more)
     T, n = X.shape
     case = Case("replay", spec, n, T, K=1, text=True, recipe=plain)
     material = Material(params, one_hot(X, spec.d, "float64")[None], Y[None], state)
@@ -44,7 +44,7 @@ def replay(
 def arrays_of(question: Question) -> Arrays:
     """A question as it is written down."""
     X, Y, *more = question
-    lengths, dropout = (*more, None, None)[:2]
+    lengths, dropout = as_two(more)
     arrays = {"X": X, "Y": Y} | ({} if lengths is None else {LENGTHS: lengths})
     return arrays | ({} if dropout is None else {MASKS: dropout.masks})
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from backends.registry import check_name
 from common import SUITE_VERSION
+from common.errors import BadInput
 from common.storage.files import (
     check_inside,
     make_folder,
@@ -118,7 +119,7 @@ def _record(request: Request, progress: "Says", child: Child) -> dict[str, Any]:
     save_given(request.partial / "given.safetensors", request.given)
     with _nothing_left_behind_on_bad_input(request.partial):
         greeting = _greet(child, request.partial)
-    settings = _settings(request, greeting)
+        settings = _settings(request, greeting)
     journal = _open_journal(request.partial, settings)
     entries = _run_cases(request, child, settings, journal, progress)
     result = sealed(
@@ -159,7 +160,8 @@ def _nothing_left_behind_on_bad_input(partial: Path) -> Iterator[None]:
 
 
 def _settings(request: Request, greeting: dict[str, Any]) -> dict[str, Any]:
-    """What the whole record shares; a run that is resumed must have the same."""
+    """What the whole record shares; a run that is resumed must have the same. BadInput if the
+    backend computes in none of the dtypes that are asked for."""
     machine = {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -169,6 +171,9 @@ def _settings(request: Request, greeting: dict[str, Any]) -> dict[str, Any]:
     }
     part = greeting.get("part")
     own = [dtype for dtype in request.dtypes if part is None or dtype in part["dtypes"]]
+    if part and not own:
+        expected = f"one of {', '.join(part['dtypes'])}, which {request.backend} computes in"
+        raise BadInput("--dtype", "", expected, " ".join(request.dtypes))
     return ({"part": part} if part else {}) | {
         "suite": SUITE_VERSION,
         "backend": request.backend,

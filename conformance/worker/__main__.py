@@ -76,15 +76,6 @@ def modes_of(name: str, backend: registry.Backend, globs: list[str]) -> list[str
     return list(dict.fromkeys(found))
 
 
-def dtypes_of(name: str, part: Part | None, asked: list[str]) -> list[str]:
-    """Of the dtypes that are asked for, those that a backend computes in; BadInput for none."""
-    own = [dtype for dtype in asked if part is None or dtype in part.dtypes]
-    if part and not own:
-        expected = f"one of {', '.join(part.dtypes)}, which {name} computes in"
-        raise BadInput("--dtype", "", expected, " ".join(asked))
-    return own
-
-
 def product_rate(backend: registry.Backend, request: dict[str, Any]) -> dict[str, Any]:
     """How fast the framework multiplies matrices, if its backend can tell."""
     if not hasattr(backend, "product_rate"):
@@ -140,12 +131,12 @@ def main() -> None:
         workers = join(backend, options, reply) if options.workers > 1 else ALONE
         modes = modes_of(options.backend, backend, options.modes)
         names = [*backend.IMPLEMENTATIONS, *modes]
-        part = getattr(backend, "PART", None)
-        dtypes = dtypes_of(options.backend, part, options.dtypes)
+        part: Part | None = getattr(backend, "PART", None)
         implementations = {
             (name, dtype): backend.implementation(name, options.device, dtype)
             for name in names
-            for dtype in dtypes
+            for dtype in options.dtypes
+            if part is None or dtype in part.dtypes
         }
         given = load_given(Path(options.given)) if options.given else None
         # The first worker's is the run's; to make one takes as long as to start some frameworks.

@@ -13,6 +13,7 @@ import numpy as np
 
 from backends import registry
 from backends.protocol import Forward, Gradients, Implementation
+from common.dropout import as_two
 from common.parameters import Arrays
 from common.recipe import Recipe
 from common.spec import ModelSpec
@@ -68,7 +69,7 @@ class SabotagedModel:
 
     def given(self, more: tuple, X: np.ndarray) -> list:
         """Lengths and dropout as the fault hands them on, if there are any."""
-        lengths, dropout = (*more, None, None)[:2]
+        lengths, dropout = as_two(more)
         found = [None if lengths is None else self.fault.lengths(lengths, len(X))]
         found += [] if dropout is None else [self.fault.dropout(dropout)]
         return found if more else []

@@ -94,10 +94,13 @@ def test_what_it_cannot_is_one_line_and_leaves_nothing(
 ) -> None:
     out = tmp_path / "results"
     where = ("--backend", backend_name, "--out", str(out))
-    assert main(["train", *where]) == EXIT_BAD_INPUT
-    assert "expected a backend that trains" in assert_one_line(capsys.readouterr().err)
-    assert main(["record", *where, "--cases", "lstm-L1", "--dtype", "float64"]) == EXIT_BAD_INPUT
-    assert "expected one of float32" in assert_one_line(capsys.readouterr().err)
+    for numerics in ("float32", "lattice"):
+        assert main(["train", *where, "--numerics", numerics]) == EXIT_BAD_INPUT
+        assert "expected a backend that trains" in assert_one_line(capsys.readouterr().err)
+    for more in ((), ("--training",)):
+        asked = ("--cases", "lstm-L1", "--dtype", "float64", *more)
+        assert main(["record", *where, *asked]) == EXIT_BAD_INPUT
+        assert "expected one of float32" in assert_one_line(capsys.readouterr().err)
     assert not list(out.rglob("*.json"))
 
 
