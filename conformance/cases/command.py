@@ -36,7 +36,7 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     one = parser.add_mutually_exclusive_group().add_argument
     about = "the generated cases are drawn in regimes: extreme magnitudes, odd sizes"
     one("--regimes", dest="kind", action="store_const", const="regime", help=about)
-    about = "the generated cases have two directions, lengths, sizes, a projection or dropout"
+    about = "the generated cases are wider: two directions, lengths, sizes, a projection, dropout …"
     one("--wider", dest="kind", action="store_const", const="wider", help=about)
     add("--seed", type=count, default=0, metavar="S", help="of the generated cases")
     add(

@@ -130,11 +130,12 @@ def random_case(seed: int, index: int) -> Case:
 
 def wider_case(seed: int, index: int) -> Case:
     """Likewise ``wider-<seed>-<index>``: in two directions, of examples of different length, or
-    both; and some of layers of different sizes, with a projection, with dropout.
+    both; and some of layers of different sizes, with a projection, with dropout, with peepholes.
 
     A projection to one number, or a mask over a few rows, may leave a tensor one element whose
     terms cancel: rounding alone then moves it by more than the bound's 1e-4, and nobody's float32
-    could be held to it. They are not drawn."""
+    could be held to it. They are not drawn. Nor is a clip of gates: at κ a gradient jumps, and a
+    pre-activation that is nearer to κ than float32's rounding may fall on either side of it."""
     draw = random.Random(f"wider {seed} {index}")
     drawn = random_case(draw.randrange(10**8), index)
     directions, ragged = draw.choice(((2, False), (1, True), (2, True), (2, True)))
@@ -148,6 +149,8 @@ def wider_case(seed: int, index: int) -> Case:
         more["p"] = draw.randint(2, smallest - 1)
     drops = drawn.spec.L > 1 and drawn.n * drawn.T > 5 and draw.random() < 0.6
     rate = draw.choice((0.1, 0.3, 0.5)) if drops else 0.0
+    if drawn.spec.cell == "lstm":
+        more["peepholes"] = draw.random() < 0.5
     return replace(
         drawn,
         name=f"wider-{seed}-{index}",
@@ -193,7 +196,7 @@ def select(
     of a point. Large cases are chosen by patterns that begin with ``large-`` only.
 
     kind: of the generated ones: random, regime (drawn in regimes) or wider (two directions,
-    lengths, sizes, a projection, dropout)"""
+    lengths, sizes, a projection, dropout, peepholes)"""
     names = suite_cases() + (["weights"] if weights else [])
     if any(glob.startswith("large-") for glob in globs):
         names += [case.name for case in LARGE]

@@ -218,6 +218,8 @@ def test_wider_cases_have_two_directions_or_lengths_in_any_order():
     assert {not case.spec.even for case in cases} == {case.dropout > 0 for case in cases}
     assert {case.spec.p is None for case in cases} == {case.dropout > 0 for case in cases}
     assert all(case.spec.L > 1 for case in cases if case.dropout)
+    assert {case.spec.peepholes for case in cases if case.spec.cell == "lstm"} == {True, False}
+    assert not any(case.spec.gate_clip for case in cases)
     assert min(case.spec.p for case in cases if case.spec.p) == 2
     again = find_case(cases[7].name, sample())
     assert again == cases[7] and numbers(again).digest() == numbers(cases[7]).digest()
