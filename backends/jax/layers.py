@@ -6,7 +6,8 @@ of the LSTM is (C, H). Source: Flax 0.12, ``nnx.nn.recurrent``.
 
 Flax's GRUCell resets after the product but has no b_hh, so as it stands it computes GRU-3a with
 b_hh = 0 only. Its ``dense_h`` is an nnx.Linear like any other; here it is one with a bias. The
-cells' ``activation_fn`` is our tanh, because XLA's is biased in float32: see ``runtime.tanh``.
+cells' ``activation_fn`` is our tanh, because XLA's is biased in float32: see ``runtime.tanh``. The
+LSTM's hands up C as well, of which Flax shows only the last.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from backends.jax.equations import ACTIVATIONS, State, dropped, ended, in_rows
 from backends.jax.runtime import nnx, tanh, to_array
@@ -101,9 +102,18 @@ def make_half(spec: ModelSpec, layer: int, dtype: jnp.dtype, computed: jnp.dtype
         cell = nnx.GRUCell(*sizes, activation_fn=tanh, **options)
         cell.dense_h = nnx.Linear(sizes[1], 3 * sizes[1], **options)
     else:
-        cell = nnx.OptimizedLSTMCell(*sizes, activation_fn=tanh, **options)
+        cell = OpenLSTMCell(*sizes, activation_fn=tanh, **options)
     cell.rngs = None  # Flax before 0.12 keeps the state of its random numbers, which nobody uses
     return nnx.RNN(cell, time_major=True, return_carry=True, rngs=False)
+
+
+class OpenLSTMCell(nnx.OptimizedLSTMCell if nnx else object):
+    """Flax's, which hands up C beside H: else C would show only at the end of a sequence, and its
+    trace take a second pass over all steps."""
+
+    def __call__(self, carry: tuple[Array, Array], x: Array) -> tuple[tuple, tuple[Array, Array]]:
+        (C, H), _ = super().__call__(carry, x)
+        return (C, H), (H, C)
 
 
 class Layers:
@@ -169,19 +179,19 @@ class Layers:
         state: State,
         within: Array | None,
         kept: Sequence[Array],
-    ) -> tuple[Array, State, list[Array]]:
-        """H of the top layer, (T, n, D·h), the last state, and the outputs of every layer. Flax
-        picks each example's state out, but computes its outputs on behind its end, and NaN there
-        would reach gradients."""
+    ) -> tuple[Array, State, list[State]]:
+        """H of the top layer, (T, n, D·h), the last state, and what every layer hands up: H, and
+        C of the LSTM. Flax picks each example's state out, but computes its outputs on behind its
+        end, and NaN there would reach gradients."""
         H, last, outputs = ended(X, within).astype(self.dtype), {part: [] for part in state}, []
         lengths = None if within is None else within.sum(axis=(0, 2))
         for number, layer in enumerate(modules, start=1):
             carry = [self.carry(state, number, backward) for backward in self.spec.ways]
             start = carry[0] if len(carry) == 1 else tuple(carry)
-            carry, H = layer(H, initial_carry=start, seq_lengths=lengths)
-            H = ended(H, within)
-            outputs.append(H)
-            H = dropped(H, number, kept).astype(self.dtype)
+            carry, made = layer(H, initial_carry=start, seq_lengths=lengths)
+            made = zip(self.spec.states, made if "C" in state else [made], strict=True)
+            outputs.append({part: ended(array, within) for part, array in made})
+            H = dropped(outputs[-1]["H"], number, kept).astype(self.dtype)
             for half in carry if self.spec.directions == 2 else [carry]:
                 for part, array in zip(
                     sorted(state), half if "C" in state else [half], strict=True
@@ -215,26 +225,13 @@ class Layers:
         within: Array | None = None,
         kept: Sequence[Array] = (),
     ) -> tuple[Array, State, State]:
-        """H of the top layer, the last state, and the trace. A layer's outputs are its H, but its
-        C shows only at the end of a call: there the layer's cell goes step by step."""
+        """H of the top layer, the last state, and the trace."""
         top, last, outputs = self.run(self.modules(params), X, state, within, kept)
         D = self.spec.directions
-        trace = {"H": [half for H in outputs for half in jnp.split(H, D, axis=-1)]}
-        if "C" in state:
-            # Nobody asks for this one's gradients.
-            handed = enumerate(outputs[:-1], start=1)
-            below = [ended(X, within), *(dropped(H, layer, kept) for layer, H in handed)]
-            params, state, H = lax.stop_gradient((params, state, below))
-            modules = self.modules(params)
-            trace["C"] = []
-            for layer, backward in self.spec.passes:
-                half = (
-                    getattr(modules[layer - 1], HALVES[backward]) if D == 2 else modules[layer - 1]
-                )
-                below = H[layer - 1].astype(self.dtype)
-                start = self.carry(state, layer, backward)
-                C = memory(half.cell, below, start, backward, within)
-                trace["C"].append(ended(C, within))
+        trace = {
+            part: [half for made in outputs for half in jnp.split(made[part], D, axis=-1)]
+            for part in state
+        }
         return top, last, {part: in_rows(a, axis=1).astype(X.dtype) for part, a in trace.items()}
 
     def pieces(self, params: dict) -> list[dict]:
@@ -268,22 +265,3 @@ class Layers:
         """What belongs to one direction of layer 1 … L, out of ``native``."""
         found = native[layer - 1]
         return found[HALVES[backward]] if self.spec.directions == 2 else found
-
-
-def memory(
-    cell: nnx.Module,
-    X: Array,
-    carry: tuple[Array, Array],
-    backward: bool,
-    within: Array | None,
-) -> Array:
-    """C after every step   X: (T, n, d or D·h)   carry: C, H at the start   returns (T, n, h)"""
-
-    def step(carry: tuple[Array, Array], at: tuple) -> tuple[tuple[Array, Array], Array]:
-        x, own = at
-        made, _ = cell(carry, x)
-        if own is not None:
-            made = jnp.where(own, made[0], carry[0]), jnp.where(own, made[1], carry[1])
-        return made, made[0]
-
-    return lax.scan(step, carry, (X, within), reverse=backward)[1]
