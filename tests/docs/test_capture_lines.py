@@ -46,6 +46,7 @@ def test_the_chapter_s_lines_are_enough(backend_name, tmp_path, monkeypatch, cap
     assert "PASS" in capsys.readouterr().out
 
 
+@pytest.mark.once
 def test_the_chapter_s_other_commands_are_commands():
     from conformance.parser import make_parser
 

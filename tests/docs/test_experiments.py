@@ -20,6 +20,7 @@ def stored(chapter: str) -> dict:
     return json.loads((RESULTS / f"{chapter}.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("chapter", STORED)
 def test_every_example_is_a_cell_of_the_notebook_that_runs_it(chapter: str) -> None:
     for backend, kept in stored(chapter).items():
@@ -53,6 +54,7 @@ def test_a_chapter_s_command_runs(chapter, backend_name, backend, tmp_path, monk
         assert {key for row in found["tables"][name] for key in row} == {k for r in rows for k in r}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("chapter", STORED)
 def test_stored_results_are_small_and_in_full(chapter: str) -> None:
     assert chapter in chapters()
@@ -63,16 +65,19 @@ def test_stored_results_are_small_and_in_full(chapter: str) -> None:
         assert kept["versions"]["python"].startswith("3.")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("chapter", STORED)
 def test_a_chapter_with_results_names_its_commands(chapter: str) -> None:
     assert "```{reproduce}" in (CHAPTERS / f"{chapter}.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.once
 def test_every_experiment_has_stored_results() -> None:
     modules = {path.stem for path in (ROOT / "docs" / "experiments").glob("[a-z]*.py")}
     assert {chapter.replace("-", "_") for chapter in STORED} <= modules
 
 
+@pytest.mark.once
 def test_examples_alone_keep_what_was_measured_before(tmp_path, capsys) -> None:
     def says(backend: str) -> None:
         print(f"by {backend}")

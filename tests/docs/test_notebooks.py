@@ -75,6 +75,7 @@ def test_a_notebook_works_in_a_folder_of_its_own_and_its_code_can_be_edited(
     assert not (tmp_path / "suite" / "tests").exists()
 
 
+@pytest.mark.once
 def test_a_notebook_fetches_the_suite_where_the_site_has_said_that_it_lies(
     tmp_path, monkeypatch
 ) -> None:
@@ -107,6 +108,7 @@ def code(source: str) -> dict:
             "execution_count": None}  # fmt: skip
 
 
+@pytest.mark.once
 def test_an_edited_function_reaches_who_imported_it_and_an_edited_method_its_class() -> None:
     from backends.numpy import backward, equations
     from docs.cells import suite
@@ -125,6 +127,7 @@ def test_an_edited_function_reaches_who_imported_it_and_an_edited_method_its_cla
     assert backward.cross_entropy is equations.cross_entropy is old
 
 
+@pytest.mark.once
 def test_every_notebook_is_valid() -> None:
     nbformat = pytest.importorskip("nbformat", reason="needs the packages of requirements/docs.txt")
     for chapter in chapters():
@@ -132,6 +135,7 @@ def test_every_notebook_is_valid() -> None:
             nbformat.validate(nbformat.from_dict(notebook(chapter, backend)))
 
 
+@pytest.mark.once
 def test_only_the_framework_s_own_tab_is_kept() -> None:
     tab = "```{tab-item} %s\n:sync: %s\nof %s\n```\n"
     tabs = "".join(tab % (title, name, title) for name, title in TITLES.items())
@@ -142,6 +146,7 @@ def test_only_the_framework_s_own_tab_is_kept() -> None:
     assert found.index("before") < found.index("of MXNet") < found.index("after")
 
 
+@pytest.mark.once
 def test_code_is_in_cells_that_can_be_edited() -> None:
     found = list(Writer("x", "jax").cells("```{frameworks} training clip Trainer.step\n```\n"))
     cells = [text for kind, text in found if kind == "code"]
@@ -150,6 +155,7 @@ def test_code_is_in_cells_that_can_be_edited() -> None:
     assert cells[1].startswith("%%suite backends.jax.training Trainer\ndef step")
 
 
+@pytest.mark.once
 def test_a_chart_is_a_cell_with_a_picture(site) -> None:
     """As it lies in the built site: drawn, with its text, and with what is printed."""
     for backend in TITLES:
@@ -163,12 +169,14 @@ def test_a_chart_is_a_cell_with_a_picture(site) -> None:
         assert "docs/cells.py" in suite.namelist()
 
 
+@pytest.mark.once
 def test_roles_become_text_and_links_to_other_pages_lose_their_target() -> None:
     text = "as {eqn}`LSTM-5` and [a page](training.md#x) and [D2L](https://d2l.ai) say"
     found = [text for _, text in Writer("x", "jax").cells(text) if text]
     assert found == ["as LSTM-5 and a page and [D2L](https://d2l.ai) say"]
 
 
+@pytest.mark.once
 def test_a_directive_that_notebooks_do_not_know_is_an_error() -> None:
     with pytest.raises(Missing, match="x: notebooks do not know the directive unheard-of"):
         list(Writer("x", "jax").cells("```{unheard-of}\n```\n"))
