@@ -12,6 +12,7 @@ from common.parameters import initialise
 from common.spec import ModelSpec
 from common.weights import load_weights, read_arrays, save_weights, write_arrays
 from conformance.oracle.equations import expected
+from conformance.run.child import Child
 from tests.conformance.helpers import (
     CASES,
     all_arrays,
@@ -62,6 +63,19 @@ def test_a_record_says_where_and_of_what_it_was_made(tmp_path):
     entries = [e for dtypes in data["entries"]["equations"].values() for e in dtypes.values()]
     assert len(entries) == 4
     assert all(entry["status"] == "recorded" and entry["peak MiB"] > 0 for entry in entries)
+
+
+def test_after_so_many_answers_another_worker_goes_on(tmp_path, monkeypatch):
+    launched, launch = [], Child.launch
+    monkeypatch.setattr(Child, "launch", lambda child: launched.append(launch(child)))
+    monkeypatch.setattr("conformance.run.ladder.RENEWED", 3)
+    assert record(tmp_path) == EXIT_PASS  # two cases in two dtypes: three answers, and one
+    assert len(launched) == 2
+    entries = [
+        e for dtypes in data_of(tmp_path)["entries"]["equations"].values() for e in dtypes.values()
+    ]
+    assert [entry["status"] for entry in entries] == ["recorded"] * 4
+    assert judge(tmp_path) == EXIT_PASS
 
 
 def test_a_record_is_whole_files_that_others_may_read_and_nothing_temporary(tmp_path):
