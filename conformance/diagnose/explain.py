@@ -19,7 +19,7 @@ from conformance.cases.table import Case, Material
 from conformance.closeness.compare import FLOAT64_SCALE, Bound, multiple_of_bound
 from conformance.closeness.elements import agreement_in_regime
 from conformance.closeness.rungs import WHOLE, answered_by, rung_of
-from conformance.mutants import Mutant, applicable, of_regimes
+from conformance.mutants import Mutant, applicable, can_be_made, of_regimes
 from conformance.oracle.conventions import TRUTH, Conventions
 from conformance.oracle.evaluation import Begun, begin, evaluate, forward
 
@@ -104,8 +104,12 @@ class Evidence:
     def error(self, conventions: Conventions, K: int | None = None) -> float | None:
         """The largest relative error of all tensors if these conventions explain them, else None.
         K: how many minibatches, 0 for the forward pass alone"""
+        return self.error_of(self.answers(conventions, K))
+
+    def error_of(self, answers: Arrays) -> float | None:
+        """The same of what somebody answers to the case."""
         worst, answered = 0.0, answered_by(self.top)
-        for tensor, array in self.answers(conventions, K).items():
+        for tensor, array in answers.items():
             if rung_of(tensor) not in answered:
                 continue
             bound, noise = self.bounds[rung_of(tensor)], self.noise[tensor] * self.scale
@@ -116,6 +120,19 @@ class Evidence:
                 return None
             worst = max(worst, error)
         return worst
+
+    def allows(self, group: Suspects) -> bool:
+        """Whether these can be put into the case, and into what was answered of it."""
+        here = self.case.spec, *self.case.needs
+        return all(can_be_made(s, *here) and (s.forward or self.top == WHOLE) for s in group)
+
+    def shows(self, group: Suspects, right: Arrays) -> bool:
+        """Whether these would show in the case. right: its right answer"""
+        conventions = combined(group) if self.allows(group) else None
+        if conventions is None:
+            return False
+        instead = replace(self, got=right)
+        return any(instead.error(conventions, K) is None for K in (0, None))
 
 
 @dataclass(frozen=True)
@@ -131,7 +148,7 @@ class Explanation:
 
     @property
     def says(self) -> str:
-        return " and ".join(suspect.says for suspect in self.suspects)
+        return said(self.suspects)
 
     def sentence(self, implementation: str) -> str:
         return f"{implementation} agrees with the oracle to {self.error:.0e} if {self.says}"
@@ -142,7 +159,8 @@ def explain(
 ) -> list[Explanation] | None:
     """Single conventions that explain the evidence, or if none does, a pair; none if no pair does.
 
-    known:  what explained other cases, tried first and accepted if it explains this one
+    known:  what explained other cases, tried first and accepted if it explains this one, which may
+            be in none of its regimes
     search: whether to try the catalogue; without it, None if nothing known explains it
     """
     case = evidence.case
@@ -151,7 +169,7 @@ def explain(
         # What changes nothing that was answered explains nothing.
         suspects = [s for s in suspects if s.forward or evidence.top == WHOLE]
         for group, way in itertools.product(known, evidence.ways):
-            if set(group) <= set(suspects) and (found := _explanation(way, group)):
+            if evidence.allows(group) and (found := _explanation(way, group)):
                 return [found]
         if not search:
             return None
@@ -211,6 +229,10 @@ def _explanation(evidence: Evidence, group: Suspects) -> Explanation | None:
         return None
     error = evidence.error(conventions)
     return None if error is None else Explanation(group, error)
+
+
+def said(group: Suspects) -> str:
+    return " and ".join(suspect.says for suspect in group)
 
 
 def combined(group: Suspects) -> Conventions | None:

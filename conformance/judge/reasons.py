@@ -15,7 +15,7 @@ from common.parameters import Arrays
 from conformance.closeness.compare import FLOAT64_SCALE, Bound, Comparison
 from conformance.closeness.elements import agreement_in_regime
 from conformance.closeness.rungs import RUNGS, answered_by, rung_of
-from conformance.diagnose.explain import Evidence, Suspects, explain, sentence
+from conformance.diagnose.explain import Evidence, Suspects, explain, said, sentence
 from conformance.diagnose.location import locate
 from conformance.oracle.conventions import Conventions
 from conformance.oracle.evaluation import Begun, begin, evaluate
@@ -27,6 +27,10 @@ from conformance.verdict.results import CaseResult
 
 SEARCHED = 3
 """How many failures of one implementation are searched for an explanation."""
+
+NUMBERS_AGREE = "every number agrees with the oracle, so that no wrong convention explains it"
+"""Of what fails by a dtype, by a tensor that nobody asked for or by an invariance: a convention
+that does not show in the case would explain it as well."""
 
 SMALL, REMEMBERED = 2**18, 1024
 """Of a case whose answers have no more bytes, what so many wrong conventions make of it is held for
@@ -106,7 +110,11 @@ def give_reasons(failures: list[Failure], results: list[CaseResult], progress: P
         result = failure.result
         mine = known.setdefault(result.implementation, [])
         done = searched.get(result.row, 0)
-        found = explain(failure.evidence(memory.of(failure)), mine, search=done < SEARCHED)
+        evidence = failure.evidence(memory.of(failure))
+        if evidence.error_of(failure.answer.wanted) is not None:
+            result.why = NUMBERS_AGREE
+            continue
+        found = explain(evidence, mine, search=done < SEARCHED)
         if found is None:
             result.why = "not searched: see the smaller cases of this implementation"
             continue
@@ -116,7 +124,16 @@ def give_reasons(failures: list[Failure], results: list[CaseResult], progress: P
         result.why = sentence(result.implementation, found, result.place)
         mine += [e.suspects for e in found if e.suspects not in mine]
     for failure in failures:
+        refute(failure, known.get(failure.result.implementation, []), memory)
         failure.result.vote = vote(failure, failures, results, memory)
+
+
+def refute(failure: Failure, known: list[Suspects], memory: Memory) -> None:
+    """Fill in ``refuted`` of a failure that nothing explains. known: what explains others"""
+    result, right = failure.result, failure.answer.wanted
+    if known and not result.suspects and result.why != NUMBERS_AGREE:
+        evidence = failure.evidence(memory.of(failure))
+        result.refuted = [said(group) for group in known if evidence.shows(group, right)]
 
 
 def place_of(result: CaseResult, got: Arrays, answer: Answer, bound: Bound, dtype: str) -> str:

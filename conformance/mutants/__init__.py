@@ -30,7 +30,16 @@ from conformance.mutants.sizes import SIZES
 from conformance.mutants.training import TRAINING
 from conformance.mutants.uneven import UNEVEN
 
-__all__ = ["CATALOGUE", "EVERY", "REGIMES", "Mutant", "applicable", "held_to", "of_regimes"]
+__all__ = [
+    "CATALOGUE",
+    "EVERY",
+    "REGIMES",
+    "Mutant",
+    "applicable",
+    "can_be_made",
+    "held_to",
+    "of_regimes",
+]
 
 CATALOGUE = [
     *MAPPING,
@@ -55,11 +64,15 @@ EVERY = [*CATALOGUE, *REGIMES]
 def applicable(spec: ModelSpec, lengths: bool = False, dropout: bool = False) -> list[Mutant]:
     """The wrong conventions that can be made with a spec, with examples of different length, and
     where numbers are dropped."""
-    return [
-        m
-        for m in CATALOGUE
-        if m.applies(spec) and (lengths or not m.lengths) and (dropout or not m.dropout)
-    ]
+    return [m for m in CATALOGUE if can_be_made(m, spec, lengths, dropout)]
+
+
+def can_be_made(
+    mutant: Mutant, spec: ModelSpec, lengths: bool = False, dropout: bool = False
+) -> bool:
+    """Whether a fault can be put into a case, wherever it shows."""
+    given = (lengths or not mutant.lengths) and (dropout or not mutant.dropout)
+    return mutant.applies(spec) and given
 
 
 def of_regimes(case: Case) -> list[Mutant]:

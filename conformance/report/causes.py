@@ -4,12 +4,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.judge.reasons import NUMBERS_AGREE
 from conformance.verdict.outcome import DECLARED, FAIL, WRONG
 
 Result = dict[str, Any]
 """A case result of a verdict.json."""
 
 UNEXPLAINED = "no known convention explains it"
+NOT_ALL = "no known convention explains all of it"
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,11 @@ def entries(verdict: dict[str, Any]) -> list[Entry]:
 def by_cause(results: list[Result]) -> list[Entry]:
     """The causes of what one implementation did.
 
-    A failure may be explained by several conventions alike. The one that explains most failures is
-    taken for the cause of all that it explains, then the next for those that are left. What nothing
-    explains is one entry, with what was not searched: the smaller cases' causes do not explain it.
+    What nothing explains is one entry, with what was not searched: the smaller cases' causes do not
+    explain it. A convention that explains some failures and would show in one of these, but does
+    not explain it, only looks like the cause where it does: all of them are one entry.
     """
-    found: list[Entry] = []
-    left = [result for result in results if result["suspects"]]
-    while left:
-        counts = Counter(suspect for result in left for suspect in result["suspects"])
-        cause = counts.most_common(1)[0][0]
-        same = [result for result in left if cause in result["suspects"]]
-        left = [result for result in left if cause not in result["suspects"]]
-        found.append(Entry(cause, same[0], same[1:]))
+    found = explained([result for result in results if result["suspects"]])
     others: dict[str, list[Result]] = {}
     left = [result for result in results if not result["suspects"]]
     unexplained = any(result["searched"] for result in left)
@@ -70,9 +65,34 @@ def by_cause(results: list[Result]) -> list[Entry]:
     for result in sorted(left, key=lambda result: not result["searched"]):
         others.setdefault(said(result, unexplained), []).append(result)
     for cause, same in others.items():
+        refuted = {name for result in same for name in result.get("refuted", [])}
+        parts = [entry for entry in found if entry.cause in refuted]
+        found = [entry for entry in found if entry.cause not in refuted]
         alone = [Entry("", result, []) for result in same] if not cause else []
-        found += alone or [Entry(cause, same[0], same[1:])]
+        found += alone or [together(cause, same, parts)]
     return found
+
+
+def explained(left: list[Result]) -> list[Entry]:
+    """A failure may be explained by several conventions alike. The one that explains most failures
+    is taken for the cause of all that it explains, then the next for those that are left."""
+    found: list[Entry] = []
+    while left:
+        counts = Counter(suspect for result in left for suspect in result["suspects"])
+        cause = counts.most_common(1)[0][0]
+        same = [result for result in left if cause in result["suspects"]]
+        left = [result for result in left if cause not in result["suspects"]]
+        found.append(Entry(cause, same[0], same[1:]))
+    return found
+
+
+def together(cause: str, same: list[Result], parts: list[Entry]) -> Entry:
+    """What has one cause. parts: what is explained by another convention, though only in part"""
+    more = [result for entry in parts for result in entry.results]
+    cause = NOT_ALL if more else cause
+    count = len(same) + len(more)
+    cause += "".join(f"; {len(part.results)} of {count} by: {part.cause}" for part in parts)
+    return Entry(cause, same[0], same[1:] + more)
 
 
 def said(result: Result, unexplained: bool) -> str:
@@ -81,4 +101,5 @@ def said(result: Result, unexplained: bool) -> str:
     vain (unexplained), nobody knows of either."""
     if result["status"] != FAIL or result["reason"]:
         return result["reason"]
-    return UNEXPLAINED if unexplained else result["why"]
+    known = result["why"] == NUMBERS_AGREE or not unexplained
+    return result["why"] if known else UNEXPLAINED

@@ -35,6 +35,7 @@ class CaseResult:
 
     part:     the highest rung that it answers, of one that answers a part of the ladder
     suspects: conventions that explain a failure, each alone     searched: whether any was sought
+    refuted:  of a failure without any, those that explain others, would show here and do not
     """
 
     implementation: str
@@ -49,6 +50,7 @@ class CaseResult:
     why: str = ""
     suspects: list[str] = field(default_factory=list)
     searched: bool = False
+    refuted: list[str] = field(default_factory=list)
     vote: str = ""
     heat: list[Heat] = field(default_factory=list)
 
@@ -265,4 +267,5 @@ def _result_to_json(result: CaseResult) -> dict[str, Any]:
         "rungs": rungs,
         "failed": failed,
         **({"part": result.part} if result.part else {}),
+        **({"refuted": result.refuted} if result.refuted else {}),
     }

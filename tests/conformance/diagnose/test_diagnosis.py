@@ -7,14 +7,14 @@ from common.corpus import load_corpus
 from conformance.cases.given import gather
 from conformance.closeness.compare import load_bounds
 from conformance.diagnose.explain import Evidence, explain, sentence
-from conformance.mutants import CATALOGUE
+from conformance.mutants import EVERY, of_regimes
 from conformance.oracle.conventions import TRUTH
 from conformance.oracle.evaluation import evaluate
 from conformance.oracle.truth import right_answer
 
 GIVEN = gather(load_corpus(None), None)
 BOUNDS = load_bounds()["cpu"]
-BY_NAME = {mutant.name: mutant for mutant in CATALOGUE}
+BY_NAME = {mutant.name: mutant for mutant in EVERY}
 
 
 def evidence(answer, conventions, dtype="float64", change=None) -> Evidence:
@@ -87,6 +87,24 @@ def test_what_is_known_is_tried_before_the_catalogue_is_searched():
     found = evidence(answer, wrong.conventions)
     assert explain(found, [(wrong,)], search=False)[0].names == ("biases doubled",)
     assert explain(found, [(BY_NAME["no clip"],)], search=False) is None
+
+
+def test_what_is_known_is_tried_in_cases_of_other_regimes():
+    """Where it need not show, and does: some inputs are small by chance."""
+    answer = right_answer("sizes-lstm", GIVEN)
+    wrong = BY_NAME["inputs below 1e-4 flushed"]
+    assert wrong not in of_regimes(answer.case)
+    found = evidence(answer, wrong.conventions)
+    assert explain(found, [(wrong,)], search=False)[0].names == ("inputs below 1e-4 flushed",)
+
+
+def test_a_convention_shows_where_it_changes_an_answer():
+    answer = right_answer("rnn-tanh-L2", GIVEN)
+    found = evidence(answer, BY_NAME["biases doubled"].conventions)
+    assert found.error_of(answer.wanted) is None
+    assert found.shows((BY_NAME["no clip"],), answer.wanted)
+    assert not found.shows((BY_NAME["inputs below 1e-4 flushed"],), answer.wanted)
+    assert not found.shows((BY_NAME["H without tanh(C)"],), answer.wanted), "it has no C"
 
 
 def test_a_fault_of_closed_gates_alone_is_not_put_down_to_what_no_tensor_shows():

@@ -11,6 +11,7 @@ from common.errors import EXIT_FAIL, EXIT_PASS
 from common.weights import read_arrays
 from conformance.closeness.compare import load_bounds
 from conformance.judge.ladder import compare_all
+from conformance.judge.reasons import NUMBERS_AGREE
 from conformance.oracle.truth import right_answer
 from conformance.worker.ladder import answer
 from tests.conformance.helpers import (
@@ -176,7 +177,9 @@ def test_float64_under_a_float32_label_fails_though_it_is_more_exact(out):
         arrays["gradients/X"] = arrays["gradients/X"].astype("float64")
 
     spoil(out / "numpy-cpu", CASE, widen, "float32")
-    assert only_failure(out)["failed"][0]["problem"] == "dtype float64, expected float32"
+    failure = only_failure(out)
+    assert failure["failed"][0]["problem"] == "dtype float64, expected float32"
+    assert (failure["why"], failure["suspects"]) == (NUMBERS_AGREE, [])
 
 
 @pytest.mark.parametrize("shape", [(1,), (1, 1)])
