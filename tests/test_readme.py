@@ -1,6 +1,7 @@
 """The README tells the truth: its commands run, and what it names exists."""
 
 import configparser
+import json
 import os
 import re
 import shlex
@@ -10,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from common.recipe import D2L_EPOCHS
+from conformance.cases.given import WEIGHTS_N, WEIGHTS_T
+from conformance.cases.quick import quick_cases
+from conformance.closeness.compare import load_bounds
+from conformance.mutants import CATALOGUE, REGIMES
 from tests.conftest import CERTIFY
 from tests.frameworks import OTHERS
 
@@ -17,6 +23,7 @@ pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROSE = " ".join(README.split())
 COMMANDS = [
     line
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
@@ -86,3 +93,53 @@ def test_the_files_that_it_names_exist() -> None:
     assert len(links) >= 4
     for link in (link for link in links if not link.startswith("https://")):
         assert (ROOT / link).exists(), link
+
+
+WORDS = {"eight": 8, "fourteen": 14, "five": 5, "one": 1}
+
+
+def numbers(pattern: str, text: str = PROSE) -> tuple[float, ...]:
+    """What stands in the groups of a sentence that must be there once."""
+    (found,) = re.findall(pattern, text)
+    found = [found] if isinstance(found, str) else found
+    return tuple(WORDS.get(said) or float(said.replace(",", "")) for said in found)
+
+
+def test_it_counts_the_catalogue_and_the_quick_cases() -> None:
+    assert numbers(r"(\d+) wrong conventions \(\[conformance/mutants\]") == (len(CATALOGUE),)
+    assert numbers(r"some size or magnitude on: (\d+) more faults") == (len(REGIMES),)
+    assert numbers(r"gives a first answer: (\w+) cases") == (len(quick_cases()),)
+    certified = (ROOT / "docs" / "detecting-power.md").read_text(encoding="utf-8")
+    assert numbers(r"(\d+) wrong conventions, \d+ cases", certified) == (len(CATALOGUE),)
+
+
+def test_its_bounds_are_those_of_the_data() -> None:
+    exact, rounded = (load_bounds()["cpu"][dtype] for dtype in ("float64", "float32"))
+    said = numbers(r"must agree to ([\de-]+) \(outputs\) and ([\de-]+) \(gradients\)")
+    assert said == (exact["outputs"].error, exact["gradients"].error)
+    assert numbers(r"float32 must stay within (\d+) noise floors") == (rounded["outputs"].ratio,)
+
+
+def test_it_counts_the_networks_that_diagnose_was_asked_about() -> None:
+    page = (ROOT / "docs" / "naming-faults.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \w+ \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    wrong, named, _, false = (sum(map(int, column)) for column in zip(*rows, strict=True))
+    said = numbers(r"([\d,]+) wrong networks in (\d+) layouts.*? all right, ([\d,]+) got their")
+    assert (*said, 0) == (wrong, len(rows), named, false)
+
+
+def test_it_says_what_the_recipes_the_weights_and_the_ensembles_are() -> None:
+    assert numbers(r"full D2L recipe, (\d+) epochs") == (D2L_EPOCHS,)
+    assert numbers(r"about (\d+) examples of (\d+) steps") == (WEIGHTS_N, WEIGHTS_T)
+    ensemble = ROOT / "conformance" / "judge" / "ensembles" / "d2l-lstm.json"
+    members = json.loads(ensemble.read_text(encoding="utf-8"))["members"]
+    assert numbers(r"The latter has (\w+) members") == (members,)
+
+
+def test_every_number_of_seconds_has_its_command() -> None:
+    """Times and sizes are of one machine: each paragraph that has one names what measures it."""
+    measured = ("conformance bench", "tox p -m conformance", "bench --")
+    text = README.partition("## Contents")[2]
+    for paragraph in (" ".join(part.split()) for part in text.split("\n\n")):
+        if re.search(r"\d+ (processor )?seconds|\d+ GB|\d+ MiB", paragraph):
+            assert any(command in paragraph for command in measured), paragraph
