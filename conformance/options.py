@@ -49,6 +49,11 @@ class Help(argparse.RawDescriptionHelpFormatter):
         shown = "none" if found in (None, "") else str(found).replace("%", "%%")
         return f"{about} (default: {shown})".lstrip()
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Lines as they stand, but what is one line is made as narrow as the terminal."""
+        how = argparse.RawDescriptionHelpFormatter if "\n" in text else argparse.HelpFormatter
+        return how._fill_text(self, text, width, indent)
+
 
 def program() -> str:
     """What starts the suite again: the installed command, if that is how it was started."""

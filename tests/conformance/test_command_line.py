@@ -73,13 +73,15 @@ def test_the_help_shows_every_command_and_the_examples(capsys):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_a_help(command, capsys):
+def test_every_command_has_a_help(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    assert f"usage: python -m conformance {command}" in shown
-    assert find_command(command).does in shown
+    usage, does, *_ = capsys.readouterr().out.split("\n\n")
+    assert usage.startswith(f"usage: python -m conformance {command}")
+    assert " ".join(does.split()) == find_command(command).does
+    assert all(len(line) <= 80 for line in does.splitlines())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
