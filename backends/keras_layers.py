@@ -1,5 +1,6 @@
 """Keras' own SimpleRNN, GRU and LSTM on whichever engine Keras runs: what those backends share that
-have them as a mode (modes.py). TensorFlow, on which Keras is at home, has its layers.
+have them as a mode (modes.py), or convert them (TFLite). TensorFlow, on which Keras is at home, has
+its layers.
 
 The parameters keep their canonical names. Stacking them as Keras has them is part of what is
 differentiated, so that their gradients need no way back, and nothing has to be frozen: where
@@ -52,7 +53,7 @@ def native(spec: ModelSpec, p: State, engine: Any) -> list[Any]:
     """The kernel, the recurrent kernel and the bias of one direction of one layer, stacked; the
     reset-after GRU's bias has two rows, of which the second is 0 but for the candidate's b_hh.
 
-    engine: jax.numpy or torch. Keras' own functions would round float64 here already."""
+    engine: jax.numpy, torch or numpy. Keras' own functions would round float64 here already."""
     gates = GATE_ORDER[spec.cell]
     kernel = engine.concatenate([p[f"W_x{gate}"] for gate in gates], 1)
     recurrent = engine.concatenate([p[f"W_h{gate}"] for gate in gates], 1)

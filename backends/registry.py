@@ -19,6 +19,7 @@ MODULES = {
     "tensorflow": "backends.tensorflow",
     "jax": "backends.jax",
     "onnxruntime": "backends.onnxruntime",
+    "tflite": "backends.tflite",
 }
 
 MADE_BY = {"torch": "pytorch", "mxnet": "mxnet", "keras": "tensorflow", "flax": "jax"}

@@ -7,17 +7,22 @@ FRAMEWORKS = {
     "tensorflow": ("tensorflow", "keras"),
     "jax": ("jax", "flax", "optax"),
     "onnxruntime": ("onnxruntime",),
+    "tflite": ("ai_edge_litert",),
 }
 """What each backend may import beside NumPy, and nothing else may; the framework comes first."""
 
-ENGINES = {"pytorch": ("keras",), "jax": ("keras",)}
-"""Whose layers run on another framework's engine as well: modes.py imports them there."""
+ENGINES = {"pytorch": ("keras",), "jax": ("keras",), "tflite": ("keras",)}
+"""Whose layers run on another framework's engine as well: modes.py imports them there, layers.py
+where they are all that there is."""
 
-PARTS = ("onnxruntime",)
+PARTS = ("onnxruntime", "tflite")
 """Backends that answer a part of the ladder."""
 
-WRITES = {"onnxruntime": ("onnx",)}
-"""What a backend writes its models with, as conformance/convert does."""
+ASKED_FOR = ("tflite",)
+"""Those that are no part of the main job: what they cost is paid where they are asked for."""
+
+WRITES = {"onnxruntime": ("onnx",), "tflite": ("tensorflow", "keras")}
+"""What a backend writes its models with, as conformance/convert does, or has them written by."""
 
 OTHERS = [name for name, packages in FRAMEWORKS.items() if packages and name not in PARTS]
 """Every backend of the whole ladder but the reference."""

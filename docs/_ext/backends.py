@@ -9,7 +9,7 @@ TITLES = {
 }
 """The tabs, in their order, by the backend's name, by which they are also synced."""
 
-NAMES = TITLES | {"onnxruntime": "ONNX Runtime"}
+NAMES = TITLES | {"onnxruntime": "ONNX Runtime", "tflite": "TFLite"}
 """Every backend: who answers a part of the ladder has no tab."""
 
 ELSEWHERE = {

@@ -1,110 +1,27 @@
-"""Faults in a backend that answers a part of the ladder, put into how it writes its models."""
+"""Faults in a backend that answers a part of the ladder: those of its own file."""
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
-
-import backends.onnxruntime as backend
-from backends.onnxruntime import layers
-from common.parameters import state_of
-
 Change = tuple[Any, str, Any]
 """A module, a name in it, and what stands there instead."""
 
-_native, _canonical, _node = layers.to_native, layers.to_canonical, layers.make_node
+Fault = tuple[tuple[str, ...], list[Change]]
+"""The cells that it is put into, and what is changed."""
 
 
-def native(change: Any) -> list[Change]:
-    """Other weights on their way into a model."""
-    return [(layers, "to_native", lambda spec, p: change(spec, p, _native(spec, p)))]
-
-
-def ordered(**gates: str) -> list[Change]:
-    """The gates in another order, on the way in and back."""
-    return [(layers, "GATE_ORDER", layers.GATE_ORDER | gates)]
-
-
-def node(change: Any) -> list[Change]:
-    """A node with another attribute."""
-
-    def made(*arguments):
-        found = _node(*arguments)
-        change(found)
-        return found
-
-    return [(layers, "make_node", made)]
-
-
-def reversed_in_time(found) -> None:
-    if not any(a.name == "direction" for a in found.attribute):
-        found.attribute.append(layers.helper.make_attribute("direction", "reverse"))
-
-
-def reset_elsewhere(found) -> None:
-    for attribute in found.attribute:
-        if attribute.name == "linear_before_reset":
-            attribute.i = 1 - attribute.i
-
-
-def without_lengths(found) -> None:
-    found.input[4] = ""
-
-
-def without_clip(found) -> None:
-    for attribute in [a for a in found.attribute if a.name == "clip"]:
-        found.attribute.remove(attribute)
-
-
-def from_zero(*given):
-    return {part: 0 * array for part, array in state_of(*given).items()}
-
-
-def doubled_bias(spec, p, made):
-    """b in both biases: what a round trip cannot see."""
-    of_inputs, of_state = np.split(made["B"], 2)
-    both = of_state if spec.reset == "after" else of_inputs
-    return made | {"B": np.concatenate([of_inputs, both])}
-
-
-def transposed(spec, native):
-    """Every recurrent matrix, on the way in and back."""
-    blocks = np.split(native["R"], len(layers.GATE_ORDER[spec.cell]))
-    return native | {"R": np.concatenate([block.T for block in blocks])}
-
-
-FAULTS: dict[str, tuple[tuple[str, ...], list[Change]]] = {
-    "gates-i-f-c-o": (("lstm",), ordered(lstm="ifco")),
-    "gates-r-z-h": (("gru",), ordered(gru="rzh")),
-    "transposed": (
-        ("rnn", "gru", "lstm"),
-        [
-            (layers, "to_native", lambda spec, p: transposed(spec, _native(spec, p))),
-            (
-                layers,
-                "to_canonical",
-                lambda spec, native: _canonical(spec, transposed(spec, native)),
-            ),
-        ],
-    ),
-    "bias-doubled": (("rnn", "lstm"), native(doubled_bias)),
-    "reversed": (("rnn", "gru", "lstm"), node(reversed_in_time)),
-    "reset-elsewhere": (("gru",), node(reset_elsewhere)),
-    "lengths-ignored": (("lstm",), node(without_lengths)),
-    "peepholes-i-f-o": (("lstm",), [(layers, "PEEPHOLES", "ifo")]),
-    "clip-of-gates-ignored": (("lstm",), node(without_clip)),
-    "state-ignored": (("rnn", "gru", "lstm"), [(backend, "state_of", from_zero)]),
-}
-"""By name, the cells that it is put into, and what is changed."""
+def faults_of(backend: str) -> dict[str, Fault]:
+    """By name."""
+    return importlib.import_module(f"tests.backends.{backend}_faults").FAULTS
 
 
 @contextmanager
-def put_in(name: str) -> Iterator[None]:
+def put_in(fault: Fault) -> Iterator[None]:
     """Whatever writes models meanwhile has the fault."""
-    changes = FAULTS[name][1]
-    patches = [patch.object(module, attribute, new) for module, attribute, new in changes]
+    patches = [patch.object(module, attribute, new) for module, attribute, new in fault[1]]
     for one in patches:
         one.start()
     try:

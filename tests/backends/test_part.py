@@ -22,9 +22,34 @@ from conformance.verdict.outcome import DECLARED, FAIL, IN_PART, UNSUPPORTED
 from conformance.verdict.results import CaseResult
 from conformance.worker.ladder import answer, answer_invariances
 from tests.answers import right_once
+from tests.backends.part_faults import faults_of
 from tests.conformance.helpers import assert_one_line
+from tests.frameworks import ASKED_FOR, PARTS
 
 GENERATED = [f"{kind}-2026-{index}" for kind in ("random", "wider") for index in range(15)]
+
+FEW = (
+    "gru-before-L1",
+    "gru-after-uneven-L2",
+    "lstm-bidirectional-lengths-L1",
+    "lstm-dropout-bidirectional-L3",
+    "saturated-lstm",
+    "nan-in-X-rnn-relu",
+    "nan-in-W-lstm",
+)
+"""What a backend is asked that is no part of the main job; all the others are recorded and judged
+where it is asked for."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``name`` runs over the cases, ``fault`` over the faults of the backend."""
+    backend = metafunc.config.getoption("--backend")
+    if "name" in metafunc.fixturenames:
+        every = [*suite_cases(), *GENERATED]
+        metafunc.parametrize("name", FEW if backend in ASKED_FOR else every)
+    if "fault" in metafunc.fixturenames:
+        found = faults_of(backend) if backend in PARTS else ["no backend of a part named"]
+        metafunc.parametrize("fault", [*found])
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +60,6 @@ def part(pytestconfig: pytest.Config) -> Part:
     return backend.PART
 
 
-@pytest.mark.parametrize("name", [*suite_cases(), *GENERATED])
 def test_every_rung_that_it_answers_holds(
     part: Part, backend: Backend, backend_name: str, implementation: str, name: str, sample: Given
 ) -> None:
@@ -72,7 +96,7 @@ def test_it_is_recorded_and_judged_by_its_name(
     backend_name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "results"
-    only = ("--cases", "lstm-L2", "gru-before-L1")
+    only = ("--cases", "lstm-one-step", "gru-before-wide")
     where = ("--backend", backend_name, "--out", str(out), "--quiet", *only)
     assert main(["record", *where, "--training"]) == EXIT_PASS
     assert not (out / "training").exists()
@@ -88,7 +112,14 @@ def test_it_is_recorded_and_judged_by_its_name(
     assert statuses == {IN_PART}
 
 
-@pytest.mark.usefixtures("part")
+@pytest.fixture
+def asked_once(backend_name: str) -> None:
+    """Of what starts a framework again and again, and is about the commands."""
+    if backend_name in ASKED_FOR:
+        pytest.skip("starts many workers: asked of the part that is in the main job")
+
+
+@pytest.mark.usefixtures("part", "asked_once")
 def test_what_it_cannot_is_one_line_and_leaves_nothing(
     backend_name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,7 +135,7 @@ def test_what_it_cannot_is_one_line_and_leaves_nothing(
     assert not list(out.rglob("*.json"))
 
 
-@pytest.mark.usefixtures("part")
+@pytest.mark.usefixtures("part", "asked_once")
 def test_nothing_of_its_part_is_missing(
     backend_name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,11 +147,16 @@ def test_nothing_of_its_part_is_missing(
 CASES = ["rnn-tanh-wide", "gru-before-wide", "gru-after-wide", "lstm-wide", "lstm-lengths-L2"]
 CASES += ["lstm-peepholes-clipped-L2"]
 
+FEW_CASES = ["gru-before-wide", "lstm-bidirectional-lengths-L1"]
+"""The same, as FEW."""
+
 SAID = {
     "gates-i-f-c-o": "the gates i,f,o,g are taken for",
+    "gates-i-f-o-c": "are taken for",
     "gates-r-z-h": "are taken for",
     "transposed": "every recurrent matrix is transposed",
     "reset-elsewhere": "if the reset gate acts",
+    "reset-after": "if the reset gate acts",
     "peepholes-i-f-o": "the peepholes i,f,o are taken for",
     "state-ignored": "the initial state is ignored",
 }
@@ -128,26 +164,24 @@ SAID = {
 
 
 @pytest.fixture(scope="module")
-def found(part, judged) -> dict[tuple[str, str], CaseResult]:
-    return judged("part_worker.py", CASES, 1)
+def cases(pytestconfig: pytest.Config) -> list[str]:
+    return FEW_CASES if pytestconfig.getoption("--backend") in ASKED_FOR else CASES
 
 
-def faults() -> list[str]:
-    return ["gates-i-f-c-o", "gates-r-z-h", "transposed", "bias-doubled", "reversed",
-            "reset-elsewhere", "lengths-ignored", "state-ignored", "peepholes-i-f-o",
-            "clip-of-gates-ignored"]  # fmt: skip
+@pytest.fixture(scope="module")
+def found(part, judged, cases) -> dict[tuple[str, str], CaseResult]:
+    return judged("part_worker.py", cases, 1)
 
 
 @pytest.mark.usefixtures("part")
-def test_sound_layers_pass_in_part_beside_the_sabotaged_ones(found):
-    statuses = [found["layers", case].status for case in CASES]
+def test_sound_layers_pass_in_part_beside_the_sabotaged_ones(found, cases):
+    statuses = [found["layers", case].status for case in cases]
     assert set(statuses) <= {IN_PART, DECLARED, UNSUPPORTED} and IN_PART in statuses
 
 
 @pytest.mark.usefixtures("part")
-@pytest.mark.parametrize("fault", faults())
-def test_every_fault_is_found_wherever_it_can_be_put_in(found, fault):
-    results = [found[f"layers-{fault}", case] for case in CASES]
+def test_every_fault_is_found_wherever_it_can_be_put_in(found, cases, fault):
+    results = [found[f"layers-{fault}", case] for case in cases]
     results = [result for result in results if result.status != UNSUPPORTED]
     assert results and {result.status for result in results} == {FAIL}
     assert all(result.place for result in results)
