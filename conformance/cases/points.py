@@ -131,6 +131,11 @@ NAMED = re.compile(
 DRAWN = re.compile(r"regime-(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})")
 
 
+def is_drawn(name: str) -> bool:
+    """Whether it is the name of a case that was drawn in regimes."""
+    return DRAWN.fullmatch(name) is not None
+
+
 def point_named(name: str) -> Point | None:
     """The point of that name, None if it is no name of one; BadInput if the point is out of reach:
     names come from files, too."""

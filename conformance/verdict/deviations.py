@@ -14,8 +14,11 @@ first: "2.17.1 to 2.21.0", "Keras 3.12.0 to 3.15.1, not 3.11.3". An entry with a
     floors                  and the largest multiple of the noise floor (may be left out)
     judged_as               in the place of a margin: the dtype that it is really computed in. It
                             excuses what that dtype's bounds let pass, case by case
+    drawn                   the largest error it excuses, as measured, in any tensor of cases that
+                            are drawn in regimes (``--random --regimes``; may be left out)
 
-and it must find something to excuse wherever it applies: otherwise it is stale. One of float64
+and it must find something to excuse wherever it applies: otherwise it is stale. Drawn cases are not
+among these, since few of them come upon it. One of float64
 also excuses a run on the lattice, if nothing else is wrong in the first step that differs. An entry
 with a ``[deviation.training]`` excuses training runs that the early envelope rejects, and nothing
 else does; a run may well stay inside of it, so this is never stale:
@@ -35,6 +38,7 @@ from typing import Any
 from common.errors import BadInput
 from common.storage.reading import LARGEST_JSON, parse_toml, read_text
 from common.storage.shape import check_shape
+from conformance.cases.points import is_drawn
 from conformance.cases.table import DTYPES, Case
 from conformance.closeness.compare import Comparison
 from conformance.verdict.outcome import Row
@@ -59,6 +63,7 @@ LADDER_SHAPE = {
     **dict.fromkeys((*LADDER_FIELDS, "activation?", "device?", "judged_as?"), str),
     "margin?": float,
     "floors?": float,
+    "drawn?": float,
 }
 TRAINING_FIELDS = ("implementation", "device", "numerics", "ensembles", "strain")
 TRAINING_SHAPE = dict.fromkeys(TRAINING_FIELDS, str) | {"strain": float}
@@ -92,20 +97,26 @@ class Deviation:
             and ladder.get("device") in (None, device)
             and fnmatch.fnmatchcase(implementation, ladder["implementation"])
             and fnmatch.fnmatchcase(dtype, ladder["dtype"])
-            and fnmatch.fnmatchcase(case.name, ladder["cases"])
+            and (self.drawn(case) or fnmatch.fnmatchcase(case.name, ladder["cases"]))
             and ladder.get("activation") in (None, *case.spec.activations)
         )
 
-    def covers(self, tensor: str) -> bool:
+    def drawn(self, case: Case) -> bool:
+        """Whether a case is drawn, and this entry speaks of such."""
+        return self.ladder is not None and "drawn" in self.ladder and is_drawn(case.name)
+
+    def covers(self, tensor: str, case: Case) -> bool:
         """Whether it speaks of this tensor of such a case."""
-        return self.ladder is not None and fnmatch.fnmatchcase(tensor, self.ladder["tensors"])
+        return self.ladder is not None and (
+            self.drawn(case) or fnmatch.fnmatchcase(tensor, self.ladder["tensors"])
+        )
 
     @property
     def judged_as(self) -> str:
         """The dtype whose bounds say what it excuses; empty if a margin does."""
         return "" if self.ladder is None else self.ladder.get("judged_as", "")
 
-    def excuses(self, comparison: Comparison, judged: Comparison | None = None) -> bool:
+    def excuses(self, comparison: Comparison, case: Case, judged: Comparison | None = None) -> bool:
         """Whether a comparison fails within the margin. NaN and missing tensors never do, nor does
         an option that is ignored: it fails because its error is too small.
 
@@ -115,7 +126,8 @@ class Deviation:
             return False
         if self.judged_as:
             return judged is not None and judged.passed and judged.tensor == comparison.tensor
-        return comparison.error <= ladder["margin"] and not (
+        margin = ladder["drawn" if self.drawn(case) else "margin"]
+        return comparison.error <= margin and not (
             comparison.ratio > ladder.get("floors", math.inf)  # NaN: it has no floor
         )
 
@@ -152,18 +164,18 @@ def unexcused(
     def excuses(deviation: Deviation, comparison: Comparison) -> bool:
         named = deviation.judged_as
         judged = judged_as(named).get(comparison.tensor) if named else None
-        return deviation.excuses(comparison, judged)
+        return deviation.excuses(comparison, case, judged)
 
     ours = [d for d in deviations if d.applies_to(*row, case)]
     left: list[Comparison] = []
     used: list[str] = []
     for comparison in comparisons:
-        covering = [d for d in ours if d.covers(comparison.tensor)]
+        covering = [d for d in ours if d.covers(comparison.tensor, case)]
         for deviation in covering:
-            deviation.applied += 1
+            deviation.applied += not deviation.drawn(case)
         excusing = [d for d in covering if not comparison.passed and excuses(d, comparison)]
         for deviation in excusing:
-            deviation.excused += 1
+            deviation.excused += not deviation.drawn(case)
             used.append(deviation.id)
         if not comparison.passed and not excusing:
             left.append(comparison)
@@ -197,6 +209,8 @@ def _check_margin(ladder: dict[str, Any], path: Path, where: str) -> None:
     if len(found := [field for field in MARGINS if field in ladder]) != 1:
         both = " and ".join(found) or "none"
         raise BadInput(path, where, f"one of {', '.join(MARGINS)}", both)
-    if "judged_as" in ladder and (ladder["judged_as"] not in DTYPES or "floors" in ladder):
-        expected = f"judged_as one of {', '.join(DTYPES)}, and no floors"
+    if "judged_as" in ladder and (
+        ladder["judged_as"] not in DTYPES or "floors" in ladder or "drawn" in ladder
+    ):
+        expected = f"judged_as one of {', '.join(DTYPES)}, and neither floors nor drawn"
         raise BadInput(path, where, expected, ladder["judged_as"])

@@ -12,6 +12,9 @@ from conformance.verdict.outcome import DECLARED, FAIL, PASS, UNSUPPORTED
 from conformance.verdict.results import CaseResult
 from tests.backends.regime_faults import FOUND_BY_NUMBERS, IN_PYTORCH, TOLD_BY, regime_faults
 
+FLUSHED = ["regime-0-663", "regime-0-821"]
+"""Drawn cases with gradients that are denormal in float32."""
+
 QUIET = Progress(quiet=True)
 CASES = ["saturated-lstm", "logits-gru-after", "steps-lstm", "sizes-lstm"]
 SAID = {
@@ -53,7 +56,7 @@ def large(
     name = pytestconfig.getoption("--backend")
     if name is None:
         pytest.skip("no backend named: pytest --backend NAME, in its environment")
-    out, cases = tmp_path_factory.mktemp("large"), [case.name for case in LARGE]
+    out, cases = tmp_path_factory.mktemp("large"), [case.name for case in LARGE] + FLUSHED
     record(Request(name, "cpu", ["float64", "float32"], cases, sample, out), QUIET)
     verdict = judge(out, QUIET, deviations=load_deviations())
     return {(r.implementation.partition(":")[2], r.dtype, r.case): r for r in verdict.results}
@@ -69,3 +72,13 @@ def test_no_large_case_fails(large, implementation, dtype):
     }
     assert wrong == {}
     assert sum(result.status == PASS for result in statuses.values()) > len(LARGE) / 2
+
+
+def test_what_is_flushed_in_drawn_cases_is_declared(large, backend_name, implementation):
+    statuses = {large[implementation, "float32", case].status for case in FLUSHED}
+    flushes = backend_name in ("tensorflow", "jax")
+    assert statuses - {UNSUPPORTED} == {DECLARED if flushes else PASS}
+    assert {large[implementation, "float64", case].status for case in FLUSHED} <= {
+        PASS,
+        UNSUPPORTED,
+    }

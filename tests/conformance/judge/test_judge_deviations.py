@@ -92,6 +92,20 @@ def test_a_deviation_of_more_noise_floors_than_declared_fails(out):
     assert judged(out, declared(floors=0.99 * ratio))[1].status == "fail"
 
 
+def test_drawn_cases_have_a_margin_of_their_own_and_are_never_stale():
+    right = right_answer("regime-0-0", Given(load_corpus()))
+    assert right.case.name == "regime-0-0"
+    tensor, bounds, row = "forward/O", load_bounds()["cpu"], ("numpy:equations", "cpu", "float32")
+    for by, drawn, left in ((0.5, 0.6, []), (0.5, 0.4, [tensor]), (0.0, 0.6, [])):
+        got = {name: array.astype("float32") for name, array in right.wanted.items()}
+        got[tensor].flat[0] += by * np.abs(got[tensor]).max()
+        compared = compare_values(got, right, "float32", bounds["float32"], {})
+        excusing, other = declared(drawn=drawn), declared(margin=0.9)
+        found, used = unexcused(row, right.case, compared, [excusing, other], lambda _: {})
+        assert ([c.tensor for c in found], bool(used)) == (left, by > 0 and not left)
+        assert (excusing.applied, other.applied, excusing.stale) == (0, 0, False)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_value_that_is_not_finite_is_never_excused(value, out):
     spoil(out / "numpy-cpu", CASE, lambda arrays: arrays[TENSOR].fill(value), "float32")
@@ -276,6 +290,7 @@ def test_an_entry_that_lacks_a_field_is_bad_input(field, tmp_path):
         ("margin = 1e-6", 'judged_as = "float32"'),
         ('judged_as = "float16"',),
         ('judged_as = "float32"', "floors = 8.0"),
+        ('judged_as = "float32"', "drawn = 1e-11"),
     ],
 )
 def test_an_entry_says_in_one_way_how_much_it_excuses(margin, tmp_path):
