@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from common.corpus import load_corpus
 from common.parameters import INITIALISERS
 from conformance.records.witness import WITNESSES, load_witness
 from docs.notebooks import CHAPTERS, ROOT
@@ -191,3 +192,23 @@ def test_recurrent_networks_says_of_each_radius_what_was_measured():
     assert at_40["ρ = 0.7"] < 3e-8 and 3e-4 < at_40["ρ = 1.0"] < 3e-3
     assert 0.3 < at_40["ρ = 1.5"] < 3 and 300 < at_40["ρ = 2.5"] < 3000
     assert values["at_20_7"] < values["at_20_10"] < 1 < values["at_20_15"] < values["at_20_25"]
+
+
+def test_cells_says_which_single_run_was_first_and_last():
+    ends = {row["cell"]: row["epochs to 1.5"] for row in stored("cells")["tables"]["ends"]}
+    assert ends["vanilla RNN"] < ends["GRU"] < ends["LSTM"]
+    assert "The simplest cell was the first there, and the LSTM the last." in prose("cells")
+
+
+def test_training_counts_the_characters_of_the_text():
+    """All that occur have a number, and one more stands for what is unknown."""
+    occur, q = re.findall(r"(\d+) different characters; .*?\$q = (\d+)\$", prose("training"))[0]
+    table = " ".join(prose("dependencies").split())
+    assert int(occur) + 1 == int(q) == load_corpus(None).q
+    assert f"the characters | a number | {q} |" in table
+
+
+def test_disagreements_names_so_many_characters_as_it_evaluates():
+    source = (ROOT / "docs" / "experiments" / "disagreements.py").read_text(encoding="utf-8")
+    said = re.search(r"perplexity on ([\d,]+) characters", prose("disagreements"))[1]
+    assert f"corpus.tokens[:{said.replace(',', '_')}]" in source
