@@ -7,6 +7,7 @@ escape.py             names out of records, made harmless for Markdown
 heat.py               how large the errors are, where
 terminal.py           the table of a verdict
 terminal_training.py  the same for training runs
+narrow.py             tables that a terminal has no room for
 compact.py            the same in a row a framework, for a README
 sentence.py           the verdict in one sentence
 outcome.py            PASS, FAIL or INCOMPLETE: one rule for all who show it

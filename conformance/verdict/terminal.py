@@ -13,6 +13,7 @@ from rich.text import Text
 from common.errors import printable
 from conformance.closeness.compare import RUNGS
 from conformance.options import program
+from conformance.verdict.narrow import fitting
 from conformance.verdict.outcome import (
     CRASHED,
     DECLARED,
@@ -35,10 +36,10 @@ BANDS = (1.0, 2.0, 4.0, 8.0)
 def show(verdict: Verdict, console: Console) -> None:
     """Print the whole verdict."""
     if verdict.results:
-        console.print(ladder(verdict))
-        console.print(distribution(verdict))
+        console.print(fitting(ladder(verdict), console))
+        console.print(fitting(distribution(verdict), console))
     if verdict.training:
-        console.print(training_table(verdict.training))
+        console.print(fitting(training_table(verdict.training), console))
     for line in [*summary(verdict), *training_lines(verdict.training)]:
         console.print(_text(line))
     for line in failures(verdict.failures):
@@ -61,11 +62,10 @@ def ladder(verdict: Verdict) -> Table:
     """In each cell: cases whose rung passed, of those that reached it, and the worst ratio of an
     error to the noise floor."""
     table = Table(title="Cases passed on each rung, and the worst error in noise floors (×)")
-    # Where room is scarce names go on in the next line: "floa…" would be either dtype.
-    table.add_column("implementation", overflow="fold")
-    table.add_column("dtype", overflow="fold")
+    table.add_column("implementation")
+    table.add_column("dtype")
     for rung in RUNGS:
-        table.add_column(rung, justify="right", overflow="fold")
+        table.add_column(rung, justify="right")
     table.add_column("other", justify="left")
     for row in verdict.rows():
         implementation, device, dtype = row
@@ -117,8 +117,8 @@ def _other(results: list[CaseResult]) -> Text:
 def distribution(verdict: Verdict) -> Table:
     """How the tensors of each implementation spread over multiples of the noise floor."""
     table = Table(title="Errors of all tensors in multiples of the noise floor")
-    table.add_column("implementation", overflow="fold")
-    table.add_column("dtype", overflow="fold")
+    table.add_column("implementation")
+    table.add_column("dtype")
     table.add_column("tensors", justify="right")
     for band in BANDS:
         table.add_column(f"≤ {band:g}", justify="right")

@@ -1,6 +1,7 @@
 """The verdict on a terminal is read as it is meant, however little there is and however narrow."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.console import Console
 from conformance.closeness.compare import Comparison
 from conformance.verdict.outcome import NOT_COMPARED, NOT_RUN, PASS
 from conformance.verdict.results import CaseResult, TrainingResult, Verdict
-from conformance.verdict.terminal import ladder, summary
+from conformance.verdict.terminal import show, summary
 from conformance.verdict.terminal_training import training_lines
 
 pytestmark = pytest.mark.once
@@ -40,11 +41,27 @@ def test_a_backend_without_a_run_has_no_empty_place():
     assert training_lines([absent]) == ["✗ jax (cpu): not run: no run"]
 
 
-def test_dtypes_are_told_apart_at_80_columns():
+def shown_at(width: int) -> str:
+    """What a terminal of so many columns shows of two rows and two runs."""
     rows = [result("float32"), result("float64")]
+    runs = [trained(PASS), trained(NOT_COMPARED)]
     shown = io.StringIO()
-    Console(file=shown, width=80).print(ladder(Verdict([], rows, [], [], [])))
-    lines = shown.getvalue()
-    assert "…" not in lines
-    names = [line.split("│")[2].strip() for line in lines.splitlines() if line.count("│") > 2]
-    assert "".join(names).count("float") == 2 and "64" in "".join(names)
+    show(Verdict([], rows, ["jax"], [], runs), Console(file=shown, width=width))
+    return shown.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 150])
+def test_no_table_is_cut_and_no_word_broken(width):
+    narrow, wide = shown_at(width), shown_at(200)
+    assert "…" not in narrow
+    assert all(len(line) <= width for line in narrow.splitlines() if line[:1] in "│┃└┏")
+    words = set(re.split(r"[\s│┃·:]+", wide)) - {""}
+    words = {word for word in words if not re.search("[━─┏└]", word)}
+    headings = {"implementation", "dtype", "numerics", "other"}
+    assert words - set(re.split(r"[\s│┃·:]+", narrow)) <= headings
+    for dtype in ("float32", "float64"):
+        assert f"│ {dtype}" in narrow
+
+
+def test_a_table_that_has_room_is_shown_as_it_is():
+    assert "┃ dtype" in shown_at(200) and "┃ dtype" not in shown_at(80)
