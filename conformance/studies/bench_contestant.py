@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,10 +132,16 @@ class Contestant:
         orders.flush()
         self.hear("done")
 
+    def spent(self) -> float:
+        """Seconds of the processor that it has had, all its threads together."""
+        return self.seconds
+
     def hear(self, expected: str) -> None:
-        if (found := pipes(self.process)[1].readline().strip()) != expected:
+        found, _, spent = pipes(self.process)[1].readline().strip().partition(" ")
+        if found != expected:
             self.stop()
             raise RuntimeError(f"{self.order}: {found!r}, exit code {self.process.returncode}")
+        self.seconds = float(spent)
 
     def stop(self) -> None:
         self.process.kill()
@@ -146,10 +153,10 @@ def main() -> None:
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # frameworks print what they like
     work = loop(order) if order.loop else training(order)
-    print("ready", file=replies, flush=True)
+    print("ready", time.process_time(), file=replies, flush=True)
     for _ in sys.stdin:
         work()
-        print("done", file=replies, flush=True)
+        print("done", time.process_time(), file=replies, flush=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from conformance.records.training import NUMERICS
 from conformance.report.page_speed import bench_report
 from conformance.studies import bench
 from conformance.studies.bench_main_job import bench_main_job
+from conformance.studies.bench_page import keep, update_page
 from conformance.studies.bench_workers import bench_workers
 from conformance.studies.compare_cells import compare_cells
 from conformance.studies.compare_runs import PASSED_ON
@@ -101,11 +102,15 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     about = "what the main job costs instead: the share of one backend, or of all, and the judge's"
     add("--main-job", action="store_true", help=about)
     add("--quick", action="store_true", help="with --main-job: of the quick one")
+    add("--json", type=Path, metavar="FILE", help="keep the ratios there, beside other backends'")
+    add("--readme", type=Path, metavar="FILE", help="replace its table by what --json keeps")
 
 
 def run_bench(options: argparse.Namespace) -> int:
     """Measure one backend, or all that this environment has, and print the ratios."""
     progress = Progress(options.quiet)
+    if options.readme and not options.json:
+        raise BadInput("--readme", "", "--json beside it", "none")
     if options.report:
         results_console().print(bench_report(progress))
         return EXIT_PASS
@@ -127,12 +132,17 @@ def run_bench(options: argparse.Namespace) -> int:
                 raise
             progress.say(f"{name}: not measured: {reason}")
             continue
-        for found in bench.races(name, progress):
+        races = bench.races(name, progress)
+        if options.json:
+            keep(options.json, name, races)
+        for found in races:
             spread = f"{min(found.ratios):.2f} to {max(found.ratios):.2f}"
             rates = " and ".join(f"{rate:,.0f}" for rate in found.rates)
             ratio = f"{found.ratio:.2f}"
-            cpu = f"{statistics.median(found.cpu):.2f}" if found.cpu else "–"
+            cpu = f"{statistics.median(found.cpu):.2f}"
             rows.add_row(found.first, found.second, ratio, spread, cpu, found.wanted, rates)
+    if options.readme:
+        update_page(options.readme, options.json)
     results_console().print(rows)
     return EXIT_PASS
 
@@ -156,6 +166,7 @@ COMMANDS = (
         run_bench,
         (
             "bench --backend pytorch",
+            "bench --backend pytorch --json docs/results/speed/bench.json --readme README.md",
             "bench --backend pytorch --workers 1 2 4",
             "bench --report",
             "bench --main-job",

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,11 @@ from backends import registry
 from common.spec import ModelSpec
 from conformance.__main__ import main
 from conformance.progress import Progress
-from conformance.studies import bench, bench_contestant, bench_workers
+from conformance.studies import bench, bench_contestant, bench_page, bench_workers
 from tests.conformance.helpers import assert_one_line
+
+ROOT = Path(__file__).resolve().parents[3]
+KEPT = ROOT / "docs" / "results" / "speed" / "bench.json"
 
 
 class Clock:
@@ -55,7 +60,7 @@ def test_a_slow_moment_does_not_decide(monkeypatch):
     )
     assert len(found.ratios) == rounds and max(found.ratios) == 50.0
     assert found.ratio == 1.0
-    assert not found.cpu, "contestants of whole epochs have processes of their own"
+    assert found.cpu == found.ratios
 
 
 @pytest.fixture
@@ -76,7 +81,8 @@ def test_everything_that_is_measured_runs(tiny, pytestconfig):
     named = [race.first for race in found]
     implementation = "equations" if backend == "numpy" else "layers"
     assert f"{backend}:{implementation} lstm lattice training" in named
-    assert all(np.isfinite(race.ratios).all() and race.ratio > 0 for race in found)
+    for race in found:
+        assert np.isfinite([race.ratios, race.cpu]).all() and race.ratio > 0
     if backend == "numpy":
         both = [r.first.partition("both ways, ")[2] for r in found if "both ways" in r.first]
         assert both == ["L = 1, gradients", "L = 2, gradients"]
@@ -99,6 +105,19 @@ def test_an_epoch_of_training_moves_the_parameters_and_ends_on_the_lattice(tiny,
         np.testing.assert_array_equal(array * 2.0**20, np.rint(array * 2.0**20))
 
 
+def test_the_processor_s_seconds_are_the_contestant_s_own(tiny):
+    made = bench_contestant.Contestant(bench.order("numpy", implementation="equations"))
+    try:
+        began = made.spent()
+        made()
+        own = made.spent() - began
+        assert own > 0
+        assert bench.seconds(made, 1)[1] > 0
+        assert made.spent() > began + own
+    finally:
+        made.stop()
+
+
 def test_a_contestant_that_cannot_train_is_an_error_with_its_order(tiny):
     with pytest.raises(RuntimeError, match=r"Order\(backend='numpy'.*: '', exit code"):
         bench_contestant.Contestant(bench.order("numpy", implementation="layers"))
@@ -113,13 +132,84 @@ def test_the_table_shows_every_race(monkeypatch, capsys):
         assert part in shown
 
 
+def test_what_was_measured_is_kept_beside_other_backends_and_brought_into_a_page(
+    monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(bench_page, "of_numpy", lambda found: "")
+    file, page = tmp_path / "bench.json", tmp_path / "page.md"
+    page.write_text(f"above\n{bench_page.BEGIN}\nold\n{bench_page.END}\nbelow\n")
+    file.write_text('{"jax": {"version": "1", "races": []}}')
+    about = bench.TRAINING
+    for cpu in ([9.0], [1.0, 1.25, 7.0]):
+        made = bench.Race("ours", "theirs", [2.0], (1.0, 1.0), "≤ 1.05", cpu, about)
+        monkeypatch.setattr(bench, "races", lambda name, progress, made=made: [made])
+        options = ["--backend", "numpy", "--json", str(file), "--readme", str(page), "--quiet"]
+        assert main(["bench", *options]) == 0
+    kept = json.loads(file.read_text())
+    assert kept["jax"] == {"version": "1", "races": []}
+    assert kept["numpy"]["version"] == np.__version__
+    assert [race["cpu"] for race in kept["numpy"]["races"]] == [[1.0, 1.25, 7.0]]
+    row = f"| numpy {np.__version__} | – | – | – | – | – | – | 1.25 | – | – |"
+    assert page.read_text().splitlines() == [
+        "above",
+        bench_page.BEGIN,
+        f"| {' | '.join(bench_page.HEAD)} |",
+        f"|{' --- |' * len(bench_page.HEAD)}",
+        row,
+        bench_page.END,
+        "below",
+    ]
+
+
+def test_the_readme_has_the_table_of_what_is_kept(tmp_path):
+    """And all that it says is measured there is."""
+    copy = tmp_path / "README.md"
+    copy.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
+    bench_page.update_page(copy, KEPT)
+    assert copy.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8")
+    made = json.loads(KEPT.read_text(encoding="utf-8"))
+    for backend in ("jax", "mxnet", "pytorch", "tensorflow"):
+        assert set(bench_page.COLUMNS) <= {race["about"] for race in made[backend]["races"]}
+
+
+def test_two_directions_have_the_products_that_the_equations_say():
+    """4h(in + h) in every direction of every layer, and q of each output."""
+    d, h, q = bench.Q, bench.H, bench.Q
+    one = 4 * h * (d + h) + 4 * h * (h + h) + h * q
+    two = 2 * 4 * h * (d + h) + 2 * 4 * h * (2 * h + h) + 2 * h * q
+    assert bench.products(bench.SPECS["lstm"]) == one
+    assert bench_page.more(2) == two / one and bench_page.more(1) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "--readme: expected --json beside it, found none"),
+        (
+            ["--json", "bench.json"],
+            "page.md: expected the markers <!-- bench --> and <!-- /bench -->, found none",
+        ),
+        (["--json", "list.json"], "list.json: expected an object, a backend each, found []"),
+    ],
+)
+def test_a_page_that_cannot_be_brought_up_to_date_is_one_line(
+    options, said, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.md").write_text("Nothing.")
+    (tmp_path / "list.json").write_text("[]")
+    monkeypatch.setattr(bench, "races", lambda name, progress: [])
+    assert main(["bench", "--backend", "numpy", "--readme", "page.md", "--quiet", *options]) == 2
+    assert assert_one_line(capsys.readouterr().err) == said
+
+
 def test_a_backend_that_is_missing_is_one_line(monkeypatch, capsys):
     assert main(["bench", "--backend", "caffe"]) == 2
     assert "caffe" in assert_one_line(capsys.readouterr().err)
 
 
 def test_without_a_name_what_is_not_installed_is_left_out(monkeypatch, capsys):
-    made = bench.Race("ours", "theirs", [1.0], (1.0, 1.0), "")
+    made = bench.Race("ours", "theirs", [1.0], (1.0, 1.0), "", [1.0])
     monkeypatch.setattr(bench, "races", lambda name, progress: [made])
     load = registry.load
 

@@ -1,0 +1,86 @@
+"""What the benchmark found, kept in a file, and the README's table of it."""
+
+import dataclasses
+import statistics
+from pathlib import Path
+from typing import Any
+
+from backends import registry
+from common.errors import BadInput
+from common.storage.files import write_json, write_text
+from common.storage.reading import LARGEST_JSON, is_object, read_json, read_text
+from conformance.studies import bench
+
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+
+HEAD = (
+    "layers against the bare framework",
+    *(cell.upper() for cell in bench.SPECS),
+    *(f"{cell.upper()} both ways" for cell in bench.BOTH_WAYS),
+    "training",
+    "D2L's loop against ours",
+    "lattice against float64",
+)
+COLUMNS = (
+    *bench.SPECS,
+    *(f"{cell} both ways" for cell in bench.BOTH_WAYS),
+    bench.TRAINING,
+    bench.D2L_LOOP,
+    bench.LATTICE,
+)
+
+
+def keep(path: Path, backend: str, races: list[bench.Race]) -> None:
+    """Put what was measured of a backend into the file, in the place of what was there of it."""
+    there = read_json(path) if path.exists() else {}
+    if not is_object(there):
+        raise BadInput(path, "", "an object, a backend each", repr(there)[:40])
+    version = registry.load(backend).passport("cpu")["version"]
+    there[backend] = {"version": version, "races": [plain(race) for race in races]}
+    write_json(path, dict(sorted(there.items())))
+
+
+def plain(race: bench.Race) -> dict[str, Any]:
+    """As JSON: the ratios of the rounds to a thousandth, and no speeds, which travel badly."""
+    own = {name: [round(r, 3) for r in getattr(race, name)] for name in ("ratios", "cpu")}
+    return {name: getattr(race, name) for name in ("about", "first", "second", "wanted")} | own
+
+
+def update_page(page: Path, path: Path) -> None:
+    """Replace what stands between the markers of a page by the table of a file."""
+    text = read_text(page, "a Markdown file", LARGEST_JSON)
+    before, found, rest = text.partition(f"{BEGIN}\n")
+    _, found_end, after = rest.partition(END)
+    if not (found and found_end):
+        raise BadInput(page, "", f"the markers {BEGIN} and {END}", "none")
+    write_text(page, f"{before}{found}{markdown(read_json(path))}{END}{after}")
+
+
+def markdown(made: dict[str, Any]) -> str:
+    """A row for every framework, and a sentence on NumPy's two directions."""
+    ratios = {
+        backend: {race["about"]: statistics.median(race["cpu"]) for race in about["races"]}
+        for backend, about in made.items()
+    }
+    rows = [HEAD, ["---"] * len(HEAD)]
+    for backend, found in ratios.items():
+        if bench.TRAINING in found:
+            name = f"{backend} {made[backend]['version']}"
+            rows.append([name, *(f"{found[c]:.2f}" if c in found else "–" for c in COLUMNS)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows) + of_numpy(ratios.get("numpy", {}))
+
+
+def of_numpy(found: dict[str, float]) -> str:
+    """What its second direction costs, beside what it multiplies."""
+    asked = {L: f"both ways, L = {L}" for L in (1, 2)}
+    if not set(asked.values()) <= set(found):
+        return ""
+    one, two = (f"{found[about]:.2f}" for about in asked.values())
+    said = f"NumPy's LSTM takes {one} times as long in both directions as in one with L = 1, {two}"
+    return f"\n{said} with L = 2; it has {more(1):.2f} and {more(2):.2f} times the products.\n"
+
+
+def more(L: int) -> float:
+    """How many times as many products two directions of L layers have as one."""
+    both, one = (dataclasses.replace(of["lstm"], L=L) for of in (bench.BOTH_WAYS, bench.SPECS))
+    return bench.products(both) / bench.products(one)
