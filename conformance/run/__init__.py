@@ -1,6 +1,7 @@
 """The parent's side: it asks a worker, survives its death, and writes what it answers.
 
 ladder.py    every case of one backend: a record
+several.py   several workers that share a record's cases
 journal.py   what of a record is done, for a run that was interrupted
 room.py      whether it was the disk, and not a framework
 main_job.py  what the main job trains beside a record

@@ -50,6 +50,8 @@ def add_record(parser: argparse.ArgumentParser) -> None:
         help="more are seldom faster: cases are small, and backends that run side by side slow one "
         "another down",
     )
+    about = "workers that share the cases: 2 are faster where no other backend runs beside"
+    add("--processes", type=positive, default=1, metavar="N", help=about)
     add_modes(parser)
     about = "and train what the main job does, in the same process"
     add("--training", action="store_true", help=about)
@@ -72,6 +74,7 @@ def run_record(options: argparse.Namespace) -> int:
         limit=options.limit,
         threads=options.threads,
         modes=options.modes,
+        processes=options.processes,
     )
     check_modes(options.modes)
     options.recipes = recipes_of(options)
@@ -278,6 +281,7 @@ COMMANDS = (
             "record --backend pytorch --weights mine.safetensors",
             "record --backend tensorflow --quick --modes 'tensorflow:*'",
             "record --backend jax --training --recipes 'wider-*'",
+            "record --backend tensorflow --quick --training --processes 2",
         ),
     ),
     Command(

@@ -14,6 +14,7 @@ again with the same options; otherwise it starts afresh. While it runs, it holds
 import contextlib
 import json
 import platform
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,8 +42,9 @@ from common.storage.sums import sealed
 from conformance.cases.given import Given, save_given
 from conformance.records.ladder import array_path
 from conformance.run.child import Child, Died, cores
-from conformance.run.journal import Journal
+from conformance.run.journal import Journal, Key
 from conformance.run.room import check_answer, check_room
+from conformance.run.several import together
 
 if TYPE_CHECKING:
     from conformance.progress import Says
@@ -58,7 +60,10 @@ TensorFlow's graphs take gigabytes. The main job asks for fewer."""
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be recorded.     modes: beside the implementations, by pattern"""
+    """What is to be recorded.
+
+    modes: beside the implementations, by pattern     processes: workers that share the cases
+    """
 
     backend: str
     device: str
@@ -69,6 +74,7 @@ class Request:
     limit: float = CASE_LIMIT
     threads: int = 1
     modes: Sequence[str] = ()
+    processes: int = 1
 
     @property
     def folder(self) -> Path:
@@ -209,20 +215,42 @@ def _run_cases(
     settings: dict[str, Any],
     journal: Journal,
     progress: "Says",
-) -> dict[tuple[str, str, str], dict[str, Any]]:
-    entries, asked = journal.read(request.partial), 0
-    for name in settings["implementations"]:
-        for dtype in settings["dtypes"]:
-            for case in progress.over(f"{request.backend}:{name} {dtype}", request.cases):
-                key = (name, dtype, case)
-                if key not in entries:
-                    if asked and asked % RENEWED == 0:
-                        child.leave()
-                    entries[key], asked = _run_case(request, child, key), asked + 1
-                    journal.add(key, entries[key])
-            chosen = [entries[name, dtype, case]["status"] for case in request.cases]
-            progress.say(f"{request.backend}:{name} {dtype}: {_counts(chosen)}")
-    return entries
+) -> dict[Key, dict[str, Any]]:
+    """Every entry, in the order in which it is asked for. Each worker takes an implementation in a
+    dtype after another: their cases have programs in common."""
+    entries = journal.read(request.partial)
+    rows = [(name, dtype) for name in settings["implementations"] for dtype in settings["dtypes"]]
+    left, turn = iter(rows), threading.Lock()
+    others = [make_child(request, settings["dtypes"]) for _ in rows[1 : request.processes]]
+
+    def work(worker: Child, ended: threading.Event) -> None:
+        asked = 0
+        for row in iter(lambda: _next(left, turn), None):
+            title = f"{request.backend}:{' '.join(row)}"
+            # One bar at a time: the others say a line when a row is whole.
+            shown = progress.over(title, request.cases) if worker is child else request.cases
+            for case in shown:
+                key = (*row, case)
+                if key in entries:
+                    continue
+                if asked and asked % RENEWED == 0:
+                    worker.leave()
+                entry, asked = _run_case(request, worker, key), asked + 1
+                with turn:
+                    if ended.is_set():
+                        return
+                    entries[key] = entry
+                    journal.add(key, entry)
+            progress.say(f"{title}: {_counts([entries[*row, c]['status'] for c in request.cases])}")
+
+    together(work, child, others)
+    return {(*row, case): entries[*row, case] for row in rows for case in request.cases}
+
+
+def _next(left: Iterator[tuple[str, str]], turn: threading.Lock) -> tuple[str, str] | None:
+    """What nobody has taken yet."""
+    with turn:
+        return next(left, None)
 
 
 def _run_case(request: Request, child: Child, key: tuple[str, str, str]) -> dict[str, Any]:
