@@ -25,6 +25,8 @@ from tests.conformance.files import samples
 from tests.conformance.files.samples import WRITERS, network
 from tests.conformance.files.test_reading import biases_of
 
+pytestmark = pytest.mark.once
+
 NATIVE = {"pytorch": "safetensors", "keras": "keras 3", "mxnet": "mxnet", "onnx": "onnx",
           "flax": "flax"}  # fmt: skip
 """Of targets that are formats of tests/conformance/files, the name there."""

@@ -60,6 +60,7 @@ def test_a_sound_run_agrees_with_the_witness(tmp_path: Path, right: tuple[str, .
     ).exists()
 
 
+@pytest.mark.once
 def test_a_shorter_run_is_held_against_the_beginning_of_the_witness(
     tmp_path: Path, right: tuple[str, ...]
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_shorter_run_is_held_against_the_beginning_of_the_witness(
     assert (found.status, found.agreed, found.epochs) == (PASS, 2, 2)
 
 
+@pytest.mark.once
 def test_a_gradient_wrong_by_a_ten_thousandth_is_located_and_named(
     tmp_path: Path, right: tuple[str, ...]
 ) -> None:
@@ -81,6 +83,7 @@ def test_a_gradient_wrong_by_a_ten_thousandth_is_located_and_named(
     assert found.reason.startswith("gradients: layer 1, forget gate, W_xf [")
 
 
+@pytest.mark.once
 def test_a_wrong_forward_pass_is_located_in_its_layer(
     tmp_path: Path, right: tuple[str, ...]
 ) -> None:
@@ -91,6 +94,7 @@ def test_a_wrong_forward_pass_is_located_in_its_layer(
     assert found.reason.startswith("outputs: begins forward, step 2, layer 2, C, gate i; worst in ")
 
 
+@pytest.mark.once
 def test_a_fault_that_begins_late_is_found_in_its_epoch(
     tmp_path: Path, right: tuple[str, ...]
 ) -> None:
@@ -111,6 +115,7 @@ def test_a_fault_that_begins_late_is_found_in_its_epoch(
     assert "layer 2, output gate, b_o" in found.reason
 
 
+@pytest.mark.once
 def test_two_runs_without_a_witness_are_held_against_each_other(
     tmp_path: Path, right: tuple[str, ...]
 ) -> None:
@@ -124,6 +129,7 @@ def test_two_runs_without_a_witness_are_held_against_each_other(
     assert "--against" in odd.reason  # how to find the step, which nobody looked for
 
 
+@pytest.mark.once
 def test_a_run_that_nothing_can_be_held_against_is_not_a_pass(
     tmp_path: Path, right: tuple[str, ...]
 ) -> None:
@@ -131,6 +137,7 @@ def test_a_run_that_nothing_can_be_held_against_is_not_a_pass(
     assert judged(tmp_path, ()).status == NOT_COMPARED
 
 
+@pytest.mark.once
 def test_an_expected_backend_that_did_not_train_is_a_failure(
     tmp_path: Path, right: tuple[str, ...]
 ) -> None:
@@ -242,6 +249,7 @@ def test_an_element_is_named_in_words() -> None:
     assert describe(both, "trace/C", (4, 1, 0, 2)) == said
 
 
+@pytest.mark.once
 def test_a_witness_needs_three_frameworks_that_agree(
     tmp_path: Path, right: tuple[str, ...]
 ) -> None:
@@ -262,6 +270,7 @@ def test_a_witness_needs_three_frameworks_that_agree(
         make_witnesses(load_runs(tmp_path))
 
 
+@pytest.mark.once
 def test_evidence_that_is_not_whole_is_that_runs_failure(
     tmp_path: Path, right: tuple[str, ...]
 ) -> None:
@@ -287,6 +296,7 @@ def reason_in(results: Path, right: tuple[str, ...]) -> str:
     return failed.reason
 
 
+@pytest.mark.once
 def test_a_float32_run_is_held_against_its_ensemble(tmp_path: Path) -> None:
     """With the reason for a rejection: here, a learning rate five percent too high."""
     recipe = RECIPES["quick"].recipes["rnn"]
