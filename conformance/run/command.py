@@ -281,7 +281,6 @@ COMMANDS = (
             "record --backend pytorch --weights mine.safetensors",
             "record --backend tensorflow --quick --modes 'tensorflow:*'",
             "record --backend jax --training --recipes 'wider-*'",
-            "record --backend tensorflow --quick --training --processes 2",
         ),
     ),
     Command(
