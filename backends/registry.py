@@ -21,6 +21,8 @@ MODULES = {
     "onnxruntime": "backends.onnxruntime",
     "tflite": "backends.tflite",
 }
+ASKED_FOR = ("tflite",)
+"""Those that are no part of the main job: what they cost is paid where they are asked for."""
 
 MADE_BY = {"torch": "pytorch", "mxnet": "mxnet", "keras": "tensorflow", "flax": "jax"}
 """By the package of a model's class, the backend that captures it."""

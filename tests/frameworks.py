@@ -18,9 +18,6 @@ where they are all that there is."""
 PARTS = ("onnxruntime", "tflite")
 """Backends that answer a part of the ladder."""
 
-ASKED_FOR = ("tflite",)
-"""Those that are no part of the main job: what they cost is paid where they are asked for."""
-
 WRITES = {"onnxruntime": ("onnx",), "tflite": ("tensorflow", "keras")}
 """What a backend writes its models with, as conformance/convert does, or has them written by."""
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from backends.registry import MODULES
-from tests.frameworks import ASKED_FOR, FRAMEWORKS, OTHERS
+from backends.registry import ASKED_FOR, MODULES
+from tests.frameworks import FRAMEWORKS, OTHERS
 from tests.source import ROOT, definitions, sources, tree_of
 
 pytestmark = pytest.mark.once

@@ -7,7 +7,7 @@ import pytest
 
 from backends import registry
 from backends.protocol import Part
-from backends.registry import Backend
+from backends.registry import ASKED_FOR, Backend
 from common.errors import EXIT_BAD_INPUT, EXIT_PASS
 from common.parameters import initialise
 from common.spec import ModelSpec
@@ -24,7 +24,7 @@ from conformance.worker.ladder import answer, answer_invariances
 from tests.answers import right_once
 from tests.backends.part_faults import faults_of
 from tests.conformance.helpers import assert_one_line
-from tests.frameworks import ASKED_FOR, PARTS
+from tests.frameworks import PARTS
 
 GENERATED = [f"{kind}-2026-{index}" for kind in ("random", "wider") for index in range(15)]
 

@@ -4,6 +4,8 @@ import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_PASS
 from conformance.__main__ import main
+from conformance.progress import Progress
+from conformance.studies import bench_main_job
 from conformance.studies.bench_main_job import Clock, Cost, table
 from tests.conformance.helpers import assert_one_line
 
@@ -57,6 +59,19 @@ def test_the_quick_main_job_of_one_backend_is_measured_with_the_judge(capsys):
     shown = capsys.readouterr().out
     for stage in ("record", "train, lattice", "judge"):
         assert stage in shown
+
+
+def test_what_is_no_part_of_the_main_job_is_left_out(monkeypatch):
+    asked = []
+
+    def measured(backend: str, *_: object) -> list[Cost]:
+        asked.append(backend)
+        return []
+
+    monkeypatch.setattr(bench_main_job, "measure", measured)
+    monkeypatch.setattr(bench_main_job, "judge", lambda *_: Cost("all", "judge", 1.0, 1.5))
+    bench_main_job.bench_main_job(None, True, Progress(quiet=True))
+    assert asked == ["numpy", "pytorch", "mxnet", "tensorflow", "jax", "onnxruntime"]
 
 
 def test_a_backend_that_is_not_known_is_bad_input(capsys):
