@@ -212,3 +212,17 @@ def test_disagreements_names_so_many_characters_as_it_evaluates():
     source = (ROOT / "docs" / "experiments" / "disagreements.py").read_text(encoding="utf-8")
     said = re.search(r"perplexity on ([\d,]+) characters", prose("disagreements"))[1]
     assert f"corpus.tokens[:{said.replace(',', '_')}]" in source
+
+
+@pytest.mark.parametrize(
+    ("page", "follows"),
+    [
+        ("common/EQUATIONS.md", "those of edition 0.17"),
+        ("README.md", "the way D2L 0.17 does"),
+        ("docs/chapters/training.md", "D2L (edition 0.17, `train_ch8`) to the letter"),
+        ("docs/chapters/concise.md", "In edition 0.17 the concise models"),
+        ("docs/chapters/from-scratch.md", "In edition 0.17 the GRU from scratch"),
+    ],
+)
+def test_the_edition_of_d2l_is_named_by_what_follows_it_or_differs(page, follows):
+    assert follows in " ".join((ROOT / page).read_text(encoding="utf-8").split())
