@@ -20,7 +20,7 @@ from common.parameters import Arrays
 from conformance.calibrate.pool import spread
 from conformance.cases.given import gather
 from conformance.cases.table import LARGE, Case, find_case, suite_cases
-from conformance.closeness.compare import RUNGS
+from conformance.closeness.compare import RUNGS, rung_of
 from conformance.mutants import CATALOGUE, EVERY, REGIMES, Mutant, held_to
 from conformance.oracle.evaluation import Begun, begin, evaluate
 from conformance.oracle.truth import MARGIN, Answer, distances, right_answer
@@ -186,13 +186,18 @@ def examine(mutant: Mutant, answer: Answer, begun: Begun) -> Pair:
     # What begins at the loss cannot show in the forward pass.
     for K in dict.fromkeys((0, 1, answer.case.K) if mutant.forward else (1, answer.case.K)):
         with np.errstate(all="ignore"):  # a wrong function may overflow: that is far, too
-            got = evaluate(mutant.conventions, answer.case, answer.numbers, K=K, begun=begun)
-            far = distances(got, answer, "float64")
+            made = evaluate(mutant.conventions, answer.case, answer.numbers, K=K, begun=begun)
+            # What fewer minibatches make was measured with them.
+            new = {tensor: array for tensor, array in made.items() if tensor not in got}
+            for rung, multiple in distances(new, answer, "float64").items():
+                far[rung] = max(far.get(rung, 0.0), multiple)
+        got = made
         if max(far.values()) >= MARGIN:
             break
-    with np.errstate(all="ignore"):
-        single = distances(got, answer, "float32")
     rung = next((r for r in RUNGS if far.get(r, 0.0) >= MARGIN), None)
+    asked = {t: array for t, array in got.items() if rung in (None, rung_of(t))}
+    with np.errstate(all="ignore"):
+        single = distances(asked, answer, "float32")
     best = far[rung] if rung else max(far.values())
     told = single[rung] if rung else max(single.values())
     return Pair(mutant.name, answer.case.name, rung, best, told, mutant.silent(answer.case))

@@ -2,6 +2,9 @@
 goes wrong in one of these alone is found in the step in which it begins, and located."""
 
 import dataclasses
+import functools
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +51,27 @@ def right() -> Witness:
     return Witness("all-lstm", SPEC, RECIPE, text, [e.digest for e in made], losses, [])
 
 
-def judged(out: Path, witness: Witness, fault: Implementation) -> TrainingResult:
-    options = {"spec": SPEC, "recipe": RECIPE, "prefix": "the locks of hazel quay"}
-    train_here(out, "pytorch", fault, tuple(witness.digests), **options)
+Trained = Callable[[Path, Implementation], None]
+
+
+@pytest.fixture(scope="module")
+def train(right: Witness, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Trains with a fault once, and gives a folder the run."""
+
+    @functools.cache
+    def made(fault: Implementation) -> Path:
+        out = tmp_path_factory.mktemp("trained")
+        options = {"spec": SPEC, "recipe": RECIPE, "prefix": "the locks of hazel quay"}
+        train_here(out, "pytorch", fault, tuple(right.digests), **options)
+        return out
+
+    def copied(out: Path, fault: Implementation) -> None:
+        shutil.copytree(made(fault), out, dirs_exist_ok=True)
+
+    return copied
+
+
+def judged(out: Path, witness: Witness) -> TrainingResult:
     (found,) = judge_training(out, witnesses=[witness], ensembles=[])
     return found
 
@@ -59,8 +80,14 @@ def run_of(out: Path) -> Path:
     return out / "training" / "pytorch-cpu" / "layers-lstm-quick-lattice"
 
 
-def test_a_sound_run_has_the_oracle_s_digests(tmp_path: Path, right: Witness) -> None:
-    found = judged(tmp_path, right, Implementation())
+SOUND = Implementation()
+
+
+def test_a_sound_run_has_the_oracle_s_digests(
+    tmp_path: Path, train: Trained, right: Witness
+) -> None:
+    train(tmp_path, SOUND)
+    found = judged(tmp_path, right)
     assert (found.status, found.agreed, found.reason) == (PASS, 2, "")
 
 
@@ -111,10 +138,11 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_located_in_the_step_in_which_it_begins(
-    tmp_path: Path, right: Witness, name: str
+    tmp_path: Path, train: Trained, right: Witness, name: str
 ) -> None:
     fault, reason = FAULTS[name]
-    found = judged(tmp_path, right, fault)
+    train(tmp_path, fault)
+    found = judged(tmp_path, right)
     assert (found.status, found.place) == (FAIL, "epoch 1, step 1")
     assert found.reason.startswith(reason), found.reason
 
@@ -129,20 +157,22 @@ def test_a_fault_is_located_in_the_step_in_which_it_begins(
     ],
 )
 def test_evidence_whose_lengths_or_masks_do_not_fit_is_that_run_s_failure(
-    tmp_path: Path, right: Witness, name: str, change: Any, said: str
+    tmp_path: Path, train: Trained, right: Witness, name: str, change: Any, said: str
 ) -> None:
-    judged(tmp_path, right, FAULTS["nothing dropped"][0])
+    train(tmp_path, FAULTS["nothing dropped"][0])
     path = run_of(tmp_path) / DIFFERENCE
     arrays, metadata = read_arrays(path)
     array = arrays.pop(name)
     write_arrays(path, arrays | ({name: change(array)} if change else {}), metadata)
-    (found,) = judge_training(tmp_path, witnesses=[right], ensembles=[])
+    found = judged(tmp_path, right)
     assert found.status == FAIL
     assert found.reason.startswith(DIFFERENCE) and name in found.reason, found.reason
 
 
-def test_a_text_that_was_not_restored_so_is_a_failure(tmp_path: Path, right: Witness) -> None:
-    judged(tmp_path, right, Implementation())
+def test_a_text_that_was_not_restored_so_is_a_failure(
+    tmp_path: Path, train: Trained, right: Witness
+) -> None:
+    train(tmp_path, SOUND)
     path = run_of(tmp_path) / "run.json"
     data = read_json(path)
     text = data["prediction"]["text"]
@@ -151,18 +181,20 @@ def test_a_text_that_was_not_restored_so_is_a_failure(tmp_path: Path, right: Wit
         ("x" + text[1:], "differs from its prefix where nothing was blanked"),
     ):
         write_json(path, sealed(data | {"prediction": data["prediction"] | {"text": other}}))
-        (found,) = judge_training(tmp_path, witnesses=[right], ensembles=[])
+        found = judged(tmp_path, right)
         assert found.status == FAIL and said in found.reason, found.reason
 
 
-def test_as_many_characters_as_examples_have_are_counted(tmp_path: Path, right: Witness) -> None:
-    judged(tmp_path, right, Implementation())
+def test_as_many_characters_as_examples_have_are_counted(
+    tmp_path: Path, train: Trained, right: Witness
+) -> None:
+    train(tmp_path, SOUND)
     path = run_of(tmp_path) / "run.json"
     data = read_json(path)
     row = data["epochs"][0]
     row["tokens"] = len(row["losses"]) * RECIPE.n * RECIPE.T
     write_json(path, sealed(data))
-    (found,) = judge_training(tmp_path, witnesses=[right], ensembles=[])
+    found = judged(tmp_path, right)
     assert found.status == FAIL and "epoch 1: expected " in found.reason
 
 
