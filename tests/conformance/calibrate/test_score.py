@@ -15,8 +15,8 @@ from conformance.cases.table import CURATED, TEXT_CASES
 from conformance.cases.wider import LARGE_WIDER
 from conformance.diagnose.explain import Explanation
 from conformance.mutants import CATALOGUE, held_to
-from conformance.oracle.truth import right_answer
 from conformance.progress import Progress
+from tests.answers import right_once
 
 DOCS = Path(__file__).parents[3] / "docs"
 BY_NAME = {mutant.name: mutant for mutant in CATALOGUE}
@@ -82,7 +82,7 @@ def test_a_score_of_nothing_does_not_hold():
 
 def test_a_fault_that_the_first_pass_hides_is_found_beside_another():
     """A state of zeros has no order of layers; that of the next minibatch has."""
-    answer = right_answer("rnn-tanh-zero-state", gather(load_corpus(None), None))
+    answer = right_once("rnn-tanh-zero-state", gather(load_corpus(None), None))
     faults = BY_NAME["initial state upside down"], BY_NAME["norm without biases"]
     trial = trials.attempt(answer, trials.Memory(answer), faults)
     assert trial.first, trial

@@ -11,8 +11,8 @@ from common.parameters import parameter_shapes
 from conformance.cases.table import CURATED
 from conformance.closeness.compare import load_bounds
 from conformance.judge.ladder import compare_all
-from conformance.oracle.truth import right_answer
 from conformance.worker.ladder import answer, answer_invariances
+from tests.answers import right_once
 from tests.conformance.helpers import sample
 
 REFERENCE = backends.numpy.implementation("equations", "cpu", "float64")
@@ -21,7 +21,7 @@ CHECKED = [case.name for case in CURATED if case.invariances]
 
 def failing(implementation, name: str, dtype: str = "float64") -> set[str]:
     """The invariances that an implementation breaks on a case."""
-    right = right_answer(name, sample())
+    right = right_once(name, sample())
     got = answer(implementation, right.case, right.numbers)
     more, inapplicable = answer_invariances(implementation, right.case, right.numbers)
     limits = load_bounds()["cpu"][dtype]
@@ -262,7 +262,7 @@ def test_a_spec_that_is_not_supported_is_left_out_with_its_reason():
         def forward(self, X, state):
             return self.right.forward(X, state)
 
-    right = right_answer("gru-after-L2", sample())
+    right = right_once("gru-after-L2", sample())
     answers, inapplicable = answer_invariances(NoResetBefore(), right.case, right.numbers)
     assert inapplicable == {"option-reset": "no reset before"}
     assert not any("option-reset" in tensor for tensor in answers)
@@ -270,7 +270,7 @@ def test_a_spec_that_is_not_supported_is_left_out_with_its_reason():
 
 
 def test_an_unchanged_question_cannot_be_called_inapplicable():
-    right = right_answer("lstm-L2", sample())
+    right = right_once("lstm-L2", sample())
     got = answer(REFERENCE, right.case, right.numbers)
     limits = load_bounds()["cpu"]["float64"]
     compared = compare_all(got, right, "float64", limits, {"split": "no", "option-layers": "no"})

@@ -10,7 +10,7 @@ from conformance.diagnose.explain import Evidence, explain, sentence
 from conformance.mutants import EVERY, of_regimes
 from conformance.oracle.conventions import TRUTH
 from conformance.oracle.evaluation import evaluate
-from conformance.oracle.truth import right_answer
+from tests.answers import right_once
 
 GIVEN = gather(load_corpus(None), None)
 BOUNDS = load_bounds()["cpu"]
@@ -28,7 +28,7 @@ def evidence(answer, conventions, dtype="float64", change=None) -> Evidence:
 
 @pytest.mark.once
 def test_what_no_convention_explains_is_not_put_down_to_one():
-    answer = right_answer("lstm-L2", GIVEN)
+    answer = right_once("lstm-L2", GIVEN)
 
     def off(got: dict) -> None:
         for array in got.values():
@@ -39,14 +39,14 @@ def test_what_no_convention_explains_is_not_put_down_to_one():
 
 
 def test_nothing_is_named_if_a_tensor_is_missing():
-    answer = right_answer("gru-after-L1", GIVEN)
+    answer = right_once("gru-after-L1", GIVEN)
     wrong = BY_NAME["reset before"].conventions
     assert explain(evidence(answer, wrong))[0].names == ("reset before",)
     assert explain(evidence(answer, wrong, change=lambda got: got.pop("gradients/X"))) == []
 
 
 def test_a_fault_in_float32_is_named_within_the_bounds_of_float32():
-    answer = right_answer("lstm-L2", GIVEN)
+    answer = right_once("lstm-L2", GIVEN)
     wrong = BY_NAME["forget bias 1 at run time"].conventions
     found = explain(evidence(answer, wrong, "float32"))
     assert found[0].names == ("forget bias 1 at run time",)
@@ -55,7 +55,7 @@ def test_a_fault_in_float32_is_named_within_the_bounds_of_float32():
 
 @pytest.mark.parametrize("name", ["masks one step late", "scale forgotten backward"])
 def test_what_is_dropped_wrongly_is_named(name):
-    answer = right_answer("large-dropout-gru-after-bidirectional-L2", GIVEN)
+    answer = right_once("large-dropout-gru-after-bidirectional-L2", GIVEN)
     found = explain(evidence(answer, BY_NAME[name].conventions))
     assert [one.names for one in found] == [(name,)]
 
@@ -65,13 +65,13 @@ def test_what_is_dropped_wrongly_is_named(name):
              "clip 1 % too high", "clipped gates have gradients"]
 )  # fmt: skip
 def test_wrong_peepholes_and_clips_are_named(name):
-    answer = right_answer("lstm-peepholes-clipped-L2", GIVEN)
+    answer = right_once("lstm-peepholes-clipped-L2", GIVEN)
     found = explain(evidence(answer, BY_NAME[name].conventions))
     assert [one.names for one in found] == [(name,)]
 
 
 def test_the_sentence_says_how_close_and_what_to_do():
-    answer = right_answer("lstm-L2", GIVEN)
+    answer = right_once("lstm-L2", GIVEN)
     found = explain(evidence(answer, BY_NAME["gates read as i,g,f,o"].conventions))
     said = sentence("pytorch:layers", found, "forward, step 1, layer 1")
     assert said.startswith("pytorch:layers agrees with the oracle to ")
@@ -82,7 +82,7 @@ def test_the_sentence_says_how_close_and_what_to_do():
 
 
 def test_what_is_known_is_tried_before_the_catalogue_is_searched():
-    answer = right_answer("lstm-L1", GIVEN)
+    answer = right_once("lstm-L1", GIVEN)
     wrong = BY_NAME["biases doubled"]
     found = evidence(answer, wrong.conventions)
     assert explain(found, [(wrong,)], search=False)[0].names == ("biases doubled",)
@@ -91,7 +91,7 @@ def test_what_is_known_is_tried_before_the_catalogue_is_searched():
 
 def test_what_is_known_is_tried_in_cases_of_other_regimes():
     """Where it need not show, and does: some inputs are small by chance."""
-    answer = right_answer("sizes-lstm", GIVEN)
+    answer = right_once("sizes-lstm", GIVEN)
     wrong = BY_NAME["inputs below 1e-4 flushed"]
     assert wrong not in of_regimes(answer.case)
     found = evidence(answer, wrong.conventions)
@@ -99,7 +99,7 @@ def test_what_is_known_is_tried_in_cases_of_other_regimes():
 
 
 def test_a_convention_shows_where_it_changes_an_answer():
-    answer = right_answer("rnn-tanh-L2", GIVEN)
+    answer = right_once("rnn-tanh-L2", GIVEN)
     found = evidence(answer, BY_NAME["biases doubled"].conventions)
     assert found.error_of(answer.wanted) is None
     assert found.shows((BY_NAME["no clip"],), answer.wanted)
@@ -110,7 +110,7 @@ def test_a_convention_shows_where_it_changes_an_answer():
 def test_a_fault_of_closed_gates_alone_is_not_put_down_to_what_no_tensor_shows():
     """Beside a tensor's largest element a closed gate is nothing: nearly all conventions that this
     case does not show would explain it."""
-    answer = right_answer("saturated-lstm", GIVEN)
+    answer = right_once("saturated-lstm", GIVEN)
 
     def off(got: dict) -> None:
         for tensor, array in got.items():
@@ -124,7 +124,7 @@ def test_a_fault_of_closed_gates_alone_is_not_put_down_to_what_no_tensor_shows()
 
 def test_what_other_equations_round_elsewhere_is_named_by_the_tensors():
     """In a case of closed gates: an order of gates that closes others."""
-    answer = right_answer("saturated-lstm", GIVEN)
+    answer = right_once("saturated-lstm", GIVEN)
     wrong = BY_NAME["gates read as i,f,g,o"].conventions
 
     def rounded(got: dict) -> None:

@@ -12,7 +12,7 @@ from conformance.diagnose.location import local_errors, locate_forward
 from conformance.mutants import CATALOGUE
 from conformance.oracle.conventions import TRUTH
 from conformance.oracle.evaluation import evaluate
-from conformance.oracle.truth import right_answer
+from tests.answers import right_once
 
 GIVEN = gather(load_corpus(None), None)
 LIMIT = 1e-12
@@ -31,7 +31,7 @@ def wrong_in(answer, tensor: str) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(("name", "gate"), GATED)
 @pytest.mark.parametrize("layer", [1, 2, 3])
 def test_a_fault_in_one_gate_is_located_in_layer_and_gate(name, gate, layer):
-    answer = right_answer(name, GIVEN)
+    answer = right_once(name, GIVEN)
     got = wrong_in(answer, f"layer{layer}.W_h{gate}")
     found = locate_forward(answer.case, answer.numbers, got, LIMIT)
     assert (found.direction, found.step, found.layer) == ("forward", 1, layer)
@@ -43,7 +43,7 @@ def test_a_fault_in_one_gate_is_located_in_layer_and_gate(name, gate, layer):
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("layer", [1, 2])
 def test_of_two_directions_the_wrong_one_is_named_and_its_first_step(layer, backward):
-    answer = right_answer("lstm-bidirectional-L2", GIVEN)
+    answer = right_once("lstm-bidirectional-L2", GIVEN)
     got = wrong_in(answer, f"{prefix(layer, backward)}W_hf")
     found = locate_forward(answer.case, answer.numbers, got, LIMIT)
     first = answer.case.T if backward else 1
@@ -60,7 +60,7 @@ def test_of_two_directions_the_wrong_one_is_named_and_its_first_step(layer, back
 
 @pytest.mark.parametrize("backward", [False, True])
 def test_of_shorter_examples_too_a_wrong_gate_is_named_where_each_of_them_starts(backward):
-    answer = right_answer("lstm-bidirectional-lengths-L1", GIVEN)
+    answer = right_once("lstm-bidirectional-lengths-L1", GIVEN)
     got = wrong_in(answer, f"{prefix(1, backward)}W_hf")
     found = locate_forward(answer.case, answer.numbers, got, LIMIT)
     # The lengths are 2, 5 and 3: nothing is read at step 6.
@@ -69,7 +69,7 @@ def test_of_shorter_examples_too_a_wrong_gate_is_named_where_each_of_them_starts
 
 
 def test_what_is_left_behind_an_end_is_no_fault_of_a_gate():
-    answer = right_answer("lstm-lengths-L2", GIVEN)
+    answer = right_once("lstm-lengths-L2", GIVEN)
     got = evaluate(TRUTH, answer.case, answer.numbers)
     got["trace/H"][4, 0, 0] = got["trace/H"][3, 0, 0]  # the first example has four steps
     found = locate_forward(answer.case, answer.numbers, got, LIMIT)
@@ -90,7 +90,7 @@ def test_what_is_left_behind_an_end_is_no_fault_of_a_gate():
     ],
 )
 def test_what_is_dropped_wrongly_is_located_where_it_is_read(fault, said):
-    answer = right_answer("large-dropout-lstm-L3", GIVEN)
+    answer = right_once("large-dropout-lstm-L3", GIVEN)
     (wrong,) = [mutant.conventions for mutant in CATALOGUE if mutant.name == fault]
     got = evaluate(wrong, answer.case, answer.numbers)
     found = locate_forward(answer.case, answer.numbers, got, LIMIT)
@@ -110,7 +110,7 @@ def test_what_is_dropped_wrongly_is_located_where_it_is_read(fault, said):
     ],
 )
 def test_wrong_peepholes_and_clips_are_located_where_they_act(fault, said):
-    answer = right_answer("lstm-peepholes-clipped-L2", GIVEN)
+    answer = right_once("lstm-peepholes-clipped-L2", GIVEN)
     (wrong,) = [mutant.conventions for mutant in CATALOGUE if mutant.name == fault]
     got = evaluate(wrong, answer.case, answer.numbers)
     found = locate_forward(answer.case, answer.numbers, got, LIMIT)
@@ -119,7 +119,7 @@ def test_wrong_peepholes_and_clips_are_located_where_they_act(fault, said):
 
 def test_errors_do_not_add_up_over_layers_and_steps():
     """Every layer above a wrong one has wrong states, and all of them are right locally."""
-    answer = right_answer("lstm-L3", GIVEN)
+    answer = right_once("lstm-L3", GIVEN)
     got = wrong_in(answer, "layer2.W_xf")
     errors = local_errors(answer.case, answer.numbers, got)
     for part in ("H", "C"):
@@ -131,7 +131,7 @@ def test_errors_do_not_add_up_over_layers_and_steps():
 
 
 def test_a_fault_at_one_step_is_located_there():
-    answer = right_answer("gru-after-L2", GIVEN)
+    answer = right_once("gru-after-L2", GIVEN)
     got = evaluate(TRUTH, answer.case, answer.numbers)
     got["trace/H"][4, 0] += 1e-6
     found = locate_forward(answer.case, answer.numbers, got, LIMIT)
@@ -139,7 +139,7 @@ def test_a_fault_at_one_step_is_located_there():
 
 
 def test_a_nan_is_located():
-    answer = right_answer("lstm-L2", GIVEN)
+    answer = right_once("lstm-L2", GIVEN)
     got = evaluate(TRUTH, answer.case, answer.numbers)
     got["trace/C"][2, 1, 0, 0] = np.nan
     found = locate_forward(answer.case, answer.numbers, got, LIMIT)
@@ -147,12 +147,12 @@ def test_a_nan_is_located():
 
 
 def test_what_is_right_has_no_place():
-    answer = right_answer("lstm-L2", GIVEN)
+    answer = right_once("lstm-L2", GIVEN)
     assert locate_forward(answer.case, answer.numbers, answer.wanted, LIMIT) is None
 
 
 def test_no_gate_is_named_where_two_are_wrong():
-    answer = right_answer("lstm-L2", GIVEN)
+    answer = right_once("lstm-L2", GIVEN)
     wrong = next(m for m in CATALOGUE if m.name == "gates read as i,o,f,g")
     got = evaluate(wrong.conventions, answer.case, answer.numbers)
     assert locate_forward(answer.case, answer.numbers, got, LIMIT).gates == ()

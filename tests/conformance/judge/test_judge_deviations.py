@@ -17,7 +17,6 @@ from conformance.closeness.compare import UNIT_ROUNDOFF, load_bounds
 from conformance.judge.curves import WIDENING, load_ensembles
 from conformance.judge.ladder import compare_values, judge, judging_as
 from conformance.judge.training import _judge_curve
-from conformance.oracle.truth import right_answer
 from conformance.progress import Progress
 from conformance.records.training import TrainingRun
 from conformance.verdict.deviations import (
@@ -30,6 +29,7 @@ from conformance.verdict.deviations import (
 from conformance.verdict.results import CaseResult, TrainingResult, Verdict
 from conformance.verdict.terminal import summary
 from conformance.verdict.terminal_training import cell
+from tests.answers import right_once
 from tests.conformance.helpers import spoil
 
 pytestmark = pytest.mark.usefixtures("few_suspects")
@@ -93,7 +93,7 @@ def test_a_deviation_of_more_noise_floors_than_declared_fails(out):
 
 
 def test_drawn_cases_have_a_margin_of_their_own_and_are_never_stale():
-    right = right_answer("regime-0-0", Given(load_corpus()))
+    right = right_once("regime-0-0", Given(load_corpus()))
     assert right.case.name == "regime-0-0"
     tensor, bounds, row = "forward/O", load_bounds()["cpu"], ("numpy:equations", "cpu", "float32")
     for by, drawn, left in ((0.5, 0.6, []), (0.5, 0.4, [tensor]), (0.0, 0.6, [])):
@@ -245,7 +245,7 @@ def test_weights_that_were_rounded_are_not_excused(out):
 
 def test_a_case_that_is_judged_by_element_is_excused_by_element():
     given = Given(load_corpus())
-    right = right_answer("saturated-lstm", given)
+    right = right_once("saturated-lstm", given)
     limits = load_bounds()["cpu"]
     tensor = "gradients/layer1.W_xi"
     deviation = as_float32(cases="*", tensors="*")
