@@ -13,6 +13,8 @@ import pytest
 from common.errors import BadInput
 from common.texts.download import Download, fetch
 
+pytestmark = pytest.mark.once
+
 PAYLOAD = "".join(
     f"Line {i} of a text, a little unlike the others.\n" for i in range(2000)
 ).encode()

@@ -8,6 +8,8 @@ import pytest
 
 from tests.frameworks import OTHERS
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "common" / "EQUATIONS.md"
 

@@ -7,6 +7,8 @@ import pytest
 from common.errors import BadInput
 from common.sockets import listen_at
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
 def test_it_listens_at_that_address(host):

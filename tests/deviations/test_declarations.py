@@ -8,6 +8,8 @@ import pytest
 from conformance.verdict.deviations import FIELDS, load_deviations
 from tests.deviations.reproduction import ROOT
 
+pytestmark = pytest.mark.once
+
 ENTRIES = [deviation.fields for deviation in load_deviations()]
 FILES = sorted(Path(__file__).parent.glob("test_*.py"))
 REPRODUCTIONS = [path for path in FILES if path != Path(__file__)]

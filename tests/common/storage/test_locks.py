@@ -11,6 +11,8 @@ import pytest
 from common.errors import BadInput
 from common.storage.locks import locked
 
+pytestmark = pytest.mark.once
+
 HOLD = """
 import sys
 from pathlib import Path
