@@ -133,15 +133,18 @@ def as_labelled(arrays: Arrays) -> Arrays:
 
 
 def sabotage(backend: str, faults: dict[str, Fault]) -> None:
-    """Let a backend offer every implementation once sound, and once with every fault."""
+    """Let a backend offer every implementation once sound, and once with every fault. What a fault
+    does not patch is one with the sound implementation: what that has compiled serves it, too."""
     module = registry.load(backend)
     make, names = module.implementation, module.IMPLEMENTATIONS
+    shared = functools.cache(make)
 
     def implementation(name: str, device: str, dtype: str) -> Implementation:
         own, _, fault = name.partition("-")
         if not fault:
-            return make(own, device, dtype)
-        inner = make(own, device, faults[fault].compute)
+            return shared(own, device, dtype)
+        changes = faults[fault].patches(backend)
+        inner = (make if changes else shared)(own, device, faults[fault].compute)
         return Sabotaged(inner, own, backend, faults[fault])
 
     module.implementation = implementation
