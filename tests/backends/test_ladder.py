@@ -9,7 +9,6 @@ from collections import Counter
 import pytest
 
 from backends import registry
-from backends.protocol import Implementation
 from common.corpus import load_corpus
 from common.spec import ACTIVATIONS
 from conformance.cases.given import Given
@@ -21,6 +20,7 @@ from conformance.oracle.truth import Answer
 from conformance.verdict.deviations import load_deviations, unexcused
 from conformance.worker.ladder import answer, answer_invariances
 from tests.answers import right_once
+from tests.backends.made import made_by
 
 BOUNDS = load_bounds()
 NAMES = suite_cases()
@@ -71,17 +71,18 @@ def parts(case: Case) -> set[tuple]:
 
 
 @functools.cache
-def asked(backend: registry.Backend) -> dict[tuple[str, str], list[str]]:
+def asked(backend: str) -> dict[tuple[str, str], list[str]]:
     """By case and dtype, the implementations that climb: whoever has not climbed a part of it; if
     all have, and they support it, who has climbed fewest."""
     given, count = Given(load_corpus()), Counter[str]()
-    climbed: dict[str, set[tuple]] = {name: set() for name in backend.IMPLEMENTATIONS}
+    names = registry.load(backend).IMPLEMENTATIONS
+    climbed: dict[str, set[tuple]] = {name: set() for name in names}
     found = {}
     for name, dtype in rows():
         case = find_case(name, given)
         able = [
             kind
-            for kind in backend.IMPLEMENTATIONS
+            for kind in names
             if not made_by(backend, kind, "cpu", dtype).unsupported(case.spec, *case.needs)
         ]
         chosen = [kind for kind in able if parts(case) - climbed[kind]]
@@ -94,17 +95,9 @@ def asked(backend: registry.Backend) -> dict[tuple[str, str], list[str]]:
     return found
 
 
-@functools.cache
-def made_by(
-    backend: registry.Backend, implementation: str, device: str, dtype: str
-) -> Implementation:
-    """One implementation for all cases, as in a record: what it has compiled serves the next."""
-    return backend.implementation(implementation, device, dtype)
-
-
 def climb(name: str, implementation: str, device: str, dtype: str, right: Answer) -> None:
     """Every failure must be one that a declared deviation excuses."""
-    made = made_by(registry.load(name), implementation, device, dtype)
+    made = made_by(name, implementation, device, dtype)
     if reason := made.unsupported(right.case.spec, *right.case.needs):
         pytest.skip(f"unsupported: {reason}")
     got, inapplicable = answer(made, right.case, right.numbers), {}
@@ -121,9 +114,9 @@ def climb(name: str, implementation: str, device: str, dtype: str, right: Answer
 
 @pytest.mark.parametrize(("name", "dtype"), rows())
 def test_every_rung_of_every_case_holds(
-    backend_name: str, backend: registry.Backend, name: str, dtype: str, sample: Given
+    backend_name: str, name: str, dtype: str, sample: Given
 ) -> None:
-    chosen = asked(backend)[name, dtype]
+    chosen = asked(backend_name)[name, dtype]
     if not chosen:
         pytest.skip("unsupported by every implementation")
     for implementation in chosen:

@@ -21,6 +21,7 @@ from conformance.__main__ import main
 from conformance.cases.given import Given
 from conformance.closeness.compare import relative_error
 from conformance.worker.training import Trainee
+from tests.backends.made import made_by
 
 CORPUS = load_corpus(max_tokens=130)
 q = CORPUS.q
@@ -69,12 +70,6 @@ def train_by_hand(spec: ModelSpec, recipe: Recipe, corpus=CORPUS) -> list[tuple]
 @functools.cache
 def by_hand(name: str, order: str) -> list[tuple]:
     return train_by_hand(SPECS[name], dataclasses.replace(RECIPE, order=order))
-
-
-@functools.cache
-def made_by(name: str, implementation: str) -> Implementation:
-    """One for all tests, as a worker has it: what it has compiled serves the next."""
-    return registry.load(name).implementation(implementation, "cpu", "float64")
 
 
 @pytest.fixture

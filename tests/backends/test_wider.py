@@ -11,6 +11,7 @@ from common.parameters import only_own
 from common.spec import ModelSpec
 from conformance.cases.case import CLIPPED
 from conformance.oracle.equations import run
+from tests.backends.made import made_by
 from tests.reference.cases import Case, disagreement
 
 BOUND = 1e-13
@@ -45,7 +46,7 @@ def test_outputs_states_and_gradients_are_the_oracles(kind, name, what, backend_
     backend = load(backend_name)
     if kind not in backend.IMPLEMENTATIONS:
         pytest.skip(f"{backend_name} has no {kind}")
-    spec, made = SPECS[name], backend.implementation(kind, "cpu", "float64")
+    spec, made = SPECS[name], made_by(backend_name, kind)
     given = dropout_of(spec, *GIVEN[what])
     if why := made.unsupported(spec, *(one is not None for one in given)):
         pytest.skip(f"unsupported: {why}")
@@ -73,7 +74,7 @@ def test_a_rate_of_zero_is_no_dropout_bit_for_bit_and_a_mask_of_zeros_hides_x(
     backend = load(backend_name)
     if kind not in backend.IMPLEMENTATIONS:
         pytest.skip(f"{backend_name} has no {kind}")
-    spec, made = SPECS[name], backend.implementation(kind, "cpu", "float64")
+    spec, made = SPECS[name], made_by(backend_name, kind)
     if why := made.unsupported(spec, False, True):
         pytest.skip(f"unsupported: {why}")
     case = Case(spec, n=3)
@@ -105,7 +106,7 @@ def test_a_dropout_that_does_not_fit_is_bad_input(rate, masks, said, backend_nam
     spec = SPECS["uneven-gru-before"]
     case = Case(spec, n=3)
     X, Y, state = case.data()
-    model = load(backend_name).implementation("equations", "cpu", "float64")
+    model = made_by(backend_name, "equations")
     model = model.model(spec, case.parameters())
     for ask in (
         lambda dropout: model.outputs(X, state, None, dropout),
@@ -127,7 +128,7 @@ def test_what_is_behind_a_smaller_layers_numbers_is_not_read_and_given_back_as_z
     behind = {
         part: np.where(only_own(spec, {part: a})[part] == 0, 9.0, a) for part, a in state.items()
     }
-    model = load(backend_name).implementation("equations", "cpu", "float64").model(spec, params)
+    model = made_by(backend_name, "equations").model(spec, params)
     clean, other = model.forward(X, state), model.forward(X, behind)
     assert np.array_equal(clean.outputs, other.outputs)
     for part, array in other.state.items():
