@@ -28,7 +28,7 @@ SAID = {
 
 @pytest.fixture(scope="module")
 def found(judged) -> dict[tuple[str, str], CaseResult]:
-    return judged("told_worker.py", CASES, 2)
+    return judged("told_worker.py", CASES, 2, SAID)
 
 
 def test_sound_implementations_pass_beside_the_sabotaged_ones(found, implementation):

@@ -43,7 +43,7 @@ SAID = {
 
 @pytest.fixture(scope="module")
 def found(judged) -> dict[tuple[str, str], CaseResult]:
-    return judged("sabotaged_worker.py", CASES, 1)
+    return judged("sabotaged_worker.py", CASES, 1, SAID)
 
 
 def test_sound_implementations_pass_beside_the_sabotaged_ones(found, implementation):
