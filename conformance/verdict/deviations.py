@@ -8,6 +8,7 @@ first: "2.17.1 to 2.21.0", "Keras 3.12.0 to 3.15.1, not 3.11.3". An entry with a
     implementation, dtype   whose: "mxnet:layers", "float64", or patterns
     cases, tensors          patterns of the cases and of the recorded tensors
     activation              only cases in which a layer has this one (may be left out)
+    cell                    only cases of this one (may be left out)
     device                  only there, on the "cpu" or the "gpu" (may be left out)
     margin                  the largest error it excuses, as measured; 1.0 where a number stands in
                             the place of a NaN
@@ -60,7 +61,7 @@ MARGINS = ("margin", "judged_as")
 """One of them says how much is excused."""
 
 LADDER_SHAPE = {
-    **dict.fromkeys((*LADDER_FIELDS, "activation?", "device?", "judged_as?"), str),
+    **dict.fromkeys((*LADDER_FIELDS, "activation?", "cell?", "device?", "judged_as?"), str),
     "margin?": float,
     "floors?": float,
     "drawn?": float,
@@ -99,6 +100,7 @@ class Deviation:
             and fnmatch.fnmatchcase(dtype, ladder["dtype"])
             and (self.drawn(case) or fnmatch.fnmatchcase(case.name, ladder["cases"]))
             and ladder.get("activation") in (None, *case.spec.activations)
+            and ladder.get("cell") in (None, case.spec.cell)
         )
 
     def drawn(self, case: Case) -> bool:

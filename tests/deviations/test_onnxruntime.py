@@ -64,3 +64,28 @@ def test_the_tanh_exceeds_1():
     found = elementwise("Tanh", np.linspace(-30, 30, 2_000_001))
     assert np.abs(found).max() < 1 + 1e-6
     still(np.abs(found).max() > 1 and (np.diff(found) < 0).any(), "tanh-exceeds-1")
+
+
+def test_a_shut_reset_gate_is_negative():
+    """H = tanh(r · 1): the update gate is shut, and the candidate is r times a bias of 1."""
+
+    def reset(x: float) -> float:
+        W = np.array([0, 1, 0]).reshape(1, 3, 1)
+        B = np.array([-100, 0, 0, 0, 0, 1]).reshape(1, 6)
+        options = {"hidden_size": 1, "linear_before_reset": 1}
+        node = helper.make_node("GRU", ["x", "W", "R", "B"], ["y"], **options)
+        return float(run(node, x=np.full((1, 1, 1), x), W=W, R=np.zeros((1, 3, 1)), B=B).item())
+
+    assert abs(reset(0.0) - np.tanh(0.5)) < 1e-6
+    still(-3e-7 < reset(-30.0) < -1e-7, "gru-reset-gate-is-negative")
+
+
+def test_the_tanh_of_an_rnn_loses_small_values():
+    x = 0.01 * np.arange(1, 101) / 100
+    right = np.tanh(x.astype("float32").astype("float64"))
+    ones = {name: np.ones((1, 1, 1)) for name in "WR"}
+    node = helper.make_node("RNN", ["x", *ones], ["y"], hidden_size=1)
+    found = run(node, x=x.reshape(1, -1, 1), **ones).ravel()
+    assert np.abs(elementwise("Tanh", x) / right - 1).max() < 1e-6
+    assert np.abs(found - right).max() < 2e-7
+    still(np.abs(found / right - 1).max() > 1e-5, "rnn-tanh-is-a-difference")

@@ -10,9 +10,10 @@ import pytest
 from common.corpus import load_corpus
 from common.errors import BadInput
 from common.recipe import Recipe
-from common.spec import ModelSpec
+from common.spec import CELLS, ModelSpec
 from conformance.calibrate.ensemble import asked, curve
 from conformance.cases.given import Given
+from conformance.cases.table import find_case
 from conformance.closeness.compare import UNIT_ROUNDOFF, load_bounds
 from conformance.judge.curves import WIDENING, load_ensembles
 from conformance.judge.ladder import compare_values, judge, judging_as
@@ -104,6 +105,13 @@ def test_drawn_cases_have_a_margin_of_their_own_and_are_never_stale():
         found, used = unexcused(row, right.case, compared, [excusing, other], lambda _: {})
         assert ([c.tensor for c in found], bool(used)) == (left, by > 0 and not left)
         assert (excusing.applied, other.applied, excusing.stale) == (0, 0, False)
+
+
+def test_a_deviation_of_one_cell_says_nothing_of_the_others():
+    case = find_case("regime-0-0", Given(load_corpus()))
+    row = ("numpy:equations", "cpu", "float32")
+    found = [kind for kind in CELLS if declared(drawn=0.5, cell=kind).applies_to(*row, case)]
+    assert found == [case.spec.cell]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
