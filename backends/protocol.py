@@ -217,6 +217,10 @@ class Backend(Protocol):
         or what broke its graph; JSON values. BadInput if it cannot run here. With ``MODES``."""
         ...
 
+    HALVES: tuple[str, ...]
+    """The tiers of half precision that it computes in on a CPU, of "bfloat16", "float16" and
+    "mixed", with the implementations that are no modes. May be left out: none."""
+
     PART: Part
     """Of a backend that answers a part of the ladder. May be left out: it answers all of it."""
 
@@ -224,9 +228,10 @@ class Backend(Protocol):
         """The implementation of that name for device "cpu" or "gpu" and dtype "float32" or
         "float64"; BadInput if this machine lacks the device.
 
-        On a GPU dtype may also be "tf32", float32 with the factors of matrix products rounded to
-        TF32, or "mixed", float32 weights and products in half precision. Arrays are float32 then,
-        and no implementation changes what another one of the same process computes."""
+        dtype may also be one of ``HALVES``: "bfloat16" or "float16", in which everything is of that
+        format, or "mixed", float32 weights and products in half precision; and on a GPU "tf32",
+        float32 with the factors of matrix products rounded to TF32. Arrays are float32 then, and no
+        implementation changes what another one of the same process computes."""
         ...
 
     def bare(self, spec: ModelSpec, dtype: str) -> Callable[[np.ndarray, np.ndarray], Arrays]:

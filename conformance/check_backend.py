@@ -93,7 +93,8 @@ def claims(name: str) -> dict[str, Any]:
         # "cpu" is what is expected where there is no code for anything else.
         devices = ["cpu"] if error.expected == "cpu" else ["cpu", "gpu"]
     own = part and {"rung": part.rung, "dtypes": [*part.dtypes]}
-    return describe(name, devices, backend.passport("cpu"), made, others, own)
+    halves = getattr(backend, "HALVES", ())
+    return describe(name, devices, backend.passport("cpu"), made, others, own, halves)
 
 
 def check(name: str, cases: list[str], progress: Progress) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The JAX backend, and the tiers of a GPU: what the float32 nets and models do otherwise."""
+"""The JAX backend, and its tiers: what the float32 nets and models do otherwise."""
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -14,6 +14,7 @@ from backends.jax.modes import MODES as NETS
 from backends.jax.modes import Library, ran
 from backends.jax.runtime import (
     DTYPES,
+    SHORT,
     TIERS,
     compiled,
     find_device,
@@ -33,6 +34,7 @@ from common.recipe import Recipe
 from common.spec import ModelSpec
 
 __all__ = [
+    "HALVES",
     "IMPLEMENTATIONS",
     "MODES",
     "bare",
@@ -48,6 +50,7 @@ __all__ = [
     "scalars",
 ]
 
+HALVES = ("bfloat16", "mixed", "float16")
 IMPLEMENTATIONS = ("equations", "layers") if nnx else ("equations",)
 MODES = tuple(NETS) if nnx else ()
 LOOPS = {f"lax.scan, unroll {k}": partial(scan_loop, unroll=k) for k in (1, 5, 7, 35)}
@@ -99,7 +102,7 @@ def implementation(name: str, device: str, dtype: str) -> Implementation:
     found = find_device(device, dtype)
     if dtype in TIERS:
         return Implementation(net, found, DTYPES["float32"], dtype)
-    return Implementation(net, found, DTYPES[dtype])
+    return Implementation(net, found, (DTYPES | SHORT)[dtype])
 
 
 class Tf32Trainer(Trainer):

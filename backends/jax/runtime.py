@@ -27,12 +27,16 @@ except ModuleNotFoundError:  # JAX alone computes the equations
 jax.config.update("jax_enable_x64", True)
 
 DTYPES = {"float32": jnp.float32, "float64": jnp.float64}
+SHORT = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}
+"""NumPy has no bfloat16: arrays that go in or out of these are float32, which holds all numbers of
+both."""
 
 TIERS = {
     "tf32": "float32 arrays; TF32 in products of such a model",
     "mixed": "float32 weights; bfloat16 products, and Flax's layers in bfloat16",
 }
-"""What a GPU computes in beside the dtypes; every array that goes in or out is float32."""
+"""What float32 arrays are computed in otherwise; every array that goes in or out is float32. A CPU
+has no TF32."""
 
 SMALL = 24
 """No size of a small net is above it: the cases of the ladder but those at D2L's sizes."""
@@ -54,7 +58,7 @@ def find_device(name: str, dtype: str = "float32") -> jax.Device:
     one to compute in this dtype."""
     # JAX's default on a GPU is TF32. Part of the key of what is compiled, so it may change.
     jax.config.update("jax_default_matmul_precision", FULL)
-    if name == "cpu" and dtype in TIERS:
+    if name == "cpu" and dtype == "tf32":
         raise BadInput("jax", dtype, "device gpu", name)
     try:
         return jax.local_devices(backend=name)[0]
@@ -190,7 +194,7 @@ def compiled() -> dict[str, float]:
 
 def to_array(array: jax.Array) -> np.ndarray:
     """A copy: on a CPU NumPy would be lent the array's own memory, which a later step is given."""
-    return np.array(array)
+    return np.array(array, "float32" if array.dtype in SHORT.values() else array.dtype)
 
 
 def small_layer(cell: type, dtype: jnp.dtype) -> Any:

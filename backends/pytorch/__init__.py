@@ -1,4 +1,4 @@
-"""The PyTorch backend, and the tiers of a GPU: what the float32 nets and models do otherwise."""
+"""The PyTorch backend, and its tiers: what the float32 nets and models do otherwise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from backends.pytorch.modes import MODES as NETS
 from backends.pytorch.modes import KerasLayers, ran
 from backends.pytorch.runtime import (
     DTYPES,
+    SHORT,
     TIERS,
     call_in_bfloat16,
     find_device,
@@ -30,6 +31,7 @@ from common.recipe import Recipe
 from common.spec import ModelSpec
 
 __all__ = [
+    "HALVES",
     "IMPLEMENTATIONS",
     "MODES",
     "bare",
@@ -45,6 +47,7 @@ __all__ = [
     "scalars",
 ]
 
+HALVES = ("bfloat16", "mixed", "float16")
 IMPLEMENTATIONS = ("equations", "layers")
 MODES = tuple(NETS)
 
@@ -81,7 +84,7 @@ def implementation(name: str, device: str, dtype: str) -> Implementation:
     found = find_device(device, dtype)
     if dtype in TIERS:
         return Implementation(net, found, DTYPES["float32"], dtype)
-    return Implementation(net, found, DTYPES[dtype])
+    return Implementation(net, found, (DTYPES | SHORT)[dtype])
 
 
 class Tf32Trainer(Trainer):

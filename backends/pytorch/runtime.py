@@ -12,22 +12,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.utils.rnn import PackedSequence
 
 from common.errors import BadInput
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+SHORT = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""NumPy has no bfloat16: arrays that go in or out of these are float32, which holds all numbers of
+both."""
 
 TIERS = {
     "tf32": "float32 tensors; TF32 in products and cuDNN's RNNs while such a model computes",
     "mixed": "float32 weights and state; bfloat16 products, and torch's own layers in bfloat16",
 }
-"""What a GPU computes in beside the dtypes; every array that goes in or out is float32."""
+"""What float32 tensors are computed in otherwise; every array that goes in or out is float32. A CPU
+has no TF32."""
 
 
 def find_device(name: str, dtype: str = "float32") -> torch.device:
     """ "cpu" or "gpu" as a torch device; BadInput if this machine has no GPU that torch can use, or
     if it takes one to compute in this dtype."""
-    if name == "cpu" and dtype in TIERS:
+    if name == "cpu" and dtype == "tf32":
         raise BadInput("pytorch", dtype, "device gpu", name)
     if name == "cpu":
         return torch.device("cpu")
@@ -63,17 +68,22 @@ def call_in_bfloat16(module: nn.Module, *inputs: Tensor | tuple[Tensor, ...]) ->
     """Call a module on bfloat16 copies of its float32 weights and of its inputs; what comes out is
     float32 again.
 
-    Not by autocast, which gives cuDNN's RNNs float16, whatever dtype it is asked for (ATen,
-    ``cudnn/AutocastRNN.cpp``). bfloat16 has the exponents of float32: small gradients do not
+    On a CPU by autocast. Not so on a GPU, where that gives cuDNN's RNNs float16, whatever dtype it
+    is asked for (ATen, ``cudnn/AutocastRNN.cpp``). bfloat16 has the exponents of float32: small gradients do not
     underflow, and the loss needs no scaling.
     """
+    if inputs[0].data.device.type == "cpu":
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return cast(module(*inputs), torch.float32)
     weights = {name: weight.bfloat16() for name, weight in module.named_parameters()}
     made = functional_call(module, weights, tuple(cast(x, torch.bfloat16) for x in inputs))
     return cast(made, torch.float32)
 
 
 def cast(value: Tensor | tuple, dtype: torch.dtype) -> Tensor | tuple:
-    """A tensor, or every tensor of nested tuples, in another dtype."""
+    """A tensor, or every tensor of nested tuples, in another dtype; a packed sequence stays one."""
+    if isinstance(value, PackedSequence):
+        return value._replace(data=value.data.to(dtype))
     if isinstance(value, tuple):
         return tuple(cast(part, dtype) for part in value)
     return value.to(dtype)
@@ -81,7 +91,8 @@ def cast(value: Tensor | tuple, dtype: torch.dtype) -> Tensor | tuple:
 
 def to_array(tensor: torch.Tensor) -> np.ndarray:
     """A copy: the tensor may be changed in place later."""
-    return tensor.detach().cpu().numpy().copy()
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype in SHORT.values() else tensor).numpy().copy()
 
 
 def kernel_path(device: torch.device) -> dict[str, str]:

@@ -12,6 +12,7 @@ from common.errors import EXIT_PASS, BadInput
 from common.lengths import check_lengths
 from common.recipe import WIDER
 from conformance.cases.given import WEIGHTS_N, WEIGHTS_T, Given, gather
+from conformance.cases.halves import HALVES, PRECISIONS
 from conformance.cases.quick import quick_cases
 from conformance.cases.table import DTYPES, find_case, select
 from conformance.files.opening import KINDS
@@ -49,7 +50,8 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     about = f"steps of each of the {WEIGHTS_N} examples of that case, 1 to {WEIGHTS_T}"
     add("--lengths", nargs="+", type=count, default=[], metavar="N", help=f"{about} (default: all)")
     add_reading(parser)
-    add("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES), help="in which precision")
+    about = f"default: {' and '.join(DTYPES)}; of half precision: {', '.join(HALVES)}"
+    add("--dtype", nargs="+", choices=PRECISIONS, default=list(DTYPES), help=about)
 
 
 def add_modes(parser: argparse.ArgumentParser) -> None:

@@ -22,8 +22,6 @@ FLOAT64_SCALE = 2.0**-29
 
 BOUNDS = Path(__file__).with_name("bounds.toml")
 GRID_BITS = 20
-MUST_DIFFER = 100
-"""What must differ has to differ by this many times the bound."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class Bound:
     ratio: float = math.inf
     grid: bool = False
     units: float = math.inf
+    apart: float = 100.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Comparison:
 def load_bounds(path: Path = BOUNDS) -> dict[str, Any]:
     """bounds.toml as Bound by device, dtype and rung; BadInput if it is not whole."""
     tables = parse_toml(read_text(path, "a TOML file", LARGEST_JSON), path)
-    bound = {"error": float, "ratio?": float, "grid?": bool, "units?": float}
+    bound = {"error": float, "ratio?": float, "grid?": bool, "units?": float, "apart?": float}
     check_shape(tables, {str: {str: dict.fromkeys(RUNGS, bound)}}, path, exactly=True)
     return {
         device: {
@@ -145,13 +144,16 @@ def within(got: np.ndarray, right: np.ndarray, bound: float) -> bool:
     return bool(relative_error(got, right) <= bound)
 
 
-def noise_floor(wanted: np.ndarray, evaluations: list[np.ndarray]) -> float:
-    """The largest error of NumPy's float32 evaluations of what is finite, or one rounding."""
+def noise_floor(
+    wanted: np.ndarray, evaluations: list[np.ndarray], least: float = UNIT_ROUNDOFF
+) -> float:
+    """The largest error of evaluations of what is finite, or one rounding: NumPy's in float32, or
+    those in a format of which ``least`` is the unit roundoff."""
     finite = np.isfinite(wanted)
     wanted, evaluations = wanted[finite], [found[finite] for found in evaluations]
     if not np.any(wanted):
-        return UNIT_ROUNDOFF
-    return max([UNIT_ROUNDOFF, *(relative_error(found, wanted) for found in evaluations)])
+        return least
+    return max([least, *(relative_error(found, wanted) for found in evaluations)])
 
 
 def compare(
@@ -253,13 +255,13 @@ def compare_on_lattice(
 def must_differ(
     tensor: str, got: np.ndarray | None, own: np.ndarray, bound: Bound, noise: float
 ) -> Comparison:
-    """An answer to a changed question must differ from the first answer by 100 times the bound."""
+    """An answer to a changed question must differ from the first answer by many times the bound."""
     if got is None:
         return Comparison(tensor, "missing")
     if got.shape != own.shape:
         return Comparison(tensor, f"shape {got.shape}, expected {own.shape}")
     error = relative_error(got, own) if got.size and np.any(own) else math.nan
-    least = MUST_DIFFER * min(bound.error, bound.ratio * noise)
+    least = bound.apart * min(bound.error, bound.ratio * noise)
     problem = None
     if not math.isfinite(error):
         problem = "not a number" if math.isnan(error) else "infinite"

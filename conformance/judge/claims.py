@@ -63,7 +63,9 @@ def _part(where: str, data: dict[str, Any], required: Required) -> Iterator[str]
     if (said["rung"], tuple(said["dtypes"])) != (required.top, required.dtypes):
         answers = f"up to the {required.top}" if required.top else "the whole ladder"
         yield f"{where}: part: {data['backend']} answers {answers} in {', '.join(required.dtypes)}"
-    if odd := sorted(set(data["dtypes"]) - set(required.dtypes)):
+    known = {*required.dtypes, *required.halves}
+    known |= {"tf32"} if required.halves and data["device"] == "gpu" else set()
+    if odd := sorted(set(data["dtypes"]) - known):
         yield f"{where}: dtypes: {data['backend']} does not compute in {odd[0]}"
 
 
@@ -217,6 +219,8 @@ def lacking(
             asked = [m for m in required.modes if f"{backend}:{m}" in modes]
             own = [d for d in required.dtypes if d in dtypes]
             wanted = [(i, d) for i in [*sorted(names), *asked] for d in own]
+            short = [d for d in required.halves if d in dtypes]
+            wanted += [(i, d) for i in sorted(names) for d in short]
             missing[backend] = [column for column in wanted if column not in there]
         else:
             left = sorted(names - {i for i, _ in there})

@@ -20,7 +20,7 @@ from conformance.cases.command import (
     recipes_of,
 )
 from conformance.cases.given import Given
-from conformance.cases.table import DTYPES
+from conformance.cases.halves import PRECISIONS
 from conformance.closeness.compare import identical
 from conformance.judge.basis import manifest
 from conformance.judge.everything import judge_all
@@ -103,7 +103,7 @@ def asked_of(options: argparse.Namespace, given: Given | None) -> Asked:
     return Asked(
         expect=tuple(options.expect),
         cases=tuple(names),
-        dtypes=tuple(dtype for dtype in DTYPES if dtype in options.dtype),
+        dtypes=tuple(dtype for dtype in PRECISIONS if dtype in options.dtype),
         training=options.training,
         quick=options.quick,
         challenge=challenge,

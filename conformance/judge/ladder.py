@@ -14,6 +14,7 @@ import numpy as np
 
 from common.errors import BadInput
 from common.parameters import Arrays
+from conformance.cases.halves import dtype_of, left_out
 from conformance.cases.invariances import invariances
 from conformance.cases.table import Case
 from conformance.closeness.compare import (
@@ -29,7 +30,7 @@ from conformance.closeness.rungs import WHOLE, answered_by, rung_of
 from conformance.judge import claims
 from conformance.judge.reasons import Failure, give_reasons, place_of
 from conformance.judge.required import Matrix, load_matrix
-from conformance.oracle.truth import Answer, right_answer
+from conformance.oracle.truth import Answer, right_answer, tier_of
 from conformance.progress import Progress
 from conformance.records.ladder import Record, has_records, load_records
 from conformance.records.training import has_runs
@@ -93,8 +94,12 @@ def judge(
     unreadable: dict[Path, BadInput] = {}
     for name in progress.over("judge", names):
         held = any(name in record.data["cases"] for record in records)
-        answer = right_answer(name, records[0].given) if held else None
+        answers: dict[str, Answer] = {}  # by tier of half precision; "" for both dtypes
         for record, implementation, dtype in _columns(records):
+            tier = tier_of(name, dtype, records[0].given)
+            if held and tier not in answers:
+                answers[tier] = right_answer(name, records[0].given, tier)
+            answer = answers.get(tier)
             try:
                 result = judge_case(record, implementation, dtype, name, answer, standards)
             except BadInput as error:
@@ -162,6 +167,10 @@ def judge_case(
     if entry["status"] == CRASHED:
         result.status, result.reason = CRASHED, entry["reason"]
         return result
+    left = left_out(case, dtype)
+    if left and entry["status"] == UNSUPPORTED:
+        result.status, result.reason = UNSUPPORTED, left
+        return result
     if wrong := claims.refuted(entry["status"], backend, name, case.spec, standards.matrix, *needs):
         said = f" ({entry['reason']})" if "reason" in entry else ""
         result.status, result.reason = FAIL, f"{wrong}{said}"
@@ -210,9 +219,10 @@ def compare_all(
     if not _own(got, answer.case):  # which has failed, and leaves nothing that they could equal
         known |= {tensor for tensor in got if tensor.startswith("invariance/")}
     found += [Comparison(t, "not expected") for t in got if t not in known and _has_rung(t)]
-    wrong = {t: a.dtype for t, a in got.items() if a.dtype != dtype}
+    kind = dtype_of(dtype)
+    wrong = {t: a.dtype for t, a in got.items() if a.dtype != kind}
     found += [
-        Comparison(t, f"dtype {w}, expected {dtype}") for t, w in wrong.items() if _has_rung(t)
+        Comparison(t, f"dtype {w}, expected {kind}") for t, w in wrong.items() if _has_rung(t)
     ]
     return found
 

@@ -18,6 +18,7 @@ from common.errors import BadInput
 from common.spec import ACTIVATIONS, CELLS, DIRECTIONS, RESETS, ModelSpec
 from common.storage.files import read_json
 from common.storage.reading import is_list, is_object
+from conformance.cases.halves import HALVES
 from conformance.cases.table import DTYPES
 from conformance.closeness.rungs import WHOLE
 from conformance.records.schema import DEVICES, PART, Kind, check_fields, is_name, one_of
@@ -64,6 +65,7 @@ class Required:
     implementations:   what each of them expresses
     modes:             the same of those that are there when they are asked for
     top, dtypes:       the highest rung that it answers and the dtypes it computes in; of most, all
+    halves:            the tiers of half precision that it computes in on a CPU; of most, none
     """
 
     backend: str
@@ -75,6 +77,7 @@ class Required:
     modes: dict[str, Expresses]
     top: str = WHOLE
     dtypes: tuple[str, ...] = DTYPES
+    halves: tuple[str, ...] = ()
 
     def knows(self, implementation: str) -> bool:
         return implementation in self.implementations or implementation in self.modes
@@ -105,11 +108,12 @@ def load_matrix(more: tuple[Path, ...] = ()) -> Matrix:
 def load_required(path: Path, follow: bool = False) -> Required:
     """Read one file.     follow: whether it may be a link, because a user has named it"""
     data = read_json(path, follow)
-    check_fields(path, "", data, FIELDS, {"modes": FIELDS["implementations"], "part": PART})
+    check_fields(path, "", data, FIELDS, FREE)
     made: dict[str, Any] = {kind: expressed(path, data.get(kind, {})) for kind in KINDS}
     devices, fields = frozenset(data["devices"]), frozenset(data["passport"])
     part = data.get("part", {"rung": WHOLE, "dtypes": DTYPES})
     made |= {"top": part["rung"], "dtypes": tuple(part["dtypes"])}
+    made |= {"halves": tuple(data.get("halves", ()))}
     return Required(data["backend"], path, devices, data["framework"], fields, **made)
 
 
@@ -147,6 +151,7 @@ FIELDS = {
     "passport": _WORDS,
     "implementations": Kind("an object", lambda v: is_object(v) and bool(v)),
 }
+FREE = {"modes": FIELDS["implementations"], "part": PART, "halves": _subset(*HALVES)}
 KNOWN = {
     "cells": _subset(*CELLS),
     "resets": _subset(*RESETS),
@@ -201,9 +206,11 @@ def describe(
     implementations: dict[str, Any],
     modes: dict[str, Any],
     part: dict[str, Any] | None = None,
+    halves: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """What a file holds, out of a backend's passport and of its implementations and modes, each of
-    which has ``unsupported``, and of the part of the ladder that it answers."""
+    which has ``unsupported``, of the part of the ladder that it answers, and of its tiers of half
+    precision."""
 
     def can(made: Any, *needs: bool, **options: Any) -> bool:
         sizes: dict[str, Any] = {"d": 3, "h": 4, "q": 2, "L": 1}
@@ -231,4 +238,5 @@ def describe(
         "implementations": {name: expresses(made) for name, made in implementations.items()},
     }
     found |= {"modes": {n: expresses(m) for n, m in modes.items()}} if modes else {}
+    found |= {"halves": [*halves]} if halves else {}
     return found | ({"part": part} if part else {})

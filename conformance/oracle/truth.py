@@ -5,7 +5,7 @@ cancel by luck, and every honest implementation then looks many times worse. So 
 equations in float32 on the case's numbers, and again with every number moved by one unit in the
 last place, up, down or not at all. Nothing that computes in float32 can be held to telling these
 apart. Measured over 300 generated cases, 24,000 tensors of PyTorch's: with one evaluation honest
-ratios reach 7.9, with these six 2.8.
+ratios reach 7.9, with these six 2.8. Half precision has floors of its own (formats.py).
 """
 
 from dataclasses import dataclass, field, replace
@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingType
 
 from common.parameters import Arrays
 from conformance.cases.given import Given
+from conformance.cases.halves import HALVES, in_precision, left_out, unit_of
 from conformance.cases.table import DTYPES, Case, Material, find_case, material
 from conformance.closeness.compare import (
     FLOAT64_SCALE,
@@ -25,6 +26,7 @@ from conformance.closeness.compare import (
     rung_of,
 )
 from conformance.closeness.elements import multiple_in_regime
+from conformance.oracle import formats
 from conformance.oracle.equations import expected
 from conformance.oracle.precise import precisely
 from conformance.oracle.rounding import allowances
@@ -48,7 +50,8 @@ UNCHECKED: dict[str, Any] = {"all": "ignore"}
 
 @dataclass(frozen=True)
 class Answer:
-    """What is right for a case, and how far rounding alone moves each tensor in float32.
+    """What is right for a case, and how far rounding alone moves each tensor in float32, or in the
+    tier of half precision that it was asked for.
 
     allowed: by dtype, how far it may move each element, where the case is judged by element
     """
@@ -73,23 +76,43 @@ class Answer:
         return None if tensor.startswith("weights/") else self.allowed.get(dtype, {}).get(tensor)
 
 
-def right_answer(name: str, given: Given) -> Answer:
-    """The right answer to a case, out of its name and what was given beside it."""
+def right_answer(name: str, given: Given, tier: str = "") -> Answer:
+    """The right answer to a case, out of its name and what was given beside it.
+
+    tier: of half precision, whose numbers and whose noise floor it is to have"""
     case = find_case(name, given)
-    return answer_to(case, material(case, given.corpus))
+    return answer_to(case, material(case, given.corpus), tier)
 
 
-def answer_to(case: Case, numbers: Material) -> Answer:
+def answer_to(case: Case, numbers: Material, tier: str = "") -> Answer:
     """The right answer to a case with these numbers."""
+    digest = numbers.digest()  # of what is asked, whatever a tier makes of it
     # The matrix products are small: threads gain nothing, and lose tenfold when another program
     # holds one of the cores.
     with threadpool_limits(1), np.errstate(**UNCHECKED if case.regimes else {}):
+        if tier:
+            return _in_tier(case, numbers, digest, tier)
         wanted = precisely(case, numbers) if case.elementwise else expected(case, numbers)
         found = evaluations(case, numbers)
     noise = {t: noise_floor(a, [answers[t] for answers in found]) for t, a in wanted.items()}
     each = DTYPES if case.elementwise else ()
     allowed = {dtype: allowances(case, numbers, dtype) for dtype in each}
-    return Answer(case, numbers, numbers.digest(), wanted, noise, allowed)
+    return Answer(case, numbers, digest, wanted, noise, allowed)
+
+
+def _in_tier(case: Case, given: Material, digest: str, tier: str) -> Answer:
+    numbers = in_precision(given, tier)
+    wanted, found = expected(case, numbers), formats.evaluations(case, given, tier)
+    least = unit_of(tier)
+    noise = {t: noise_floor(a, [answers[t] for answers in found], least) for t, a in wanted.items()}
+    return Answer(case, numbers, digest, wanted, noise)
+
+
+def tier_of(name: str, precision: str, given: Given) -> str:
+    """What ``right_answer`` is to be asked for: float64 and float32 have one answer, and so has a
+    case that is left out of half precision."""
+    asked = precision in HALVES and not left_out(find_case(name, given), precision)
+    return precision if asked else ""
 
 
 def distances(got: Arrays, answer: Answer, dtype: str) -> dict[str, float]:

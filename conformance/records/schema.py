@@ -16,7 +16,7 @@ from common import SUITE_VERSION
 from common.errors import BadInput
 from common.storage.reading import is_list, is_object
 from common.storage.sums import check_seal
-from conformance.cases.table import DTYPES
+from conformance.cases.halves import PRECISIONS
 
 DEVICES = ("cpu", "gpu")
 RECORDED, UNSUPPORTED, CRASHED, FINISHED = "recorded", "unsupported", "crashed", "finished"
@@ -135,7 +135,7 @@ def _part(value: Any) -> bool:
         is_object(value)
         and set(value) == {"rung", "dtypes"}
         and value["rung"] in TOPS
-        and _names(value["dtypes"], lambda dtype: dtype in DTYPES)
+        and _names(value["dtypes"], lambda dtype: dtype in PRECISIONS)
     )
 
 
@@ -145,7 +145,9 @@ RECORD = {
     "suite": WORDS,
     "backend": NAME,
     "device": one_of(*DEVICES),
-    "dtypes": Kind(f"a list of {', '.join(DTYPES)}", lambda v: _names(v, lambda d: d in DTYPES)),
+    "dtypes": Kind(
+        f"a list of {', '.join(PRECISIONS)}", lambda v: _names(v, lambda d: d in PRECISIONS)
+    ),
     "implementations": Kind("a list of names, each once", lambda v: _names(v, is_name)),
     "text": Kind("its name and sha256", _text),
     "weights": Kind("a digest, or null", lambda v: v is None or is_digest(v)),

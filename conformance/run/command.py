@@ -22,6 +22,7 @@ from conformance.cases.command import (
     gathered,
     recipes_of,
 )
+from conformance.cases.halves import PRECISIONS
 from conformance.cases.table import DTYPES, find_case, material
 from conformance.options import Command, positive, seconds
 from conformance.progress import Progress, complain
@@ -67,7 +68,7 @@ def run_record(options: argparse.Namespace) -> int:
     request = Request(
         backend=options.backend,
         device=options.device,
-        dtypes=[dtype for dtype in DTYPES if dtype in options.dtype],
+        dtypes=[dtype for dtype in PRECISIONS if dtype in options.dtype],
         cases=names,
         given=given,
         out=options.out,

@@ -20,6 +20,7 @@ from backends.protocol import Part, Place, Workers
 from common.errors import BadInput
 from common.weights import write_arrays
 from conformance.cases.given import Given, load_given
+from conformance.cases.halves import DTYPES, HALVES, NATIVE, left_out
 from conformance.cases.table import find_case, material
 from conformance.worker.agreement import ALONE
 from conformance.worker.failure import failure
@@ -44,7 +45,8 @@ def handle(
     numbers = material(case, given.corpus)
     entry: dict[str, Any] = {"digest": numbers.digest()}
     implementation = implementations[request["implementation"], request["dtype"]]
-    if reason := implementation.unsupported(case.spec, *case.needs):
+    left = left_out(case, request["dtype"])
+    if reason := left or implementation.unsupported(case.spec, *case.needs):
         return entry | {"status": "unsupported", "reason": reason}
     try:
         answers = answer(implementation, case, numbers, last)
@@ -74,6 +76,20 @@ def modes_of(name: str, backend: registry.Backend, globs: list[str]) -> list[str
             raise BadInput("implementation", "", f"one of {', '.join(every)}", glob)
         found += own
     return list(dict.fromkeys(found))
+
+
+def check_precisions(name: str, backend: registry.Backend, options: argparse.Namespace) -> None:
+    """BadInput for a tier of half precision that the backend has not. What a GPU computes in
+    besides, its implementations say themselves."""
+    part: Part | None = getattr(backend, "PART", None)
+    known = (*(part.dtypes if part else DTYPES), *getattr(backend, "HALVES", ()))
+    for dtype in options.dtypes:
+        on_a_gpu = options.device == "gpu" and dtype not in NATIVE
+        if dtype in HALVES and dtype not in known and not on_a_gpu:
+            raise BadInput(name, "dtype", f"one of {', '.join(known)}", dtype)
+        if dtype in HALVES and options.modes:
+            expected = f"{' or '.join(DTYPES)} beside --modes"
+            raise BadInput("--dtype", "", expected, dtype)
 
 
 def product_rate(backend: registry.Backend, request: dict[str, Any]) -> dict[str, Any]:
@@ -129,6 +145,7 @@ def main() -> None:
     try:
         backend = registry.load(options.backend)
         workers = join(backend, options, reply) if options.workers > 1 else ALONE
+        check_precisions(options.backend, backend, options)
         modes = modes_of(options.backend, backend, options.modes)
         names = [*backend.IMPLEMENTATIONS, *modes]
         part: Part | None = getattr(backend, "PART", None)
