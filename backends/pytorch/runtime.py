@@ -69,8 +69,8 @@ def call_in_bfloat16(module: nn.Module, *inputs: Tensor | tuple[Tensor, ...]) ->
     float32 again.
 
     On a CPU by autocast. Not so on a GPU, where that gives cuDNN's RNNs float16, whatever dtype it
-    is asked for (ATen, ``cudnn/AutocastRNN.cpp``). bfloat16 has the exponents of float32: small gradients do not
-    underflow, and the loss needs no scaling.
+    is asked for (ATen, ``cudnn/AutocastRNN.cpp``). bfloat16 has the exponents of float32: small
+    gradients do not underflow, and the loss needs no scaling.
     """
     if inputs[0].data.device.type == "cpu":
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -1,4 +1,4 @@
-"""The TensorFlow backend, and the tiers of a GPU: what the float32 nets and models do otherwise."""
+"""The TensorFlow backend, and its tiers: what the float32 nets and models do otherwise."""
 
 import os
 
@@ -23,6 +23,7 @@ from backends.tensorflow.modes import MODES as NETS
 from backends.tensorflow.modes import XlaLayers, XlaModel, ran
 from backends.tensorflow.runtime import (
     DTYPES,
+    SHORT,
     TIERS,
     Compiled,
     compiled,
@@ -40,6 +41,7 @@ from common.recipe import Recipe
 from common.spec import ModelSpec
 
 __all__ = [
+    "HALVES",
     "IMPLEMENTATIONS",
     "MODES",
     "bare",
@@ -55,6 +57,7 @@ __all__ = [
     "scalars",
 ]
 
+HALVES = ("bfloat16", "mixed", "float16")
 IMPLEMENTATIONS = ("equations", "layers")
 MODES = tuple(NETS)
 
@@ -90,7 +93,7 @@ def implementation(name: str, device: str, dtype: str) -> Implementation:
     found = find_device(device, dtype)
     if dtype in TIERS:
         return Implementation(net, found, DTYPES["float32"], dtype)
-    return Implementation(net, found, DTYPES[dtype])
+    return Implementation(net, found, (DTYPES | SHORT)[dtype])
 
 
 class Tf32Trainer(Trainer):

@@ -18,12 +18,16 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 from common.errors import BadInput
 
 DTYPES = {"float32": tf.float32, "float64": tf.float64}
+SHORT = {"bfloat16": tf.bfloat16, "float16": tf.float16}
+"""NumPy has no bfloat16: arrays that go in or out of these are float32, which holds all numbers of
+both."""
 
 TIERS = {
     "tf32": "float32 tensors; TF32 in products and cuDNN's RNNs while such a model computes",
     "mixed": "float32 weights; bfloat16 products, and Keras' layers in bfloat16, without cuDNN",
 }
-"""What a GPU computes in beside the dtypes; every array that goes in or out is float32."""
+"""What float32 tensors are computed in otherwise; every array that goes in or out is float32. A CPU
+has no TF32."""
 
 EAGER_CALLS = 5
 """So many calls of a model run eagerly before its graph is made.
@@ -49,7 +53,7 @@ def find_device(name: str, dtype: str = "float32") -> str:
     takes one to compute in this dtype."""
     # TF32 keeps 10 bits of a product's inputs; TensorFlow uses it by default where it can.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    if name == "cpu" and dtype in TIERS:
+    if name == "cpu" and dtype == "tf32":
         raise BadInput("tensorflow", dtype, "device gpu", name)
     if name == "cpu":
         return "/CPU:0"
@@ -107,7 +111,8 @@ def cudnn(device: str, dtype: str) -> bool | str:
 
 def to_array(tensor: tf.Tensor) -> np.ndarray:
     """A copy: ``numpy`` never lends the tensor's own memory."""
-    return tensor.numpy()
+    array = tensor.numpy()
+    return array.astype("float32") if tensor.dtype in SHORT.values() else array
 
 
 SPENT = {"programs": 0, "seconds": 0.0}

@@ -10,7 +10,9 @@ from common.errors import EXIT_FAIL, EXIT_PASS
 from common.recipe import RECIPES
 from common.spec import CELLS, RESETS
 from common.storage.files import write_json, write_text
+from common.storage.pages import replace_part
 from common.storage.sums import write_sums
+from conformance.calibrate import halves
 from conformance.calibrate.certify import all_cases, cases_of_conventions, certify, markdown
 from conformance.calibrate.ensemble import (
     MEMBERS,
@@ -40,6 +42,8 @@ def add_certify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every pair")
     about = f"choose the cases of --quick, and write them to {STORED.name}"
     parser.add_argument("--quick", action="store_true", help=about)
+    about = "instead, how much of it half precision tells; write it into that page"
+    parser.add_argument("--halves", type=Path, metavar="FILE", help=about)
     parser.add_argument(
         "--diagnosis",
         type=Path,
@@ -50,6 +54,10 @@ def add_certify(parser: argparse.ArgumentParser) -> None:
 
 def run_certify(options: argparse.Namespace) -> int:
     progress = Progress(options.quiet)
+    if options.halves:
+        found = halves.table(list(halves.measure(progress, cores())))
+        replace_part(options.halves, "power", found)
+        return EXIT_PASS
     certificate = certify(all_cases(), progress, workers=cores())
     for pair in certificate.survivors():
         progress.say(f"{pair.case}: {pair.mutant}: only {pair.multiple:.3g} times the bound")

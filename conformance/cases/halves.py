@@ -66,7 +66,8 @@ def rounded(array: np.ndarray, form: str) -> np.ndarray:
     if form == "float16":
         size = np.abs(array)
         if np.any(small := size < SMALLEST):
-            found = np.where(small, np.rint(array * SPACINGS) / SPACINGS, found)
+            few = np.where(small, array, np.float32(0))
+            found = np.where(small, np.rint(few * SPACINGS) / SPACINGS, found)
         found = np.where(size < OVERFLOWS, found, np.copysign(np.float32("inf"), array))
     return found if np.all(finite := np.isfinite(array)) else np.where(finite, found, array)
 

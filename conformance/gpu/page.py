@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import BadInput
-from common.storage.files import read_json, write_text
+from common.storage.files import read_json
 from common.storage.reading import LARGEST_JSON, read_text
 from conformance.gpu.evidence import EVIDENCE
 
@@ -21,13 +21,7 @@ def update_page(path: Path, folder: Path) -> None:
     if not there:
         raise BadInput(path, "", f"the marker <!-- {SHORT} --> or <!-- {WHOLE} -->", "none")
     for marker in there:
-        begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
-        before, _, rest = text.partition(begin)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise BadInput(path, "", end, "none")
-        text = f"{before}{begin}\n{parts[marker](made)}\n{end}{after}"
-    write_text(path, text)
+        replace_part(path, marker, f"{parts[marker](made)}\n")
 
 
 def short(made: dict[str, Any]) -> str:

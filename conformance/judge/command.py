@@ -9,7 +9,7 @@ from rich.console import Console
 
 from common.errors import BadInput
 from common.storage.files import write_json, write_text
-from common.storage.reading import LARGEST_JSON, read_text
+from common.storage.pages import replace_part
 from conformance.cases.command import (
     add_modes,
     add_recipes,
@@ -80,7 +80,7 @@ def run_judge(options: argparse.Namespace) -> int:
         terminal.show(verdict, picture)
         write_text(options.svg, picture.export_svg(title=f"{program()} judge"))
     if options.readme:
-        update_readme(options.readme, compact.markdown(verdict))
+        replace_part(options.readme, "results", compact.markdown(verdict))
     terminal.show(verdict, results_console())
     return verdict.outcome.exit_code
 
@@ -146,17 +146,6 @@ def check_given(record: Record, given: Given, asked: Asked) -> None:
     if asked.weights and there.weights_digest() != asked.weights:
         path = record.folder / "record.json"
         raise BadInput(path, "weights", asked.weights, there.weights_digest())
-
-
-def update_readme(path: Path, results: str) -> None:
-    """Replace what stands between the markers ``<!-- results -->`` and ``<!-- /results -->``."""
-    start, end = "<!-- results -->\n", "<!-- /results -->"
-    text = read_text(path, "a Markdown file", LARGEST_JSON)
-    before, found, rest = text.partition(start)
-    _, found_end, after = rest.partition(end)
-    if not (found and found_end):
-        raise BadInput(path, "", f"the markers {start.strip()} and {end}", "none")
-    write_text(path, f"{before}{start}{results}{end}{after}")
 
 
 COMMANDS = (

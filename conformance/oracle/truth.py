@@ -31,7 +31,9 @@ from conformance.oracle.equations import expected
 from conformance.oracle.precise import precisely
 from conformance.oracle.rounding import allowances
 
-BOUNDS = load_bounds()["cpu"]
+_BOUNDS = load_bounds()
+BOUNDS = _BOUNDS["gpu"] | _BOUNDS["cpu"]
+"""Of a CPU; TF32 is a GPU's alone."""
 
 MARGIN = 100
 """How many bounds away a mutant must be to count as killed."""

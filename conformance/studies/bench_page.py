@@ -7,11 +7,9 @@ from typing import Any
 
 from backends import registry
 from common.errors import BadInput
-from common.storage.files import write_json, write_text
-from common.storage.reading import LARGEST_JSON, is_object, read_json, read_text
+from common.storage.files import write_json
+from common.storage.reading import is_object, read_json
 from conformance.studies import bench
-
-BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 
 HEAD = (
     "layers against the bare framework",
@@ -48,12 +46,7 @@ def plain(race: bench.Race) -> dict[str, Any]:
 
 def update_page(page: Path, path: Path) -> None:
     """Replace what stands between the markers of a page by the table of a file."""
-    text = read_text(page, "a Markdown file", LARGEST_JSON)
-    before, found, rest = text.partition(f"{BEGIN}\n")
-    _, found_end, after = rest.partition(END)
-    if not (found and found_end):
-        raise BadInput(page, "", f"the markers {BEGIN} and {END}", "none")
-    write_text(page, f"{before}{found}{markdown(read_json(path))}{END}{after}")
+    replace_part(page, "bench", markdown(read_json(path)))
 
 
 def markdown(made: dict[str, Any]) -> str:

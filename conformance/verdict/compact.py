@@ -3,32 +3,32 @@
 import math
 from collections.abc import Iterator
 
+from conformance.cases.halves import HALVES
+from conformance.cases.table import DTYPES
 from conformance.verdict.escape import markdown as escaped
 from conformance.verdict.outcome import DECLARED, IN_PART, NOT_COMPARED, PASS, UNSUPPORTED
 from conformance.verdict.results import CaseResult, TrainingResult, Verdict
 from conformance.verdict.terminal import summary
 
-HEAD = (
-    "framework",
-    "cases passed",
-    "worst in float64",
-    "worst in float32",
-    "trained on the lattice",
-    "in float32",
-)
 BESIDE = (IN_PART, UNSUPPORTED, DECLARED)
 """Neither passed nor failed; told apart."""
 
 
 def markdown(verdict: Verdict) -> str:
     """Of every framework: how many case results passed, of those that it can answer; the worst
-    error of these in noise floors; how many training runs agree."""
-    lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
+    error of these in noise floors; how many training runs agree. Where there is nothing but half
+    precision, the worst of each tier, in which nothing is trained."""
+    found = {result.dtype for result in verdict.results}
+    tiers = [] if found & {*DTYPES} else [tier for tier in HALVES if tier in found]
+    columns = tiers or ("float64", "float32")
+    head = ["framework", "cases passed", *(f"worst in {name}" for name in columns)]
+    head += [] if tiers else ["trained on the lattice", "in float32"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for name, results, runs in frameworks(verdict):
         gone = name in verdict.absent
         cells = [name, "✗ no record" if gone else counted([result.status for result in results])]
-        cells += [worst([r for r in results if r.dtype == d]) for d in ("float64", "float32")]
-        for lattice in (True, False):
+        cells += [worst([r for r in results if r.dtype == d]) for d in columns]
+        for lattice in () if tiers else (True, False):
             cells.append(counted([r.status for r in runs if (r.numerics == "lattice") == lattice]))
         lines.append(f"| {' | '.join(map(escaped, cells))} |")
     notes = [verdict.sentence(), *summary(verdict)[:1]]

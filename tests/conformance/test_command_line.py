@@ -11,9 +11,9 @@ import pytest
 
 from common import SUITE_VERSION
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
+from common.storage.pages import replace_part
 from conformance.__main__ import main
 from conformance.cases.table import suite_cases
-from conformance.judge.command import update_readme
 from conformance.options import Help
 from conformance.parser import COMMANDS as PLACES
 from conformance.parser import examples, find_command, make_parser
@@ -220,10 +220,10 @@ MARKED = f"{BEFORE}<!-- results -->\nold\nold\n<!-- /results -->{AFTER}"
 def test_the_readme_changes_between_its_markers_only(tmp_path):
     path = tmp_path / "README.md"
     path.write_text(MARKED, encoding="utf-8")
-    update_readme(path, "new ✓\n")
+    replace_part(path, "results", "new ✓\n")
     wanted = f"{BEFORE}<!-- results -->\nnew ✓\n<!-- /results -->{AFTER}"
     assert path.read_text(encoding="utf-8") == wanted
-    update_readme(path, "new ✓\n")
+    replace_part(path, "results", "new ✓\n")
     assert path.read_text(encoding="utf-8") == wanted
 
 
@@ -243,7 +243,7 @@ def test_a_readme_without_both_markers_is_refused_and_stays(text, tmp_path):
     path.write_text(text, encoding="utf-8")
     before = fingerprint(tmp_path)
     with pytest.raises(BadInput, match="the markers"):
-        update_readme(path, "new\n")
+        replace_part(path, "results", "new\n")
     assert fingerprint(tmp_path) == before
 
 

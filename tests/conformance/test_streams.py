@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_INTERNAL, EXIT_PASS
+from common.storage.pages import replace_part
 from conformance.__main__ import main
-from conformance.judge.command import update_readme
 from conformance.parser import find_command
 from tests.conformance.helpers import assert_one_line, edit_record, record, spoil, started
 
@@ -157,7 +157,7 @@ def test_a_readme_with_what_was_written_before_is_the_same_again(tmp_path):
     path = tmp_path / "README.md"
     path.write_text(MARKED, encoding="utf-8")
     for _ in range(2):
-        update_readme(path, "new\n")
+        replace_part(path, "results", "new\n")
         assert path.read_text() == MARKED.replace("-->\n<!-- /", "-->\nnew\n<!-- /")
 
 

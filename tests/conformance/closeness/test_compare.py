@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from common.errors import BadInput
+from conformance.cases.halves import HALVES, PRECISIONS
 from conformance.closeness.compare import (
     BOUNDS,
-    MUST_DIFFER,
     RUNGS,
     UNIT_ROUNDOFF,
     Bound,
@@ -200,9 +200,10 @@ def test_weights_with_one_bit_flipped_fail_in_every_tier(dtype, at):
         assert check(weights.copy(), weights, bound=bound).passed, device
 
 
-def test_an_answer_that_must_differ_fails_until_it_differs_by_a_hundred_bounds():
-    bound, noise = Bound(error=1.0, ratio=8.0), 2.0**-23
-    least = 2 * MUST_DIFFER * 8 * noise  # relative to the largest magnitude, 2
+@pytest.mark.parametrize("apart", [100.0, 0.01])
+def test_an_answer_that_must_differ_fails_until_it_differs_by_so_many_bounds(apart):
+    bound, noise = Bound(error=1.0, ratio=8.0, apart=apart), 2.0**-13
+    least = 2 * apart * 8 * noise  # relative to the largest magnitude, 2
     for size, passes in ((0, False), (least * 0.999, False), (least, True), (1.0, True)):
         found = must_differ(
             "invariance/option-reset/O", changed(0.125 + size), WANTED, bound, noise
@@ -267,8 +268,9 @@ def test_a_divergence_within_the_bound_is_none():
 def test_every_device_dtype_and_rung_has_a_bound():
     bounds = load_bounds()
     assert set(bounds) == {"cpu", "gpu"}
+    assert set(bounds["gpu"]) == set(PRECISIONS)
+    assert set(bounds["cpu"]) == set(PRECISIONS) - {"tf32"}
     for tables in bounds.values():
-        assert set(tables) == {"float32", "float64"}
         for rungs in tables.values():
             assert tuple(rungs) == RUNGS
 
@@ -286,6 +288,17 @@ def test_no_bound_is_wider_than_the_policy():
                     assert 0 < bound.ratio <= 8, where
                 if dtype == "float64" and not exact and rung != "invariances":
                     assert bound.grid, where
+
+
+def test_half_precision_is_held_to_four_floors_and_to_less_than_the_tensor_itself():
+    bounds = load_bounds()
+    for tier in HALVES:
+        assert bounds["cpu"].get(tier, bounds["gpu"][tier]) == bounds["gpu"][tier]
+        for rung, bound in bounds["gpu"][tier].items():
+            exact = rung == "weights"
+            assert bound.error == (0 if exact else 1), rung
+            assert exact or 0 < bound.ratio <= 4, rung
+            assert bound.apart == (0.01 if rung == "invariances" else 100), rung
 
 
 def test_the_bounds_file_has_no_line_that_is_not_a_bound(tmp_path):
