@@ -6,6 +6,7 @@ from typing import Any
 
 from common.errors import BadInput
 from common.storage.files import read_json
+from common.storage.pages import replace_part
 from common.storage.reading import LARGEST_JSON, read_text
 from conformance.gpu.evidence import EVIDENCE
 

@@ -8,6 +8,7 @@ from typing import Any
 from backends import registry
 from common.errors import BadInput
 from common.storage.files import write_json
+from common.storage.pages import replace_part
 from common.storage.reading import is_object, read_json
 from conformance.studies import bench
 
