@@ -13,16 +13,16 @@ from conformance.oracle.truth import Answer, right_answer
 KEPT: dict[tuple, Answer] = {}
 
 
-def right_once(name: str, given: Given) -> Answer:
+def right_once(name: str, given: Given, tier: str = "") -> Answer:
     """``right_answer``, which depends on the name, the text, the weights and lengths; nobody may
     write into what it gives. Large ones are asked once, and would fill the memory."""
     if name.startswith("large-"):
-        return right_answer(name, given)
+        return right_answer(name, given, tier)
     text = given.corpus
-    key = name, text.name, text.sha256, text.vocabulary, text.tokens.tobytes()
+    key = name, tier, text.name, text.sha256, text.vocabulary, text.tokens.tobytes()
     key = *key, given.weights_digest(), given.lengths
     if key not in KEPT:
-        made = KEPT[key] = right_answer(name, given)
+        made = KEPT[key] = right_answer(name, given, tier)
         for arrays in (made.wanted, *made.allowed.values()):
             for array in arrays.values():
                 if isinstance(array, np.ndarray):

@@ -97,7 +97,8 @@ def asked_of(options: argparse.Namespace, given: Given | None) -> Asked:
     some = options.cases or options.random or options.quick
     names = chosen(options, weights) if some or whole else ["weights"] * weights
     for backend in (b for b in options.expect if b in matrix):
-        if not set(options.dtype) & set(own := matrix[backend].dtypes):
+        own = (*matrix[backend].dtypes, *matrix[backend].halves)
+        if not set(options.dtype) & set(own):
             expected = f"one of {', '.join(own)}, which {backend} computes in"
             raise BadInput("--dtype", "", expected, " ".join(options.dtype))
     return Asked(

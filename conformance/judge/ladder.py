@@ -14,9 +14,9 @@ import numpy as np
 
 from common.errors import BadInput
 from common.parameters import Arrays
-from conformance.cases.halves import dtype_of, left_out
+from conformance.cases.halves import HALVES, dtype_of, left_out
 from conformance.cases.invariances import invariances
-from conformance.cases.table import Case
+from conformance.cases.table import Case, find_case
 from conformance.closeness.compare import (
     FLOAT64_SCALE,
     Bound,
@@ -30,7 +30,7 @@ from conformance.closeness.rungs import WHOLE, answered_by, rung_of
 from conformance.judge import claims
 from conformance.judge.reasons import Failure, give_reasons, place_of
 from conformance.judge.required import Matrix, load_matrix
-from conformance.oracle.truth import Answer, right_answer, tier_of
+from conformance.oracle.truth import Answer, right_answer
 from conformance.progress import Progress
 from conformance.records.ladder import Record, has_records, load_records
 from conformance.records.training import has_runs
@@ -96,10 +96,11 @@ def judge(
         held = any(name in record.data["cases"] for record in records)
         answers: dict[str, Answer] = {}  # by tier of half precision; "" for both dtypes
         for record, implementation, dtype in _columns(records):
-            tier = tier_of(name, dtype, records[0].given)
-            if held and tier not in answers:
+            tier = dtype if dtype in HALVES else ""
+            asked_there = held and not left_out(find_case(name, records[0].given), dtype)
+            if asked_there and tier not in answers:
                 answers[tier] = right_answer(name, records[0].given, tier)
-            answer = answers.get(tier)
+            answer = answers.get(tier) if asked_there else None
             try:
                 result = judge_case(record, implementation, dtype, name, answer, standards)
             except BadInput as error:
@@ -152,13 +153,18 @@ def judge_case(
     answer: Answer | None,
     standards: Standards,
 ) -> CaseResult:
-    """answer: None for a case that no record holds"""
+    """answer: None for a case that no record holds, or that is left out of half precision"""
     backend, device = record.data["backend"], record.data["device"]
     implementation = f"{backend}:{name}"
     result = CaseResult(implementation, device, dtype, case_name, NOT_RUN)
     result.part = claims.top_of(record, standards.matrix)
-    if answer is None or case_name not in record.data["cases"]:
+    if case_name not in record.data["cases"]:
         result.reason = f"{record.folder.name} was recorded without it"
+        return result
+    if answer is None:
+        said = record.entry(name, dtype, case_name)["status"]
+        result.reason = left_out(find_case(case_name, record.given), dtype) or ""
+        result.status = UNSUPPORTED if said == UNSUPPORTED else FAIL
         return result
     case, entry = answer.case, record.entry(name, dtype, case_name)
     where, needs = record.folder / "record.json", case.needs
@@ -166,10 +172,6 @@ def judge_case(
         raise BadInput(where, f"digest of {case.name}", answer.digest, entry["digest"])
     if entry["status"] == CRASHED:
         result.status, result.reason = CRASHED, entry["reason"]
-        return result
-    left = left_out(case, dtype)
-    if left and entry["status"] == UNSUPPORTED:
-        result.status, result.reason = UNSUPPORTED, left
         return result
     if wrong := claims.refuted(entry["status"], backend, name, case.spec, standards.matrix, *needs):
         said = f" ({entry['reason']})" if "reason" in entry else ""

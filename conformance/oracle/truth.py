@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingType
 
 from common.parameters import Arrays
 from conformance.cases.given import Given
-from conformance.cases.halves import HALVES, in_precision, left_out, unit_of
+from conformance.cases.halves import in_precision, unit_of
 from conformance.cases.table import DTYPES, Case, Material, find_case, material
 from conformance.closeness.compare import (
     FLOAT64_SCALE,
@@ -108,13 +108,6 @@ def _in_tier(case: Case, given: Material, digest: str, tier: str) -> Answer:
     least = unit_of(tier)
     noise = {t: noise_floor(a, [answers[t] for answers in found], least) for t, a in wanted.items()}
     return Answer(case, numbers, digest, wanted, noise)
-
-
-def tier_of(name: str, precision: str, given: Given) -> str:
-    """What ``right_answer`` is to be asked for: float64 and float32 have one answer, and so has a
-    case that is left out of half precision."""
-    asked = precision in HALVES and not left_out(find_case(name, given), precision)
-    return precision if asked else ""
 
 
 def distances(got: Arrays, answer: Answer, dtype: str) -> dict[str, float]:

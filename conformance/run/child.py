@@ -171,6 +171,15 @@ class Child:
         line, end, self.heard = self.heard.partition(b"\n")
         return line + end
 
+    def mappings(self) -> int:
+        """Of its memory, so many; 0 if none runs, or where the system does not say."""
+        if self.process is None:
+            return 0
+        try:
+            return Path(f"/proc/{self.process.pid}/maps").read_bytes().count(b"\n")
+        except OSError:  # not Linux, or it has just ended, as the next question will show
+            return 0
+
     def kill(self) -> None:
         """End the worker and what it has started; whoever waits for its answer hears of it."""
         with self.ending:

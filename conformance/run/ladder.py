@@ -53,9 +53,13 @@ CASE_LIMIT = 120.0
 """Seconds for one case. The longest, text-lstm, takes a few."""
 
 RENEWED = 500
-"""After as many answers a worker ends, and another goes on. A framework keeps what it compiles: of
-850 generated cases XLA's programs fill the 65,530 mappings that Linux gives a process, and
-TensorFlow's graphs take gigabytes. The main job asks for fewer."""
+"""After as many answers a worker ends, and another goes on: a framework keeps what it compiles, and
+TensorFlow's graphs take gigabytes."""
+
+LOOKED_AT, MOST_MAPPINGS = 50, 40_000
+"""After as many answers it also ends if its memory has more mappings than that. XLA's programs fill
+the 65,530 that Linux gives a process, of 850 generated cases or of 490 wider ones, which then ends.
+"""
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,7 @@ def _run_cases(
                 key = (*row, case)
                 if key in entries:
                     continue
-                if asked and asked % RENEWED == 0:
+                if asked and is_full(worker, asked):
                     worker.leave()
                 entry, asked = _run_case(request, worker, key), asked + 1
                 with turn:
@@ -245,6 +249,13 @@ def _run_cases(
 
     together(work, child, others)
     return {(*row, case): entries[*row, case] for row in rows for case in request.cases}
+
+
+def is_full(worker: Child, asked: int) -> bool:
+    """Whether a worker that has answered so much is to end."""
+    if asked % RENEWED == 0:
+        return True
+    return asked % LOOKED_AT == 0 and worker.mappings() > MOST_MAPPINGS
 
 
 def _next(left: Iterator[tuple[str, str]], turn: threading.Lock) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ from conformance.cases.halves import HALVES, in_precision, rounded, unit_of
 from conformance.cases.table import find_case, material
 from conformance.oracle.equations import expected
 from conformance.oracle.formats import EVALUATIONS, Rounded, evaluations
-from conformance.oracle.truth import right_answer, tier_of
+from conformance.oracle.truth import right_answer
 
 GIVEN = Given(load_corpus())
 CASE = find_case("lstm-L1", GIVEN)
@@ -79,9 +79,3 @@ def test_an_evaluation_is_no_more_than_its_neighbours_are():
     assert max(max(e) / max(min(e), 1e-9) for e in errors.values()) > 4
     assert evaluations(CASE, NUMBERS, "float16") is found
     assert evaluations(CASE, NUMBERS, "bfloat16") is evaluations(CASE, NUMBERS, "mixed")
-
-
-def test_both_dtypes_and_cases_that_are_left_out_have_one_answer():
-    assert tier_of("lstm-L1", "float32", GIVEN) == tier_of("lstm-L1", "float64", GIVEN) == ""
-    assert tier_of("lstm-L1", "bfloat16", GIVEN) == "bfloat16"
-    assert tier_of("saturated-lstm", "bfloat16", GIVEN) == ""

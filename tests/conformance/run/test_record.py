@@ -78,6 +78,20 @@ def test_after_so_many_answers_another_worker_goes_on(tmp_path, monkeypatch):
     assert judge(tmp_path) == EXIT_PASS
 
 
+def test_a_worker_with_too_many_mappings_is_renewed_as_well(tmp_path, monkeypatch):
+    launched, launch, seen = [], Child.launch, []
+    own = Child.mappings
+    monkeypatch.setattr(Child, "launch", lambda child: launched.append(launch(child)))
+    monkeypatch.setattr(Child, "mappings", lambda child: seen.append(own(child)) or seen[-1])
+    monkeypatch.setattr("conformance.run.ladder.LOOKED_AT", 2)
+    monkeypatch.setattr("conformance.run.ladder.MOST_MAPPINGS", 1)
+    assert record(tmp_path) == EXIT_PASS
+    assert len(launched) == (2 if Path("/proc/self/maps").exists() else 1)
+    assert (
+        len(seen) == 1 and own(Child("numpy", "cpu", ["float64"], 1, None, tmp_path / "log")) == 0
+    )
+
+
 def test_a_record_is_whole_files_that_others_may_read_and_nothing_temporary(tmp_path):
     record(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"numpy-cpu"}
