@@ -70,3 +70,23 @@ def test_keras_computes_float64_in_float32():
     found = in_a_process(dtypes_of_tanh, KERAS_BACKEND="jax", JAX_ENABLE_X64="1")
     assert found["jax"] == "float64"
     still(found["keras"] == "float32", "keras-on-jax-rounds-float64")
+
+
+def test_a_bias_gradient_in_bfloat16_is_added_up_in_bfloat16():
+    """Over 350 steps of 32 examples; jnp.sum of the same numbers adds up in float32."""
+    import jax
+    import jax.numpy as jnp
+
+    numbers = np.random.RandomState(0).rand(350, 32, 28) / (350 * 32)
+    A = jnp.asarray(numbers, jnp.bfloat16)
+    right = np.asarray(A, "float64").sum((0, 1))
+
+    def error(found) -> float:
+        return float(np.abs(np.asarray(found, "float64") - right).max() / right.max())
+
+    def product(b, A):
+        return ((jnp.zeros_like(A) + b) * A).sum().astype(jnp.float32)
+
+    assert error(A.reshape(-1, 28).sum(0)) < 0.004  # a rounding or two of bfloat16
+    gradient = jax.jit(jax.grad(product))(jnp.zeros(28, jnp.bfloat16), A)
+    still(error(gradient) > 0.1, "bias-gradient-added-up-in-bfloat16")

@@ -2,6 +2,7 @@
 read from what was measured on one."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,23 @@ def test_keras_computes_float64_in_float32():
     found = in_a_process(errors_of_a_product, KERAS_BACKEND="torch")
     assert found["torch"] < 1e-15
     still(found["keras"] > 1e-10, "keras-on-torch-rounds-float64")
+
+
+def test_an_lstm_under_autocast_in_float16_fails():
+    torch = pytest.importorskip("torch")
+    if "amx_fp16" in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+        pytest.skip("this CPU has products in float16 of its own, and oneDNN may use them")
+
+    def runs(layer: type, dtype) -> bool:
+        try:
+            with torch.autocast("cpu", dtype=dtype):
+                layer(4, 8)(torch.zeros(5, 3, 4))
+        except RuntimeError as error:
+            assert "could not create a primitive descriptor" in str(error)
+            return False
+        return True
+
+    assert all(runs(layer, torch.bfloat16) for layer in (torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM))
+    assert runs(torch.nn.RNN, torch.float16) and runs(torch.nn.GRU, torch.float16)
+    assert torch.nn.LSTM(4, 8).half()(torch.zeros(5, 3, 4).half())[0].dtype == torch.float16
+    still(not runs(torch.nn.LSTM, torch.float16), "autocast-lstm-in-float16")
