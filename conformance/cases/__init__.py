@@ -4,6 +4,7 @@ case.py         what a case is, and the numbers in it
 table.py        the cases, as data: a name gives spec, numbers and recipe
 regimes.py      cases of extreme magnitudes and sizes, and with a NaN
 wider.py        cases of two directions, of layers of different sizes, of a projection, of dropout
+halves.py       half precision: its formats, and what the cases are in them
 points.py       a case by its sizes and magnitudes, named by them or drawn
 quick.py        the fewest that tell every wrong convention; quick.json: their names
 given.py        what a run is given beside the suite: the text, and perhaps somebody's weights

@@ -8,5 +8,6 @@ passes.py       one pass over a minibatch under conventions
 evaluation.py   a case evaluated under them
 precise.py      the right answer where float64 is too coarse: the same equations in 512 bits
 rounding.py     how far rounding may move every element of it
+formats.py      how far rounding moves an answer in half precision
 truth.py        the right answer to a case, and its noise floor
 """
