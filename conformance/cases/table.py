@@ -38,13 +38,14 @@ from conformance.cases.case import (
     make_spec,
 )
 from conformance.cases.given import WEIGHTS_N, WEIGHTS_T, Given
+from conformance.cases.halves import PRECISIONS
 from conformance.cases.points import case_named
 from conformance.cases.regimes import LARGE as LARGE_REGIMES
 from conformance.cases.regimes import LAYERS, REGIMES, in_its_regime
 from conformance.cases.wider import LARGE_WIDER, WIDER
 from conformance.options import program
 
-__all__ = ["CURATED", "DTYPES", "FAMILIES", "TEXT_CASES", "Case", "Material"]
+__all__ = ["CURATED", "DTYPES", "FAMILIES", "PRECISIONS", "TEXT_CASES", "Case", "Material"]
 
 
 def _mixed(*activations: str) -> Case:

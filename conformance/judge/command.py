@@ -20,7 +20,7 @@ from conformance.cases.command import (
     recipes_of,
 )
 from conformance.cases.given import Given
-from conformance.cases.halves import PRECISIONS
+from conformance.cases.table import PRECISIONS
 from conformance.closeness.compare import identical
 from conformance.judge.basis import manifest
 from conformance.judge.everything import judge_all

@@ -22,8 +22,7 @@ from conformance.cases.command import (
     gathered,
     recipes_of,
 )
-from conformance.cases.halves import PRECISIONS
-from conformance.cases.table import DTYPES, find_case, material
+from conformance.cases.table import DTYPES, PRECISIONS, find_case, material
 from conformance.options import Command, positive, seconds
 from conformance.progress import Progress, complain
 from conformance.records.training import FOLDER, NUMERICS, perplexity
