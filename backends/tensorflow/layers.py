@@ -256,7 +256,8 @@ class Layers:
 
     def batch_major(self, kept: Sequence[Tensor]) -> list[Tensor]:
         """(T, n, D·h) → (n, T, D·h), each, in what the layers compute in"""
-        return [tf.cast(tf.transpose(mask, (1, 0, 2)), self.dtype) for mask in kept]
+        dtype = self.output.compute_dtype
+        return [tf.cast(tf.transpose(mask, (1, 0, 2)), dtype) for mask in kept]
 
     def freeze(self, grads: list[Tensor]) -> list[Tensor]:
         """The reset-after GRU's second bias stays 0, but for the candidate's b_hh. Two trainable
