@@ -191,7 +191,7 @@ class Layers:
         H, outputs = tf.transpose(ended(X, within), (1, 0, 2)), []
         own = None if within is None else tf.transpose(within, (1, 0, 2))
         mask = [] if own is None else [own[..., 0]]
-        kept = self.batch_major(kept)
+        kept = batch_major(kept, self.output.compute_dtype)
         parts, last = self.spec.states, []
         for layer in range(1, self.spec.L + 1):
             rows = [self.spec.row(layer, backward) for backward in self.spec.ways]
@@ -229,7 +229,8 @@ class Layers:
         trace = {"H": [half for H in outputs for half in tf.split(H, D, axis=-1)]}
         if "C" in state:
             handed = enumerate(outputs[:-1], start=1)
-            below = [dropped(H, layer, self.batch_major(kept)) for layer, H in handed]
+            masks = batch_major(kept, self.output.compute_dtype)
+            below = [dropped(H, layer, masks) for layer, H in handed]
             below = [tf.transpose(ended(X, within), (1, 0, 2)), *below]
             trace["C"] = [
                 self.memory(layer, backward, below[layer - 1], state, within)
@@ -254,11 +255,6 @@ class Layers:
             steps.append(C)
         return tf.stack(steps[::-1] if backward else steps, axis=1)
 
-    def batch_major(self, kept: Sequence[Tensor]) -> list[Tensor]:
-        """(T, n, D·h) → (n, T, D·h), each, in what the layers compute in"""
-        dtype = self.output.compute_dtype
-        return [tf.cast(tf.transpose(mask, (1, 0, 2)), dtype) for mask in kept]
-
     def freeze(self, grads: list[Tensor]) -> list[Tensor]:
         """The reset-after GRU's second bias stays 0, but for the candidate's b_hh. Two trainable
         biases would move twice as fast as the equations' one, and count twice in the norm."""
@@ -277,6 +273,11 @@ class Layers:
                 found[f"{prefix(*row)}{name}"] = array
         found |= {"output.W_hq": next(arrays), "output.b_q": next(arrays)}
         return {name: found[name] for name in parameter_shapes(self.spec)}
+
+
+def batch_major(kept: Sequence[Tensor], dtype: str) -> list[Tensor]:
+    """(T, n, D·h) → (n, T, D·h), each, in what the layers compute in"""
+    return [tf.cast(tf.transpose(mask, (1, 0, 2)), dtype) for mask in kept]
 
 
 def free(bias: Tensor) -> np.ndarray:

@@ -137,7 +137,7 @@ def test_what_was_measured_is_kept_beside_other_backends_and_brought_into_a_page
 ):
     monkeypatch.setattr(bench_page, "of_numpy", lambda found: "")
     file, page = tmp_path / "bench.json", tmp_path / "page.md"
-    page.write_text(f"above\n{bench_page.BEGIN}\nold\n{bench_page.END}\nbelow\n")
+    page.write_text("above\n<!-- bench -->\nold\n<!-- /bench -->\nbelow\n")
     file.write_text('{"jax": {"version": "1", "races": []}}')
     about = bench.TRAINING
     for cpu in ([9.0], [1.0, 1.25, 7.0]):
@@ -152,11 +152,11 @@ def test_what_was_measured_is_kept_beside_other_backends_and_brought_into_a_page
     row = f"| numpy {np.__version__} | – | – | – | – | – | – | 1.25 | – | – |"
     assert page.read_text().splitlines() == [
         "above",
-        bench_page.BEGIN,
+        "<!-- bench -->",
         f"| {' | '.join(bench_page.HEAD)} |",
         f"|{' --- |' * len(bench_page.HEAD)}",
         row,
-        bench_page.END,
+        "<!-- /bench -->",
         "below",
     ]
 
