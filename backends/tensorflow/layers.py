@@ -249,6 +249,7 @@ class Layers:
         H, C = state_of(self.spec, state, layer, backward).values()
         for t in reversed(times) if backward else times:
             _, *made = self.call(layer, [row], X[:, t : t + 1], [H, C])
+            made = [tf.cast(tensor, C.dtype) for tensor in made]
             if within is not None:
                 made = [tf.where(within[t], *both) for both in zip(made, (H, C), strict=True)]
             H, C = made

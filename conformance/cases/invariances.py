@@ -38,6 +38,12 @@ class Invariance:
     spec: ModelSpec | None = None
     exact: bool = False
 
+    @property
+    def far(self) -> bool:
+        """Whether it is that an input far away is read at all, which half precision may round away;
+        not what an option changes."""
+        return self.differs and self.spec is None
+
 
 def invariances(case: Case, given: Material) -> list[Invariance]:
     """Those that apply to a case (with T ≥ 3 and n ≥ 2)."""

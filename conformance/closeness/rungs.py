@@ -1,5 +1,7 @@
 """The rungs of the ladder, and which of them somebody answers."""
 
+from common.errors import BadInput
+
 RUNGS = ("weights", "outputs", "loss", "gradients", "clip", "steps", "invariances")
 """The ladder, from the bottom up; the invariances stand beside it."""
 
@@ -22,6 +24,13 @@ WHOLE = ""
 def rung_of(tensor: str) -> str:
     """The rung that a recorded tensor belongs to: ``gradients/layer1.W_xh`` to gradients."""
     return _RUNG_OF[tensor.split("/")[0]]
+
+
+def has_rung(tensor: str) -> bool:
+    """True; BadInput for a tensor of a record that is of no rung."""
+    if tensor.split("/")[0] not in _RUNG_OF:
+        raise BadInput("record", tensor, "a tensor of a known rung", tensor)
+    return True
 
 
 def answered_by(top: str) -> tuple[str, ...]:

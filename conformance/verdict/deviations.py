@@ -6,7 +6,8 @@ first: "2.17.1 to 2.21.0", "Keras 3.12.0 to 3.15.1, not 3.11.3". An entry with a
 ``[deviation.ladder]`` also excuses failures on the ladder, within its margin:
 
     implementation, dtype   whose: "mxnet:layers", "float64", or patterns
-    cases, tensors          patterns of the cases and of the recorded tensors
+    cases, tensors          patterns of the cases and of the recorded tensors; of these, and of
+                            dtypes, several with blanks between
     activation              only cases in which a layer has this one (may be left out)
     cell                    only cases of this one (may be left out)
     device                  only there, on the "cpu" or the "gpu" (may be left out)
@@ -97,8 +98,8 @@ class Deviation:
             ladder is not None
             and ladder.get("device") in (None, device)
             and fnmatch.fnmatchcase(implementation, ladder["implementation"])
-            and fnmatch.fnmatchcase(dtype, ladder["dtype"])
-            and (self.drawn(case) or fnmatch.fnmatchcase(case.name, ladder["cases"]))
+            and _one_of(dtype, ladder["dtype"])
+            and (self.drawn(case) or _one_of(case.name, ladder["cases"]))
             and ladder.get("activation") in (None, *case.spec.activations)
             and ladder.get("cell") in (None, case.spec.cell)
         )
@@ -110,7 +111,7 @@ class Deviation:
     def covers(self, tensor: str, case: Case) -> bool:
         """Whether it speaks of this tensor of such a case."""
         return self.ladder is not None and (
-            self.drawn(case) or fnmatch.fnmatchcase(tensor, self.ladder["tensors"])
+            self.drawn(case) or _one_of(tensor, self.ladder["tensors"])
         )
 
     @property
@@ -150,6 +151,10 @@ class Deviation:
     def stale(self) -> bool:
         """It applies to what was judged, and nothing deviates there any more."""
         return self.applied > 0 and self.excused == 0
+
+
+def _one_of(name: str, patterns: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns.split())
 
 
 def unexcused(

@@ -105,3 +105,16 @@ def test_denormals_are_zero():
     assert tiny * np.float32(2) > 0
     product = tf.constant([tiny] * 64) * tf.constant(np.float32(2))
     still(not np.any(product), "denormals-are-zero")
+
+
+def test_a_sum_of_float16_is_added_up_in_float16():
+    numbers = np.random.RandomState(0).rand(35, 32, 28) / (35 * 32)
+
+    def error(dtype: tf.DType) -> float:
+        terms = tf.cast(numbers * 100, dtype)
+        right = np.asarray(tf.cast(terms, tf.float64)).sum((0, 1))
+        found = np.asarray(tf.cast(tf.reduce_sum(terms, (0, 1)), tf.float64))
+        return float(np.abs(found - right).max() / right.max())
+
+    assert error(tf.bfloat16) < 2.0**-8
+    still(error(tf.float16) > 2.0**-8, "sum-of-float16-added-up-in-float16")
