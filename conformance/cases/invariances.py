@@ -40,8 +40,7 @@ class Invariance:
 
     @property
     def far(self) -> bool:
-        """Whether it is that an input far away is read at all, which half precision may round away;
-        not what an option changes."""
+        """Whether it is that a far input is read, which half precision may round away."""
         return self.differs and self.spec is None
 
 
