@@ -79,7 +79,7 @@ def run_record(options: argparse.Namespace) -> int:
     check_modes(options.modes)
     options.recipes = recipes_of(options)
     progress = Progress(options.quiet)
-    child = make_child(request, DTYPES if options.training else request.dtypes)
+    child = make_child(request, {*request.dtypes, *(DTYPES if options.training else ())})
     try:
         made = record(request, progress, child)
         code = say_crashed(request, made, progress)

@@ -16,7 +16,7 @@ import json
 import platform
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,10 +97,10 @@ class Request:
         return self.out / f".{self.folder.name}.lock"
 
 
-def make_child(request: Request, dtypes: Sequence[str]) -> Child:
+def make_child(request: Request, dtypes: Collection[str]) -> Child:
     """A worker for a record, and for whatever else is asked of it in these dtypes."""
     given, log = request.partial / "given.safetensors", request.partial / "worker.log"
-    which = request.backend, request.device, list(dtypes), request.threads
+    which = request.backend, request.device, sorted(dtypes), request.threads
     return Child(*which, given, log, request.modes)
 
 

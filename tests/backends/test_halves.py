@@ -131,6 +131,16 @@ def test_a_record_in_half_precision_is_judged_by_itself(backend, backend_name, t
     assert run("judge", out, "--expect", backend_name, *asked[:3]) == EXIT_FAIL
 
 
+def test_runs_are_trained_in_their_own_precisions_after_a_record_in_half(backend_name, tmp_path):
+    if backend_name != "pytorch":
+        pytest.skip("how a command starts its worker is no framework's own: PyTorch's starts soon")
+    asked = ["--backend", backend_name, "--quick", "--training", "--dtype", "float16"]
+    assert run("record", *asked, "--out", str(tmp_path)) == EXIT_PASS
+    runs = [json.loads(path.read_text()) for path in tmp_path.glob("training/*/*/run.json")]
+    assert {made["numerics"] for made in runs} >= {"lattice"}
+    assert all(made["status"] == "finished" for made in runs)
+
+
 def test_a_mode_is_not_asked_in_half_precision(backend, backend_name, tmp_path, capsys):
     if not (getattr(backend, "HALVES", ()) and getattr(backend, "MODES", ())):
         pytest.skip("has no modes, or no half precision")

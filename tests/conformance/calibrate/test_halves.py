@@ -31,7 +31,7 @@ def powers() -> dict[str, Power]:
 def test_what_is_far_off_is_told_in_every_tier_and_what_is_near_in_none(powers):
     for power in powers.values():
         far = {mutant.name: power.farthest(mutant) for mutant in power.known()}
-        assert far["gates read as i,o,f,g"] > 10 * TOLD
+        assert far["gates read as i,o,f,g"] >= TOLD
         assert far["weight decay"] < TOLD and far["epsilon in the clip"] < TOLD
         told = {m.name for m in power.known() if power.kills(m)}
         assert told == {name for name, bounds in far.items() if bounds >= TOLD}
