@@ -31,7 +31,7 @@ def markdown(verdict: Verdict) -> str:
         for lattice in () if tiers else (True, False):
             cells.append(counted([r.status for r in runs if (r.numerics == "lattice") == lattice]))
         lines.append(f"| {' | '.join(map(escaped, cells))} |")
-    notes = [verdict.sentence(), *summary(verdict)[:1]]
+    notes = [verdict.sentence(), *([] if tiers else summary(verdict)[:1])]
     lines += ["", *(f"{escaped(note)}  " for note in notes)]
     return "".join(f"{line}\n" for line in lines)
 
