@@ -16,7 +16,8 @@ from conformance.convert.targets import TARGETS
 from conformance.convert.values import held, values
 from conformance.oracle.conventions import TRUTH
 from conformance.oracle.evaluation import forward
-from conformance.oracle.truth import neighbour
+from conformance.oracle.formats import neighbour
+from conformance.oracle.truth import UNIT_IN_THE_LAST_PLACE
 from tests.conformance.convert.helpers import parameters
 
 T, N = 7, 2
@@ -70,7 +71,7 @@ def agrees(target: str, spec: ModelSpec, dtype: str, path: Path, X: np.ndarray, 
     got = got.swapaxes(0, 1) if turned else got
     assert got.dtype == dtype
     wanted = computed(spec, numbers, "float64")
-    near = [numbers, *(neighbour(numbers, seed) for seed in range(1, 6))]
+    near = [numbers, *(neighbour(numbers, UNIT_IN_THE_LAST_PLACE, seed) for seed in range(1, 6))]
     noise = noise_floor(wanted, [computed(spec, one, "float32") for one in near])
     noise *= FLOAT64_SCALE if dtype == "float64" else 1
     found = compare("forward/O", got, wanted, load_bounds()["cpu"][dtype]["outputs"], noise)

@@ -132,17 +132,16 @@ def _evaluated(case: Case, given: Material, form: str, seed: int) -> dict[str, A
     if form == "tf32":
         draw = np.random.RandomState(seed) if seed else None
         return answers_in(case, given, lambda array: Rounded(array, form, draw))
-    numbers = neighbour(given, form, seed) if seed else given
+    numbers = neighbour(given, 2.0 ** (1 - BITS[form]), seed) if seed else given
     return answers_in(case, numbers, lambda array: Rounded(array, form))
 
 
-def neighbour(given: Material, form: str, seed: int) -> Material:
+def neighbour(given: Material, unit: float, seed: int) -> Material:
     """The same material with every number moved by one unit in the last place, or not."""
     rng = np.random.RandomState(seed)
-    last_place = 2.0 ** (1 - BITS[form])
 
     def moved(array: np.ndarray) -> np.ndarray:
-        return array * (1 + last_place * rng.randint(-1, 2, array.shape))
+        return array * (1 + unit * rng.randint(-1, 2, array.shape))
 
     return replace(
         given,

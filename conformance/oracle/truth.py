@@ -8,7 +8,7 @@ apart. Measured over 300 generated cases, 24,000 tensors of PyTorch's: with one 
 ratios reach 7.9, with these six 2.8. Half precision has floors of its own (formats.py).
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -125,20 +125,5 @@ def distances(got: Arrays, answer: Answer, dtype: str) -> dict[str, float]:
 def evaluations(case: Case, given: Material) -> list[Arrays]:
     """NumPy's float32 answers to a case and to its neighbours."""
     count = EVALUATIONS_AT_SIZE if case.text or case.size >= LARGE else EVALUATIONS
-    neighbours = [neighbour(given, seed) for seed in range(1, count)]
-    return [expected(case, numbers, "float32") for numbers in (given, *neighbours)]
-
-
-def neighbour(given: Material, seed: int) -> Material:
-    """The same material with every number moved by one unit in the last place, or not."""
-    rng = np.random.RandomState(seed)
-
-    def moved(array: np.ndarray) -> np.ndarray:
-        return array * (1 + UNIT_IN_THE_LAST_PLACE * rng.randint(-1, 2, array.shape))
-
-    return replace(
-        given,
-        params={name: moved(array) for name, array in given.params.items()},
-        X=moved(given.X),
-        state={part: moved(array) for part, array in given.state.items()},
-    )
+    moved = [formats.neighbour(given, UNIT_IN_THE_LAST_PLACE, seed) for seed in range(1, count)]
+    return [expected(case, numbers, "float32") for numbers in (given, *moved)]

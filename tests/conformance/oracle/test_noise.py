@@ -5,12 +5,12 @@ import pytest
 
 from conformance.closeness.compare import UNIT_ROUNDOFF, noise_floor, relative_error
 from conformance.oracle.equations import expected
+from conformance.oracle.formats import neighbour
 from conformance.oracle.truth import (
     EVALUATIONS,
     EVALUATIONS_AT_SIZE,
     UNIT_IN_THE_LAST_PLACE,
     evaluations,
-    neighbour,
 )
 from tests.conformance.helpers import curated, numbers
 
@@ -37,14 +37,18 @@ def test_a_case_on_text_is_evaluated_less_often(monkeypatch):
 
 def test_a_neighbour_is_at_most_one_unit_in_the_last_place_away_and_answers_the_same_question():
     given = numbers(curated(CASE))
-    near = neighbour(given, 1)
+    near = neighbour(given, UNIT_IN_THE_LAST_PLACE, 1)
     assert np.array_equal(near.Y, given.Y)
     pairs = [(near.X, given.X), *((near.params[name], a) for name, a in given.params.items())]
     for moved, array in pairs + [(near.state[part], a) for part, a in given.state.items()]:
         relative = (moved - array) / array
         assert set(np.rint(relative / UNIT_IN_THE_LAST_PLACE).ravel()) <= {-1, 0, 1}
         assert np.abs(relative).max() == pytest.approx(UNIT_IN_THE_LAST_PLACE, rel=1e-6)
-    assert neighbour(given, 1).digest() == near.digest() != neighbour(given, 2).digest()
+    assert (
+        neighbour(given, UNIT_IN_THE_LAST_PLACE, 1).digest()
+        == near.digest()
+        != neighbour(given, UNIT_IN_THE_LAST_PLACE, 2).digest()
+    )
 
 
 @pytest.mark.parametrize("name", ["rnn-relu-L4", "gru-before-L2", "lstm-one-unit"])
