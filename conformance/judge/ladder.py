@@ -162,9 +162,11 @@ def judge_case(
         result.reason = f"{record.folder.name} was recorded without it"
         return result
     if answer is None:
-        said = record.entry(name, dtype, case_name)["status"]
-        result.reason = left_out(find_case(case_name, record.given), dtype) or ""
-        result.status = UNSUPPORTED if said == UNSUPPORTED else FAIL
+        said = record.entry(name, dtype, case_name)
+        why = left_out(find_case(case_name, record.given), dtype)
+        right = said["status"] in (UNSUPPORTED, CRASHED)
+        result.status = said["status"] if right else FAIL
+        result.reason = said["reason"] if said["status"] == CRASHED else str(why)
         return result
     case, entry = answer.case, record.entry(name, dtype, case_name)
     where, needs = record.folder / "record.json", case.needs
