@@ -216,7 +216,7 @@ def test_weights_that_are_not_there_are_refused(refused, tmp_path):
     [
         ["record"],
         ["record", "--backend", "numpy", "--device", "tpu"],
-        ["record", "--backend", "numpy", "--dtype", "float16"],
+        ["record", "--backend", "numpy", "--dtype", "float8"],
         ["record", "--backend", "numpy", "--random", "-1"],
         ["record", "--backend", "numpy", "--seed", "x"],
         ["record", "--backend", "numpy", "--threads", "0"],
