@@ -1,7 +1,7 @@
 """What a GPU has beside the two implementations: other modes of torch's layers, and a training step
 as one CUDA graph."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from backends.pytorch import Implementation
 from backends.pytorch.bare import make
-from backends.pytorch.equations import State
 from backends.pytorch.layers import Layers
+from backends.pytorch.modes import CompiledLayers
 from backends.pytorch.runtime import DTYPES, find_device, tf32
 from common.recipe import Recipe
 from common.spec import ModelSpec
@@ -31,23 +31,6 @@ def without_cudnn() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.enabled = before
-
-
-class CompiledLayers(Layers):
-    """The layers with ``torch.compile`` around the call."""
-
-    def __init__(self, spec: ModelSpec, params: State) -> None:
-        super().__init__(spec, params)
-        self.compiled = torch.compile(super().__call__)
-
-    def __call__(
-        self,
-        X: Tensor,
-        state: State,
-        within: Tensor | None = None,
-        kept: Sequence[Tensor] = (),
-    ) -> tuple[Tensor, State]:
-        return self.compiled(X, state, within, kept)
 
 
 MODES: dict[str, tuple[type[Layers], Callable[[], AbstractContextManager]]] = {

@@ -1,7 +1,11 @@
-"""A further way to compute the layers with PyTorch, made when it is asked for: Keras on PyTorch."""
+"""Further ways to compute the layers with PyTorch, made when they are asked for: Keras on PyTorch,
+and torch.compile around torch's layers."""
 
+import atexit
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -10,6 +14,7 @@ import torch
 from torch import Tensor
 
 from backends.pytorch.equations import Equations, State, chosen, dropped, ended, stacked
+from backends.pytorch.layers import Layers
 from backends.pytorch.runtime import find_device
 from common.errors import BadInput
 from common.parameters import parameter_shapes, state_of
@@ -84,18 +89,119 @@ def keras_layers() -> Any:
     return keras_layers
 
 
-MODES = {"keras": KerasLayers}
+MOST_PROGRAMS = 64
+"""Of one net: one for every shape, with gradients and without."""
+
+
+class CompiledLayers(Layers):
+    """torch's layers with ``torch.compile`` around the call, compiled for every shape anew.
+
+    nn.RNN, nn.GRU and nn.LSTM break its graph and run eagerly, as ``ran`` says; what stands behind
+    them is compiled at most. Source: torch 2.13, ``torch/_dynamo/variables/builder.py``.
+    """
+
+    through_rnns = False
+
+    def __init__(self, spec: ModelSpec, params: State) -> None:
+        super().__init__(spec, params)
+        compiler().reset()  # all nets share the code, and so the limit of its programs
+        self.compiled = torch.compile(super().__call__, dynamic=False)
+
+    def __call__(
+        self,
+        X: Tensor,
+        state: State,
+        within: Tensor | None = None,
+        kept: Sequence[Tensor] = (),
+    ) -> tuple[Tensor, State]:
+        with compiling(self.through_rnns):
+            return self.compiled(X, state, within, kept)
+
+
+class CompiledRnns(CompiledLayers):
+    """The same with ``allow_rnn``, which compiles the recurrent layers as well: unrolled, a step
+    after the other. Without oneDNN, whose LSTM fails in a compiled program that is trained."""
+
+    through_rnns = True
+
+
+@contextmanager
+def compiling(through_rnns: bool) -> Iterator[None]:
+    """How torch.compile is set while it compiles. Code that has more programs than the limit would
+    run eagerly, and nobody would see it: an error instead."""
+    limit = {"recompile_limit": MOST_PROGRAMS, "fail_on_recompile_limit_hit": True}
+    options = {"allow_rnn": through_rnns, **limit}
+    onednn = torch.backends.mkldnn.enabled
+    with compiler().config.patch(options):
+        torch._C._set_mkldnn_enabled(onednn and not through_rnns)
+        try:
+            yield
+        finally:
+            torch._C._set_mkldnn_enabled(onednn)
+
+
+@cache
+def compiler() -> Any:
+    """torch's compiler, which takes a second to import; BadInput where there is none for C++."""
+    # A linker that was stopped leaves half a library, which the next process would find and load.
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        own = tempfile.TemporaryDirectory(prefix="deep-rnn-compiled-")
+        atexit.register(own.cleanup)
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = own.name
+    from torch import _dynamo
+    from torch._inductor import config, cpp_builder, exc
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except exc.InvalidCxxCompiler:
+        expected = "a compiler of C++: g++, or what CXX names"
+        raise BadInput("pytorch:compiled", "", expected, "none that runs") from None
+    config.compile_threads = 1  # no processes beside this one
+    return _dynamo
+
+
+MODES: dict[str, type[KerasLayers] | type[CompiledLayers]] = {
+    "keras": KerasLayers,
+    "compiled": CompiledLayers,
+    "compiled-rnn": CompiledRnns,
+}
 """By name, beside "equations" and "layers"."""
 
 
+@torch.no_grad()
 def ran(name: str, device: str) -> dict[str, Any]:
-    """What a mode really runs, of a small LSTM: its operations, by torch's profiler."""
+    """What a mode really runs when a small LSTM predicts: its operations, by torch's profiler; and
+    of what is compiled graphs and kernels, and what broke the graph."""
     spec, place = ModelSpec("lstm", 2, 3, 2, 1), find_device(device)
     params = {n: torch.zeros(shape) for n, shape in parameter_shapes(spec).items()}
     net = MODES[name](spec, {n: tensor.to(place) for n, tensor in params.items()})
-    state = {part: torch.zeros(1, 1, 3, device=place) for part in spec.states}
+    given = (
+        torch.zeros(2, 1, 2, device=place),
+        {part: torch.zeros(1, 1, 3, device=place) for part in spec.states},
+    )
+    if isinstance(net, KerasLayers):
+        said = {"layers of": f"Keras {version('keras')}"}
+    else:
+        said = programs(lambda: net(*given))
     with torch.autograd.profiler.profile() as profile:  # as runtime.kernel_path does
-        net(torch.zeros(2, 1, 2, device=place), state)
+        net(*given)
     ran = {event.key.removeprefix("aten::") for event in profile.key_averages()}
-    found = ", ".join(op for op in OPERATIONS if op in ran)
-    return {"layers of": f"Keras {version('keras')}", "operations": found}
+    return said | {"operations": ", ".join(op for op in OPERATIONS if op in ran)}
+
+
+def programs(call: Callable[[], Any]) -> dict[str, Any]:
+    """What torch.compile makes of a first call: of how many graphs how many kernels in C++, and at
+    what it gave up."""
+    from torch._dynamo.utils import counters
+    from torch._inductor import metrics
+
+    counters.clear()
+    metrics.reset()
+    call()
+    reasons = (*counters["graph_break"], *counters["unimplemented"])
+    return {
+        "compiled by": "torch.compile, inductor",
+        "graphs": counters["stats"]["unique_graphs"],
+        "kernels": metrics.generated_kernel_count,
+        "broken by": sorted({why.partition("\n")[0] for why in reasons}),
+    }

@@ -20,12 +20,23 @@ CASES = (
     ("lstm-dropout-bidirectional-L3", "float32"),
 )
 
+DEAR = {"compiled-rnn"}
+"""Modes that compile a program of many steps for every shape: the smallest case alone."""
+
 
 @pytest.fixture
 def modes(backend: Backend) -> tuple[str, ...]:
-    found = getattr(backend, "MODES", ())
+    found = tuple(mode for mode in getattr(backend, "MODES", ()) if mode not in DEAR)
     if not found:
         pytest.skip("this backend has no further modes")
+    return found
+
+
+@pytest.fixture
+def compiled(backend: Backend) -> tuple[str, ...]:
+    found = tuple(mode for mode in getattr(backend, "MODES", ()) if "compiled" in mode)
+    if not found:
+        pytest.skip("this backend has no mode with a compiler of C++")
     return found
 
 
@@ -76,3 +87,32 @@ def test_a_mode_that_there_is_not_is_one_line_and_leaves_nothing(
     line = assert_one_line(capsys.readouterr().err)
     assert f"{backend_name}:{modes[0]}" in line and f"{backend_name}:abacus" in line
     assert not (tmp_path / "results" / f"{backend_name}-cpu").exists()
+
+
+def test_what_compiles_the_recurrent_layers_says_so_and_holds(
+    compiled: tuple[str, ...], backend_name: str, tmp_path: Path
+) -> None:
+    where = ("--backend", backend_name, "--out", str(tmp_path), "--quiet")
+    only, asked = ("--cases", "lstm-one-step", "--dtype", "float32"), f"{backend_name}:compiled*"
+    assert main(["record", *where, *only, "--modes", asked]) == EXIT_PASS
+    made = json.loads((tmp_path / f"{backend_name}-cpu" / "record.json").read_text())
+    said = made["passport"]["modes"]
+    assert {*said} == {*compiled}
+    assert said["compiled-rnn"]["graphs"] and said["compiled-rnn"]["kernels"]
+    assert any("RNN, GRU, or LSTM" in why for why in said["compiled"]["broken by"])
+    asked = ("--expect", backend_name, *only, "--quiet", "--modes", asked)
+    assert main(["judge", str(tmp_path), *asked]) == EXIT_PASS
+
+
+def test_without_a_compiler_a_mode_that_needs_one_is_one_line(
+    compiled: tuple[str, ...],
+    backend_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    where = ("--backend", backend_name, "--out", str(tmp_path), "--quiet")
+    asked = ("--cases", "lstm-one-step", "--modes", f"{backend_name}:{compiled[0]}")
+    assert main(["record", *where, *asked]) == EXIT_BAD_INPUT
+    assert "a compiler of C++" in assert_one_line(capsys.readouterr().err)
