@@ -10,6 +10,7 @@ import traceback
 from common.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, BadInput
 from conformance.parser import find_command, make_parser
 from conformance.progress import complain, let_go
+from conformance.worker.lifetime import be_collected_seldom
 
 try:
     import argcomplete
@@ -83,4 +84,5 @@ def internal(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    be_collected_seldom()
     sys.exit(main())

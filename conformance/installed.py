@@ -29,7 +29,9 @@ def main() -> int:
     """``deep-rnn cases | record | train | judge | …``, see --help; the exit code."""
     sys.path.insert(0, str(HOME))
     from conformance.__main__ import main as conformance
+    from conformance.worker.lifetime import be_collected_seldom
 
+    be_collected_seldom()
     return conformance()
 
 

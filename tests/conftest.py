@@ -13,6 +13,7 @@ from backends import registry
 from common.corpus import load_corpus
 from common.errors import EXIT_PASS
 from conformance.cases.given import Given
+from conformance.worker.lifetime import be_collected_seldom
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -31,6 +32,11 @@ def pytest_configure() -> None:
     """Ctrl-C is tried here, and a shell that starts the tests in the background has SIGINT ignored
     by them. Whatever they start would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay in memory to the end."""
+    be_collected_seldom()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 from conformance.progress import Progress
-from conformance.worker.lifetime import end_with_the_parent
+from conformance.worker.lifetime import be_collected_seldom, end_with_the_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,4 +50,5 @@ def _begin() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of what runs in the background
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     end_with_the_parent()
+    be_collected_seldom()
     threadpool_limits(1)
