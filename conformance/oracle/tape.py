@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Value:
     """An array that knows how a gradient by it reaches the values it was made of."""
 
@@ -93,18 +93,19 @@ def widened(narrow: np.ndarray, like: np.ndarray) -> np.ndarray:
 def differentiate(loss: Value) -> None:
     """Fill ``grad`` of everything that the loss was made of, in reverse topological order."""
     order: list[Value] = []
-    seen: set[int] = set()
-    pending = [(loss, False)]
+    seen: set[Value] = set()
+    pending: list[tuple[Value, bool]] = [(loss, False)]
     while pending:
         value, done = pending.pop()
         if done:
             order.append(value)
-        elif id(value) not in seen:
-            seen.add(id(value))
+        elif value not in seen:
+            seen.add(value)
             pending.append((value, True))
-            pending += [(parent, False) for parent, _ in value.parents]
+            pending += [(parent, False) for parent, _ in value.parents if parent not in seen]
     loss.grad = np.ones_like(loss.data)
     for value in reversed(order):
+        grad = value.gradient()
         for parent, pull in value.parents:
-            flow = pull(value.gradient())
+            flow = pull(grad)
             parent.grad = flow if parent.grad is None else parent.grad + flow
