@@ -6,9 +6,6 @@ writes down which environment a folder belongs to, and empties it when another o
 here the name is left out of that note, so that nothing is installed twice. Packages that change
 still make tox rebuild the folder.
 
-``tox p`` runs one environment more than there are cores: tests wait for processes that hang, end or
-meet, and somebody else can compute meanwhile.
-
 ``DEEP_RNN_TENSORFLOW=2.19.1 tox -e tensorflow`` installs that version, and what must go with it, in
 a folder of its own; so for the other frameworks, and for ``tensorflow-record``.
 """
@@ -24,12 +21,9 @@ from tox.tox_env.info import Info
 from tox.tox_env.python.pip.req_file import PythonDeps
 from tox.tox_env.python.virtual_env.runner import VirtualEnvRunner
 from tox.tox_env.register import ToxEnvRegister
-from tox.util.cpu import auto_detect_cpus
 
 from common.errors import BadInput
 from conformance.versions.wanted import parse_wanted, requirements
-
-os.environ.setdefault("TOX_PARALLEL", str(auto_detect_cpus() + 1))
 
 
 class NamelessInfo(Info):
