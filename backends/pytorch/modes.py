@@ -120,7 +120,8 @@ class CompiledLayers(Layers):
 
 class CompiledRnns(CompiledLayers):
     """The same with ``allow_rnn``, which compiles the recurrent layers as well: unrolled, a step
-    after the other. Without oneDNN, whose LSTM fails in a compiled program that is trained."""
+    after the other. Without oneDNN, whose LSTM fails in a compiled program that is trained. Where
+    examples of different length are packed, the graph breaks, and the layers run eagerly."""
 
     through_rnns = True
 
