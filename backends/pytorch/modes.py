@@ -104,6 +104,8 @@ class CompiledLayers(Layers):
 
     def __init__(self, spec: ModelSpec, params: State) -> None:
         super().__init__(spec, params)
+        if self.output.weight.device.type == "cpu":
+            check_for_cpp()
         compiler().reset()  # all nets share the code, and so the limit of its programs
         self.compiled = torch.compile(super().__call__, dynamic=False)
 
@@ -143,22 +145,30 @@ def compiling(through_rnns: bool) -> Iterator[None]:
 
 @cache
 def compiler() -> Any:
-    """torch's compiler, which takes a second to import; BadInput where there is none for C++."""
+    """torch's compiler, which takes a second to import."""
     # A linker that was stopped leaves half a library, which the next process would find and load.
     if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
         own = tempfile.TemporaryDirectory(prefix="deep-rnn-compiled-")
         atexit.register(own.cleanup)
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = own.name
     from torch import _dynamo
-    from torch._inductor import config, cpp_builder, exc
+    from torch._inductor import config
+
+    config.compile_threads = 1  # no processes beside this one
+    return _dynamo
+
+
+@cache
+def check_for_cpp() -> None:
+    """BadInput where there is no compiler of C++, which programs for a CPU need."""
+    compiler()
+    from torch._inductor import cpp_builder, exc
 
     try:
         cpp_builder.get_cpp_compiler()
     except exc.InvalidCxxCompiler:
         expected = "a compiler of C++: g++, or what CXX names"
         raise BadInput("pytorch:compiled", "", expected, "none that runs") from None
-    config.compile_threads = 1  # no processes beside this one
-    return _dynamo
 
 
 MODES: dict[str, type[KerasLayers] | type[CompiledLayers]] = {
