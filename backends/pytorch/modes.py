@@ -168,7 +168,7 @@ def check_for_cpp() -> None:
         cpp_builder.get_cpp_compiler()
     except exc.InvalidCxxCompiler:
         expected = "a compiler of C++: g++, or what CXX names"
-        raise BadInput("pytorch:compiled", "", expected, "none that runs") from None
+        raise BadInput("torch.compile", "", expected, "none that runs") from None
 
 
 MODES: dict[str, type[KerasLayers] | type[CompiledLayers]] = {
