@@ -21,6 +21,7 @@ from backends.numpy.equations import (
     in_time,
     joined,
 )
+from backends.numpy.threads import each_way
 from common.parameters import GATES, Arrays, parameter_shapes, prefix
 from common.spec import ModelSpec
 
@@ -163,7 +164,7 @@ def unclipped(layer: Layer, t: int, dA: np.ndarray, part: slice = slice(None)) -
 
 
 def direction(
-    spec: ModelSpec, layer: Layer, number: int, dH: np.ndarray
+    spec: ModelSpec, number: int, layer: Layer, dH: np.ndarray
 ) -> tuple[Arrays, np.ndarray, Arrays]:
     """Back through layer 1 … L, whichever cell it is; dH and dX are in the order of time."""
     dH = in_time(dH, layer.backward)
@@ -203,10 +204,12 @@ def loss_and_gradients(
     dH = (flat(dO) @ params["output.W_hq"].T).reshape(*Y.shape, spec.width)
     starts = {part: np.zeros_like(array) for part, array in state.items()}
     for number in range(spec.L, 0, -1):
+        rows = [spec.row(number, backward) for backward in spec.ways]
+        halves = [layers[row] for row in rows], np.split(dH, spec.directions, axis=-1)
+        back = functools.partial(direction, spec, number)
         parts: list[np.ndarray] = []
-        for backward, half in zip(spec.ways, np.split(dH, spec.directions, axis=-1), strict=True):
-            row = spec.row(number, backward)
-            p_grads, dX, start = direction(spec, layers[row], number, half)
+        done = each_way(back, len(Y[0]) * spec.h, *halves)
+        for backward, row, (p_grads, dX, start) in zip(spec.ways, rows, done, strict=True):
             parts.append(dX)
             grads |= {f"{prefix(number, backward)}{n}": array for n, array in p_grads.items()}
             for part, array in start.items():

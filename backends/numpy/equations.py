@@ -5,11 +5,13 @@ side in memory, (in, G·h), and the input products of all T steps are hoisted ou
 into one matrix product. Each layer returns what backward.py needs to go back through it.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from backends.numpy.threads import each_way
 from common.parameters import GATES, Arrays, layer_parameters, state_of
 from common.spec import ModelSpec
 
@@ -266,7 +268,8 @@ def forward(
     layers: list[Layer] = []
     H = ended(X, within)
     for number in range(1, spec.L + 1):
-        layers += [direction(spec, params, number, back, H, state, within) for back in spec.ways]
+        one = functools.partial(direction, spec, params, number, X=H, state=state, within=within)
+        layers += each_way(one, len(H[0]) * spec.h, spec.ways)
         H = dropped(joined(layers[-spec.directions :]), number, kept)
     T, n, width = H.shape
     O = H.reshape(T * n, width) @ params["output.W_hq"] + params["output.b_q"]
