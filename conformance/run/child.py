@@ -79,7 +79,7 @@ class Child:
         self.heard = b""
         self.ending = threading.Lock()
         self.failed_starts: list[Died] = []
-        self.greeting: dict[str, Any] = {}
+        self.greeting: dict[str, Any] | None = None
 
     def start(self) -> dict[str, Any]:
         """Start a worker and wait until its framework is there; BadInput if it cannot be."""
@@ -90,7 +90,7 @@ class Child:
         """Start a worker. It ends with the thread that launched it."""
         if len(self.failed_starts) == STARTS:
             raise self.failed_starts[-1]
-        self.heard = b""
+        self.heard, self.greeting = b"", None
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 self.command + (["--given", str(self.given.resolve())] if self.given else []),
@@ -118,13 +118,14 @@ class Child:
         return greeting
 
     def greet(self) -> dict[str, Any]:
-        """The greeting of the worker that runs, or of a new one."""
-        return self.greeting if self.process else self.start()
+        """The greeting of the worker that runs or was launched, or of a new one."""
+        if self.process is None:
+            self.launch()
+        return self.hear() if self.greeting is None else self.greeting
 
     def ask(self, request: dict[str, Any], limit: float) -> dict[str, Any]:
         """The answer to one request, within ``limit`` seconds."""
-        if self.process is None:
-            self.start()
+        self.greet()
         questions, _ = pipes(self._running())
         try:
             questions.write(json.dumps(request) + "\n")

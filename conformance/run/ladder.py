@@ -110,9 +110,9 @@ def record(request: Request, progress: "Says", child: Child | None = None) -> di
     child: of ``make_child``, left running; without one, a worker is started for the record alone
 
     A case that raises, ends the worker or outlasts its limit is ``crashed``, and the rest goes on.
-    Raises BadInput if the backend or the device is not there, if another process writes the record,
-    and if there is a link in it; nothing is overwritten then. An OSError, of a full disk for one,
-    is nobody's crash: the earlier record stays, and the same command goes on.
+    BadInput if the backend or the device is not there, if another process writes the record, or if
+    there is a link in it; nothing is overwritten then. An OSError, of a full disk for one, is
+    nobody's crash: the earlier record stays, and the same command goes on.
     """
     check_name(request.backend)
     make_folder(request.out)
@@ -132,11 +132,13 @@ def _record(request: Request, progress: "Says", child: Child) -> dict[str, Any]:
         move(request.old, request.folder)  # an earlier run was killed between two renames
     make_folder(request.partial)
     save_given(request.partial / "given.safetensors", request.given)
-    with _nothing_left_behind_on_bad_input(request.partial):
-        greeting = _greet(child, request.partial)
-        settings = _settings(request, greeting)
-    journal = _open_journal(request.partial, settings)
-    entries = _run_cases(request, child, settings, journal, progress)
+    with contextlib.ExitStack() as started:
+        with _nothing_left_behind_on_bad_input(request.partial):
+            others = _launch_others(request, started)
+            greeting = _greet(child, request.partial)
+            settings = _settings(request, greeting)
+        journal = _open_journal(request.partial, settings)
+        entries = _run_cases(request, [child, *others], settings, journal, progress)
     result = sealed(
         settings
         | {
@@ -151,6 +153,15 @@ def _record(request: Request, progress: "Says", child: Child) -> dict[str, Any]:
         (request.partial / leftover).unlink(missing_ok=True)
     replace_folder(request.partial, request.folder, request.old)
     return result
+
+
+def _launch_others(request: Request, started: contextlib.ExitStack) -> list[Child]:
+    """The workers beside the first. One for each dtype will have work, and starts at once."""
+    others = [make_child(request, request.dtypes) for _ in range(1, request.processes)]
+    for other in others[: len(request.dtypes) - 1]:
+        other.launch()
+        started.callback(other.stop)
+    return others
 
 
 def _greet(child: Child, partial: Path) -> dict[str, Any]:
@@ -215,7 +226,7 @@ def _open_journal(partial: Path, settings: dict[str, Any]) -> Journal:
 
 def _run_cases(
     request: Request,
-    child: Child,
+    workers: list[Child],
     settings: dict[str, Any],
     journal: Journal,
     progress: "Says",
@@ -225,7 +236,7 @@ def _run_cases(
     entries = journal.read(request.partial)
     rows = [(name, dtype) for name in settings["implementations"] for dtype in settings["dtypes"]]
     left, turn = iter(rows), threading.Lock()
-    others = [make_child(request, settings["dtypes"]) for _ in rows[1 : request.processes]]
+    child, *others = workers[: len(rows)]
 
     def work(worker: Child, ended: threading.Event) -> None:
         asked = 0

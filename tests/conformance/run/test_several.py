@@ -16,6 +16,7 @@ from conformance.run import ladder
 from conformance.run.child import Child
 from tests.conformance.helpers import (
     all_arrays,
+    assert_one_line,
     record,
     started,
     use_faulty_worker,
@@ -99,6 +100,37 @@ def test_more_workers_than_there_is_work_for_are_not_started(asked, tmp_path) ->
     options = ("--dtype", "float64", "--quiet", "--processes", "1000")
     assert record(tmp_path / "results", *options) == EXIT_PASS
     assert len(by_worker(asked)) == 1
+
+
+def test_both_workers_import_their_framework_at_the_same_time(asked, tmp_path, monkeypatch) -> None:
+    """The second is not started only when the first has greeted."""
+    launched, heard = [], []
+    launch, hear = Child.launch, Child.hear
+
+    def launch_and_say(self: Child) -> None:
+        launch(self)
+        launched.append(len(heard))
+
+    def hear_and_say(self: Child) -> dict:
+        heard.append(self)
+        return hear(self)
+
+    monkeypatch.setattr(Child, "launch", launch_and_say)
+    monkeypatch.setattr(Child, "hear", hear_and_say)
+    assert record(tmp_path / "results", *TWO) == EXIT_PASS
+    assert launched == [0, 0] and len(heard) == 2
+    wait_until_gone(by_worker(asked))
+
+
+def test_a_backend_that_is_not_there_leaves_no_worker(asked, tmp_path, monkeypatch, capsys) -> None:
+    launched = []
+    monkeypatch.setenv("FAULTS", "bad-input@start")
+    launch = Child.launch
+    monkeypatch.setattr(Child, "launch", lambda self: (launched.append(self), launch(self)))
+    assert record(tmp_path / "results", *TWO) == EXIT_BAD_INPUT
+    assert_one_line(capsys.readouterr().err)
+    assert len(launched) == 2 and [child.process for child in launched] == [None, None]
+    assert not [*(tmp_path / "results").glob("[!.]*")]
 
 
 def test_control_c_ends_all_and_the_same_command_goes_on(tmp_path) -> None:

@@ -62,8 +62,8 @@ def test_every_combination_is_a_run_with_a_folder_of_its_own(out):
 
 def test_the_runs_of_one_command_share_a_worker(tmp_path, monkeypatch):
     started = []
-    start = Child.start
-    monkeypatch.setattr(Child, "start", lambda self: started.append(self) or start(self))
+    launch = Child.launch
+    monkeypatch.setattr(Child, "launch", lambda self: started.append(self) or launch(self))
     assert train(tmp_path, "--quiet", "--cell", "rnn", "lstm", "--epochs", "1") == EXIT_PASS
     assert len(started) == 1
 

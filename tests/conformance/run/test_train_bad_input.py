@@ -58,7 +58,7 @@ def refused(results, capsys, tmp_path):
 @pytest.fixture
 def refused_at_once(refused, monkeypatch):
     """The same, for what must be known before a framework is imported."""
-    monkeypatch.setattr(Child, "start", lambda self: pytest.fail("a worker was started"))
+    monkeypatch.setattr(Child, "launch", lambda self: pytest.fail("a worker was started"))
     return refused
 
 
