@@ -1,5 +1,6 @@
 """Which backend the tests of this environment are about: ``pytest --backend NAME``."""
 
+import gc
 import os
 import shutil
 import signal
@@ -32,11 +33,17 @@ def pytest_configure() -> None:
     """Ctrl-C is tried here, and a shell that starts the tests in the background has SIGINT ignored
     by them. Whatever they start would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    be_collected_seldom()
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests stay in memory to the end."""
+    """Thousands of tests stay in memory to the end, and so does the framework."""
     be_collected_seldom()
+
+
+def pytest_sessionfinish() -> None:
+    """pytest looks through the memory five times before it ends, and Python once more."""
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

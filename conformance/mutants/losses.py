@@ -26,7 +26,9 @@ def softmax(O: np.ndarray) -> np.ndarray:
 
 def chosen(p: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """p[Y], and δ − p."""
-    return p[np.arange(len(Y)), Y], np.eye(p.shape[1], dtype=p.dtype)[Y] - p
+    slope, rows = -p, np.arange(len(Y))
+    slope[rows, Y] += 1
+    return p[rows, Y], slope
 
 
 def unshifted(O: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

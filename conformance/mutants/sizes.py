@@ -6,7 +6,7 @@ Each begins just above a power of two, where kernels begin another block.
 import numpy as np
 
 from conformance.cases.regimes import CLASSES, INPUTS, LAYERS, ROWS, SATURATED, STEPS, UNITS
-from conformance.mutants.losses import loss_of, softmax
+from conformance.mutants.losses import chosen, loss_of, softmax
 from conformance.mutants.mutant import Mutant
 from conformance.oracle.conventions import Conventions
 from conformance.oracle.equations import Value
@@ -72,9 +72,8 @@ def first_classes(O: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Only the first 128 classes are normalised over."""
     p = np.zeros_like(O)
     p[:, :128] = softmax(O[:, :128])
-    with np.errstate(divide="ignore"):
-        logs = np.log(np.maximum(p[np.arange(len(Y)), Y], 1e-30))
-    return logs, np.eye(O.shape[1])[Y] - p
+    value, slope = chosen(p, Y)
+    return np.log(np.maximum(value, 1e-30)), slope
 
 
 def truncated(spec, grads):

@@ -137,6 +137,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     be_the_first_to_go()
     end_with_the_parent()
+    be_collected_seldom()
 
     def reply(value: dict[str, Any]) -> None:
         replies.write(json.dumps(value) + "\n")
@@ -166,7 +167,7 @@ def main() -> None:
     greeting = {"implementations": names, "passport": passport, "rank": workers.rank}
     reply(greeting | ({"part": asdict(part)} if part else {}))
     training = Locating(implementations, workers)
-    be_collected_seldom()
+    be_collected_seldom()  # again: the framework is there now
     for line in sys.stdin:
         request = json.loads(line)
         if request.get("do") == "product_rate":

@@ -18,10 +18,9 @@ def peak_memory() -> int:
 
 
 def be_collected_seldom() -> None:
-    """Let Python's search for cycles leave alone what was imported, a framework above all, and come
-    when there is more to find: it took a tenth of a record's processor time, and a sixth of what
-    the oracle's tape takes."""
-    gc.collect()
+    """Let Python's search for cycles come when there is more to find, and leave alone what is there
+    already, a framework above all. It took a tenth of a record's processor time, a sixth of what
+    the oracle's tape takes, and a sixth of the import of TensorFlow, JAX or MXNet."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
