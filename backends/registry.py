@@ -24,6 +24,9 @@ MODULES = {
 ASKED_FOR = ("tflite",)
 """Those that are no part of the main job: what they cost is paid where they are asked for."""
 
+CHEAP_MODES = {"mxnet": ("mxnet:layers-hybridised",)}
+"""Modes that are a part of it: this one takes a fifth of what its backend does."""
+
 MADE_BY = {"torch": "pytorch", "mxnet": "mxnet", "keras": "tensorflow", "flax": "jax"}
 """By the package of a model's class, the backend that captures it."""
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from backends.registry import ASKED_FOR, MODULES
+from backends.registry import ASKED_FOR, CHEAP_MODES, MODULES
 from tests.frameworks import FRAMEWORKS, OTHERS
 from tests.source import ROOT, definitions, sources, tree_of
 
@@ -260,3 +260,18 @@ def test_every_backend_has_requirements_and_environments_of_its_own(name):
     assert (expected is not None) == in_the_main_job
     if name in OTHERS:
         assert (ROOT / "requirements" / f"{name}-gpu.txt").exists()
+
+
+def test_the_main_job_asks_for_the_cheap_modes_where_it_records_and_where_it_judges():
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    pattern, asked = re.compile(r"--modes ([^-{]\S*)"), []
+    for environment in tox.sections():
+        for line in tox[environment].get("commands", "").splitlines():
+            if found := pattern.findall(line):
+                command = re.search(r"-m conformance (\w+)(?:.*--backend (\w+))?", line)
+                assert command
+                asked.append((*command.groups(), tuple(found)))
+    records = [("record", backend, modes) for backend, modes in CHEAP_MODES.items()]
+    every = tuple(mode for modes in CHEAP_MODES.values() for mode in modes)
+    assert sorted(asked, key=str) == sorted([*records, ("judge", None, every)], key=str)

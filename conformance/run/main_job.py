@@ -1,6 +1,7 @@
 """What the main job asks of one backend: its record and, in the same worker, its training runs.
 
     on the lattice   every cell, with every implementation: held against the stored witnesses
+                     (a cheap mode is one of them)
     in float32       every cell, with the framework's own layers: held against the ensembles
 
 The quick main job trains one cell, on the lattice and with those layers alone. Either trains wider

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.table import Table
 
-from backends.registry import ASKED_FOR, MODULES, check_name
+from backends.registry import ASKED_FOR, CHEAP_MODES, MODULES, check_name
 from common.corpus import load_corpus
 from common.errors import BadInput
 from conformance.cases.given import Given
@@ -73,7 +73,8 @@ class Clock:
 def measure(backend: str, out: Path, quick: bool, progress: Progress) -> list[Cost]:
     """A backend's share of the main job, made in ``out``."""
     names = select(quick_cases() if quick else [], 0, 0)
-    request = Request(backend, "cpu", list(DTYPES), names, Given(load_corpus()), out)
+    given, modes = Given(load_corpus()), CHEAP_MODES.get(backend, ())
+    request = Request(backend, "cpu", list(DTYPES), names, given, out, modes=modes)
     child = make_child(request, DTYPES)
     child.command[0] = str(find_python(backend))
     clock = Clock(backend, child)
@@ -98,6 +99,8 @@ def judge(out: Path, backends: list[str], quick: bool) -> Cost:
     """The verdict over all of it, in a process of its own, as it has in the main job."""
     command = [sys.executable, "-m", "conformance", "judge", str(out), "--training", "--quiet"]
     command += ["--expect", *backends, *(["--quick"] if quick else [])]
+    modes = [mode for backend in backends for mode in CHEAP_MODES.get(backend, ())]
+    command += ["--modes", *modes] if modes else []
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run(command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
