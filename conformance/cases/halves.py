@@ -57,26 +57,20 @@ def rounded(array: np.ndarray, form: str) -> np.ndarray:
     What is larger than float16's largest number is infinite, and below its smallest normal one the
     spacing stays as it is there."""
     array = np.asarray(array, "float32")
+    if form == "float16":
+        with np.errstate(over="ignore", invalid="ignore"):
+            return array.astype("float16").astype("float32")
     unit, bits = np.uint32(24 - BITS[form]), array.view("uint32")
     kept = bits >> unit & np.uint32(1)
     kept += bits
     kept += HALF[form]
     kept &= ~(np.uint32(2) ** unit - np.uint32(1))
-    found = kept.view("float32")
-    if form == "float16":
-        size = np.abs(array)
-        if np.any(small := size < SMALLEST):
-            few = np.where(small, array, np.float32(0))
-            found = np.where(small, np.rint(few * SPACINGS) / SPACINGS, found)
-        found = np.where(size < OVERFLOWS, found, np.copysign(np.float32("inf"), array))
-    return found if np.all(finite := np.isfinite(array)) else np.where(finite, found, array)
+    found, finite = kept.view("float32"), np.isfinite(array)
+    return found if finite.all() else np.where(finite, found, array)
 
 
 HALF = {form: np.uint32(2 ** (23 - bits) - 1) for form, bits in BITS.items()}
 """Just under one half of the last place, by format."""
-
-SMALLEST, SPACINGS, OVERFLOWS = np.float32(2.0**-14), np.float32(2.0**24), np.float32(65520)
-"""Of float16: its smallest normal number, its spacings below that in 1, and what is infinite."""
 
 
 def in_precision(given: Material, precision: str) -> Material:
