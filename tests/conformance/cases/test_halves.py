@@ -34,7 +34,7 @@ def any_float32(count: int = 100_000) -> np.ndarray:
 
 
 def test_float16_is_the_nearest_of_its_numbers():
-    """Multiples of 2^-24, or of 2^-10 of the exponent where that is more; from 65,520 on it is ∞."""
+    """Multiples of 2^-24, or of 2^-10 of the exponent where that is more; ∞ from 65,520 on."""
     given = any_float32()
     assert np.isnan(given).any()
     with np.errstate(invalid="ignore", over="ignore"):
