@@ -27,7 +27,7 @@ from conformance.options import Command, positive, seconds
 from conformance.progress import Progress, complain
 from conformance.records.training import FOLDER, NUMERICS, perplexity
 from conformance.run.asked import EPOCH_LIMIT, Run
-from conformance.run.child import Child
+from conformance.run.child import Child, cores
 from conformance.run.ladder import CASE_LIMIT, Request, make_child, record
 from conformance.run.main_job import go_on_to_train, trainings, where
 from conformance.run.plan import IMPLEMENTATIONS, PREFIX, check, runs
@@ -50,8 +50,11 @@ def add_record(parser: argparse.ArgumentParser) -> None:
         help="more are seldom faster: cases are small, and backends that run side by side slow one "
         "another down",
     )
-    about = "workers that share the cases: 2 are faster where no other backend runs beside"
-    add("--processes", type=positive, default=1, metavar="N", help=about)
+    about = (
+        "workers that share the cases: 2 are faster where no other backend runs beside "
+        "(default: 2 with --quick, 1 otherwise, on a GPU, or on one core)"
+    )
+    add("--processes", type=positive, metavar="N", help=about)
     add_modes(parser)
     about = "and train what the main job does, in the same process"
     add("--training", action="store_true", help=about)
@@ -64,6 +67,7 @@ def run_record(options: argparse.Namespace) -> int:
     for case in (find_case(name, given) for name in names):
         if case.text:
             material(case, given.corpus)  # before anything is written: the text may be too short
+    at_once = options.quick and options.device == "cpu" and cores() > 1
     request = Request(
         backend=options.backend,
         device=options.device,
@@ -74,7 +78,7 @@ def run_record(options: argparse.Namespace) -> int:
         limit=options.limit,
         threads=options.threads,
         modes=options.modes,
-        processes=options.processes,
+        processes=options.processes or (2 if at_once else 1),
     )
     check_modes(options.modes)
     options.recipes = recipes_of(options)

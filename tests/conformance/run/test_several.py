@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
-from conformance.__main__ import INTERRUPTED
+from conformance.__main__ import INTERRUPTED, main
+from conformance.cases import command as cases_command
+from conformance.run import command as run_command
 from conformance.run import ladder
 from conformance.run.child import Child
 from tests.conformance.helpers import (
@@ -100,6 +102,21 @@ def test_more_workers_than_there_is_work_for_are_not_started(asked, tmp_path) ->
     options = ("--dtype", "float64", "--quiet", "--processes", "1000")
     assert record(tmp_path / "results", *options) == EXIT_PASS
     assert len(by_worker(asked)) == 1
+
+
+@pytest.mark.parametrize(
+    ("free", "options", "workers"),
+    [(2, ["--quick"], 2), (1, ["--quick"], 1), (2, ["--quick", "--processes", "1"], 1), (2, [], 1)],
+)
+def test_a_quick_record_has_two_workers_where_there_are_two_cores(
+    free, options, workers, asked, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(run_command, "cores", lambda: free)
+    monkeypatch.setattr(cases_command, "quick_cases", lambda: list(CASES))
+    which = options if "--quick" in options else ["--cases", *CASES]
+    command = ["record", "--backend", "numpy", "--out", str(tmp_path), "--quiet", *which]
+    assert main(command) == EXIT_PASS
+    assert len(by_worker(asked)) == workers
 
 
 def test_both_workers_import_their_framework_at_the_same_time(asked, tmp_path, monkeypatch) -> None:
