@@ -37,7 +37,12 @@ def each_way(work: Callable[..., Half], size: int, *halves: Sequence[Any]) -> li
 def core_is_idle() -> bool:
     """Whether there is a core that BLAS leaves alone, since its products have one thread."""
     blas = [lib["num_threads"] for lib in controller().info() if lib["user_api"] == "blas"]
-    return (os.cpu_count() or 1) > 1 and max(blas, default=1) == 1
+    return cores() > 1 and max(blas, default=1) == 1
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

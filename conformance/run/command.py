@@ -42,14 +42,8 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("cpu", "gpu"), default="cpu", help="where it computes")
     add("--out", type=Path, default=Path("results"), metavar="FOLDER", help="the results folder")
     add("--limit", type=seconds, default=CASE_LIMIT, metavar="SECONDS", help="per case")
-    add(
-        "--threads",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="more are seldom faster: cases are small, and backends that run side by side slow one "
-        "another down",
-    )
+    about = "more are seldom faster: cases are small, and backends side by side slow one another down"
+    add("--threads", type=positive, default=1, metavar="N", help=about)
     about = (
         "workers that share the cases: 2 are faster where no other backend runs beside "
         "(default: 2 with --quick, 1 otherwise, on a GPU, or on one core)"
@@ -173,13 +167,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     add("--prefix", default=PREFIX, help="what the predicted text begins with")
     add("--device", choices=("cpu", "gpu"), default="cpu", help="where it computes")
     add("--threads", type=int, metavar="N", help="default: 1 for quick, all cores otherwise")
-    add(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="N",
-        help="processes that share every minibatch, here or where the framework's launcher says",
-    )
+    about = "processes that share every minibatch, here or where the framework's launcher says"
+    add("--workers", type=int, default=1, metavar="N", help=about)
     add(
         "--digests",
         choices=("epoch", "step"),

@@ -72,8 +72,8 @@ def test_a_thread_hears_of_an_overflow_as_its_maker_does(seen):
     assert len(seen) == 4
 
 
-@pytest.mark.parametrize(("cores", "blas", "idle"), [(1, 1, False), (2, 1, True), (2, 2, False)])
-def test_a_core_is_idle_if_blas_has_one_thread_of_several(cores, blas, idle, monkeypatch):
+@pytest.mark.parametrize(("free", "blas", "idle"), [(1, 1, False), (2, 1, True), (2, 2, False)])
+def test_a_core_is_idle_if_blas_has_one_thread_of_several(free, blas, idle, monkeypatch):
     class Controller:
         def info(self):
             return [
@@ -81,7 +81,7 @@ def test_a_core_is_idle_if_blas_has_one_thread_of_several(cores, blas, idle, mon
                 {"user_api": "openmp", "num_threads": 8},
             ]
 
-    monkeypatch.setattr(threads.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(threads, "cores", lambda: free)
     monkeypatch.setattr(threads, "controller", Controller)
     assert threads.core_is_idle() is idle
 
