@@ -42,7 +42,7 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("cpu", "gpu"), default="cpu", help="where it computes")
     add("--out", type=Path, default=Path("results"), metavar="FOLDER", help="the results folder")
     add("--limit", type=seconds, default=CASE_LIMIT, metavar="SECONDS", help="per case")
-    about = "more are seldom faster: cases are small, and backends side by side slow one another down"
+    about = "more are seldom faster: cases are small, and backends slow one another down"
     add("--threads", type=positive, default=1, metavar="N", help=about)
     about = (
         "workers that share the cases: 2 are faster where no other backend runs beside "
