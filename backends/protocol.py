@@ -18,6 +18,7 @@ name is canonical (common/parameters.py):
 What is returned belongs to the caller: a later step does not change it.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, SupportsFloat
@@ -274,3 +275,8 @@ class Backend(Protocol):
         """What a record must say about where it was made: versions, device, threads, flags, kernel
         path, and the mode that it computes in (eager, compiled, how); JSON values."""
         ...
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,6 +1,5 @@
 """Which backend the tests of this environment are about: ``pytest --backend NAME``."""
 
-import gc
 import os
 import shutil
 import signal
@@ -39,11 +38,6 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     """Thousands of tests stay in memory to the end, and so does the framework."""
     be_collected_seldom()
-
-
-def pytest_sessionfinish() -> None:
-    """pytest looks through the memory five times before it ends, and Python once more."""
-    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

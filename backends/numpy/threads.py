@@ -6,7 +6,6 @@ busy by itself, and small layers spend more in handing over than in computing.
 """
 
 import functools
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -14,10 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController  # pyright: ignore[reportMissingTypeStubs]
 
+from backends.protocol import cores
+
 Half = TypeVar("Half")
 
 WORTH_IT = 4096
-"""n · h from which on a second thread gains: an LSTM of 1,024 loses by it, one of 2,048 gains."""
+"""n · h from which on a second thread gains in every cell; 2,048 is a draw, 1,024 a loss."""
 
 
 def each_way(work: Callable[..., Half], size: int, *halves: Sequence[Any]) -> list[Half]:
@@ -38,11 +39,6 @@ def core_is_idle() -> bool:
     """Whether there is a core that BLAS leaves alone, since its products have one thread."""
     blas = [lib["num_threads"] for lib in controller().info() if lib["user_api"] == "blas"]
     return cores() > 1 and max(blas, default=1) == 1
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from backends.protocol import cores
 from common.errors import EXIT_FAIL, EXIT_PASS
 from common.recipe import RECIPES
 from common.spec import CELLS, RESETS
@@ -32,7 +33,6 @@ from conformance.judge.curves import ENSEMBLES
 from conformance.mutants import EVERY
 from conformance.options import Command, few
 from conformance.progress import Progress, results_console
-from conformance.run.child import cores
 
 
 def add_certify(parser: argparse.ArgumentParser) -> None:

@@ -252,8 +252,3 @@ def describe_exit(code: int) -> str:
     hint = " (out of memory?)" if -code == signal.SIGKILL else ""
     names = {known.value: known.name for known in signal.Signals}
     return f"the process was ended by {names.get(-code, f'signal {-code}')}{hint}"
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from backends.protocol import cores
 from backends.registry import MODULES
 from common.corpus import MAX_TOKENS
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS, BadInput
@@ -27,7 +28,7 @@ from conformance.options import Command, positive, seconds
 from conformance.progress import Progress, complain
 from conformance.records.training import FOLDER, NUMERICS, perplexity
 from conformance.run.asked import EPOCH_LIMIT, Run
-from conformance.run.child import Child, cores
+from conformance.run.child import Child
 from conformance.run.ladder import CASE_LIMIT, Request, make_child, record
 from conformance.run.main_job import go_on_to_train, trainings, where
 from conformance.run.plan import IMPLEMENTATIONS, PREFIX, check, runs

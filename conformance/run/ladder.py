@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backends.protocol import cores
 from backends.registry import check_name
 from common import SUITE_VERSION
 from common.errors import BadInput
@@ -41,7 +42,7 @@ from common.storage.reading import LARGEST_JSON, read_text
 from common.storage.sums import sealed
 from conformance.cases.given import Given, save_given
 from conformance.records.ladder import array_path
-from conformance.run.child import Child, Died, cores
+from conformance.run.child import Child, Died
 from conformance.run.journal import Journal, Key
 from conformance.run.room import check_answer, check_room
 from conformance.run.several import together
@@ -53,13 +54,12 @@ CASE_LIMIT = 120.0
 """Seconds for one case. The longest, text-lstm, takes a few."""
 
 RENEWED = 700
-"""After as many answers a worker ends, and another goes on: a framework keeps what it compiles, and
-TensorFlow's graphs take gigabytes. The main job asks fewer."""
+"""After as many answers, more than the main job's, a worker ends, and another goes on: a framework
+keeps what it compiles, and TensorFlow's graphs take gigabytes."""
 
 LOOKED_AT, MOST_MAPPINGS = 50, 40_000
 """After as many answers it also ends if its memory has more mappings than that. XLA's programs fill
-the 65,530 that Linux gives a process, of 850 generated cases or of 490 wider ones, which then ends.
-"""
+the 65,530 that Linux gives a process, which then ends, of 850 generated cases or 490 wider ones."""
 
 
 @dataclass(frozen=True)

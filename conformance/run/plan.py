@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from backends.protocol import cores
 from backends.registry import check_name
 from common.corpus import load_texts
 from common.errors import BadInput
@@ -17,7 +18,6 @@ from conformance.records.schema import is_name
 from conformance.records.training import load_run
 from conformance.records.witness import find_witness, load_witnesses
 from conformance.run.asked import Run
-from conformance.run.child import cores
 
 PREFIX = "time traveller"
 IMPLEMENTATIONS = ("equations", "layers")

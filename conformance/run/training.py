@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.protocol import cores
 from common.errors import BadInput
 from common.storage.files import (
     check_inside,
@@ -38,7 +39,7 @@ from conformance.cases.given import save_given
 from conformance.records.checkpoint import check_checkpoint
 from conformance.records.training import CHECKPOINT, NUMERICS
 from conformance.run.asked import Run
-from conformance.run.child import Child, Died, cores
+from conformance.run.child import Child, Died
 from conformance.run.room import check_answer, check_room
 from conformance.run.team import Team
 
