@@ -94,12 +94,15 @@ def make_layer(
 def make_half(spec: ModelSpec, layer: int, dtype: jnp.dtype, computed: jnp.dtype) -> nnx.RNN:
     """One direction of it."""
     options = {"param_dtype": dtype, "dtype": computed, "rngs": nnx.Rngs(0)}
+    # What Flax draws is thrown away, and JAX 0.11 makes no orthogonal matrix of bfloat16.
+    options["recurrent_kernel_init"] = nnx.initializers.zeros_init()
     sizes = (spec.inputs_of(layer), spec.units(layer))
     if spec.cell == "rnn":
         activation = ACTIVATIONS[spec.activations[layer - 1]]
         cell = nnx.SimpleCell(*sizes, activation_fn=activation, **options)
     elif spec.cell == "gru":
         cell = nnx.GRUCell(*sizes, activation_fn=tanh, **options)
+        del options["recurrent_kernel_init"]
         cell.dense_h = nnx.Linear(sizes[1], 3 * sizes[1], **options)
     else:
         cell = OpenLSTMCell(*sizes, activation_fn=tanh, **options)

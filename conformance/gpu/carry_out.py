@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,23 +69,38 @@ def carry_out(
     began, statuses = time.monotonic(), {}
     make_folder(terms.out / STAGES)
     make_folder(terms.out / LOGS)
-    for stage in plan.stages:
-        if terms.only and stage.name not in terms.only:
-            continue
-        path = terms.out / STAGES / f"{stage.name}.json"
-        if status_in(path) == DONE:
-            statuses[stage.name] = DONE
-            continue
-        left = terms.seconds - (time.monotonic() - began)
-        if left <= 0 or (terms.careful and estimated(stage) > left):
-            statuses[stage.name] = LEFT
-            say(f"{stage.name}: {LEFT}: {max(left, 0):.0f} s")
-            continue
-        result = carry_out_stage(stage, min(stage.limit * terms.patience, left), terms)
-        write_json(path, result)
-        statuses[stage.name] = result["status"]
-        say(f"{stage.name}: {result['status']} after {result['seconds']:.0f} s: {codes(result)}")
+    going: dict[str, Future[dict[str, Any]]] = {}
+
+    def end(name: str, result: dict[str, Any]) -> None:
+        write_json(terms.out / STAGES / f"{name}.json", result)
+        statuses[name] = result["status"]
+        say(f"{name}: {result['status']} after {result['seconds']:.0f} s: {codes(result)}")
         after()
+
+    def wait() -> None:
+        for name in list(going):
+            end(name, going.pop(name).result())
+
+    with ThreadPoolExecutor() as beside:
+        for stage in plan.stages:
+            if terms.only and stage.name not in terms.only:
+                continue
+            if status_in(terms.out / STAGES / f"{stage.name}.json") == DONE:
+                statuses[stage.name] = DONE
+                continue
+            if stage.alone:
+                wait()
+            left = terms.seconds - (time.monotonic() - began)
+            if left <= 0 or (terms.careful and estimated(stage) > left):
+                statuses[stage.name] = LEFT
+                say(f"{stage.name}: {LEFT}: {max(left, 0):.0f} s")
+                continue
+            limit = min(stage.limit * terms.patience, left)
+            if stage.beside:
+                going[stage.name] = beside.submit(carry_out_stage, stage, limit, terms)
+            else:
+                end(stage.name, carry_out_stage(stage, limit, terms))
+        wait()
     return statuses
 
 
@@ -142,7 +157,8 @@ def run(process: Process, stage: Stage, deadline: float, terms: Terms) -> dict[s
     row: dict[str, Any] = {"status": status, "codes": exits}
     row["seconds"] = round(time.monotonic() - began, 1)
     if status != DONE or any(exits):
-        row["log"] = log.read_text(encoding="utf-8", errors="replace")[-TAIL:]
+        text = log.read_text(encoding="utf-8", errors="replace").replace(f"{ROOT}/", "")
+        row["log"] = text[-TAIL:]
     return row
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from common.errors import EXIT_FAIL, EXIT_PASS, BadInput
 from conformance.gpu.carry_out import DONE, Terms, carry_out
-from conformance.gpu.estimate import calls
+from conformance.gpu.estimate import calls, ended
 from conformance.gpu.estimate import seconds as estimated
 from conformance.gpu.evidence import write_evidence
 from conformance.gpu.pack import pack, unpack
@@ -110,10 +110,8 @@ def table(plan: Plan) -> Table:
     for column in ("programs", "launches", "10¹² operations", "seconds", "limit", "so far"):
         rows.add_column(column, justify="right")
     for number, stages in enumerate(calls(plan), start=1):
-        so_far = 0.0
-        for stage in stages:
+        for place, stage in enumerate(stages, start=1):
             work = [p.work for p in stage.processes]
-            so_far += estimated(stage)
             rows.add_row(
                 str(number) if number <= len(plan.calls) else "cut",
                 stage.name,
@@ -124,7 +122,7 @@ def table(plan: Plan) -> Table:
                 f"{sum(w.get('steps', 0) * w.get('operations', 0) for w in work) / 1e12:,.1f}",
                 f"{estimated(stage):.0f}",
                 str(stage.limit),
-                f"{so_far:.0f}",
+                f"{ended(stages[:place]):.0f}",
             )
     return rows
 

@@ -2,9 +2,10 @@
 
 A process takes its starts, the programs that XLA compiles, and for every step what launching its
 kernels takes. The device, which all processes of a stage share, takes the longer of running the
-kernels and of the products. A stage takes as long as its longest process, or as the device.
+kernels and of the products. A stage takes as long as its longest process, as the device, or as all
+processes on the cores.
 
-START and PROGRAM are what a first machine (an H200) took; the others are assumptions. There, beside
+START and PROGRAM are what two machines (H200) took; the others are assumptions. There, beside
 another process, eager code took some 18e-6 s a launch, and XLA half of LAUNCH.
 """
 
@@ -17,6 +18,8 @@ START = 15.0
 PROGRAM, LARGE_PROGRAM = 0.7, 8.0
 """Seconds to compile: a program of a small case without choosing among kernels by trying them; one
 of D2L's sizes with it."""
+CORES = 15
+"""Of such a machine, less one for members."""
 LAUNCH, KERNEL = 8e-6, 3e-6
 """Seconds of the processor to launch a kernel, op by op with autograd, and of the device to run one
 that is small."""
@@ -58,16 +61,30 @@ def device_seconds(process: Process) -> float:
 
 def seconds(stage: Stage) -> float:
     longest = max(max(host_seconds(p), START + device_seconds(p)) for p in stage.processes)
-    return max(longest, START + sum(map(device_seconds, stage.processes)))
+    device = START + sum(map(device_seconds, stage.processes))
+    return max(longest, device, sum(map(host_seconds, stage.processes)) / CORES)
 
 
 def calls(plan: Plan) -> list[list[Stage]]:
     """Which stages fit into each call, in the order of worth; the last list is what is cut."""
     left, found = list(plan.stages), []
     for allowed in plan.calls:
-        inside, spent = [], 0.0
-        while left and spent + seconds(left[0]) <= allowed:
-            spent += seconds(left[0])
+        inside: list[Stage] = []
+        while left and ended([*inside, left[0]]) <= allowed:
             inside.append(left.pop(0))
         found.append(inside)
     return [*found, left]
+
+
+def ended(stages: list[Stage]) -> float:
+    """Seconds after which the last of some stages has ended that begin one after another; those
+    that go on beside the others take none of theirs."""
+    now, beside = 0.0, 0.0
+    for stage in stages:
+        if stage.alone:
+            now = max(now, beside)
+        if stage.beside:
+            beside = max(beside, now + seconds(stage))
+        else:
+            now += seconds(stage)
+    return max(now, beside)

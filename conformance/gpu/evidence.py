@@ -4,6 +4,7 @@
                            weights; and ``found``, what the judge says of all this
     members-*.safetensors  the members of the ensemble
     ladder.zip             the records of the quick cases, which tell every wrong convention
+    halves.zip             those of a few cases in half precision
 
 Of a run, the epochs that the early envelope is about keep every step; the later ones keep their
 means, which are all that is judged of them, and their digests. Of the ladder, all records are
@@ -24,6 +25,7 @@ from common.errors import BadInput
 from common.recipe import Recipe
 from common.spec import ModelSpec
 from common.storage.files import check_folder, make_folder, read_json, write_text
+from common.weights import read_arrays
 from conformance.calibrate.ensemble import count
 from conformance.gpu.carry_out import STAGES
 from conformance.gpu.members import CURVES, runs_of
@@ -31,6 +33,7 @@ from conformance.gpu.pack import zip_of
 from conformance.gpu.trim import (
     came_back,
     copy_records,
+    is_one_of_few,
     is_quick,
     trim_activations,
     trim_members,
@@ -51,7 +54,14 @@ from conformance.records.witness import find_witness, load_witnesses
 from conformance.verdict.deviations import load_deviations
 from conformance.verdict.outcome import WRONG
 
-EVIDENCE, LADDER, LADDERS = "evidence.json", "ladder.zip", "ladder"
+EVIDENCE = "evidence.json"
+
+ROW = ("numerics", "n", "h", "way")
+"""Of a measured speed, what says which it is."""
+
+PARTS = {"ladder": ("quick", is_quick), "halves": ("few", is_one_of_few)}
+"""By folder of records, and so by zip file: what the verdicts on the cases that stay are called,
+and which these are."""
 
 
 def write_evidence(folder: Path, out: Path) -> list[str]:
@@ -65,16 +75,19 @@ def write_evidence(folder: Path, out: Path) -> list[str]:
         trim_members(path, out / f"members-{path.parent.name}.safetensors")
     old = read_json(out / EVIDENCE) if (out / EVIDENCE).exists() else {}
     made: dict[str, Any] = {
-        name: old.get(name, {}) | each_json(folder / name)
-        for name in ("stages", "rates", "modes", "speed")
+        name: old.get(name, {}) | each_json(folder / name) for name in ("stages", "modes")
     }
+    made["rates"] = with_rates(old.get("rates", {}), each_json(folder / "rates"))
+    made["speed"] = with_rows(old.get("speed", {}), each_json(folder / "speed"))
     activations = made["modes"].pop("activations", None)
     made["activations"] = trim_activations(activations) if activations else old.get("activations")
-    made["verdicts"] = {key: {} for key in ("ladder", "quick", "large")} | old.get("verdicts", {})
+    kinds = ("ladder", "quick", "halves", "few", "large")
+    made["verdicts"] = {kind: {} for kind in kinds} | old.get("verdicts", {})
     large = {name: shortened(v) for name, v in each_json(folder / "large").items()}
     made["verdicts"]["large"] = made["verdicts"]["large"] | large
-    if (folder / "ladder").is_dir():
-        made["verdicts"] |= write_ladder(folder / "ladder", out / LADDER)
+    for kind in PARTS:
+        if (folder / kind).is_dir():
+            made["verdicts"] |= write_records(kind, folder / kind, out / f"{kind}.zip")
     runs = [read_json(path) for path in sorted(folder.glob("runs/training/*/[!.]*/run.json"))]
     by_title = {title(run): run for run in old.get("runs", [])}
     by_title |= {title(run): trim_run(run) for run in runs}
@@ -91,14 +104,39 @@ def write_parts(path: Path, made: dict[str, Any]) -> None:
     write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
-def write_ladder(ladder: Path, out: Path) -> dict[str, Any]:
-    """Write the records of the quick cases; returns the verdicts on them and on all that came."""
+def with_rates(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What was measured of products, by backend: the later passport, and the faster rates."""
+    found = dict(old)
+    for name, file in new.items():
+        before = old.get(name, {}).get("rates", {})
+        best = {dtype: max(rate, before.get(dtype, 0.0)) for dtype, rate in file["rates"].items()}
+        found[name] = file | {"rates": best}
+    return found
+
+
+def with_rows(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What was measured of speed, by backend: an earlier machine's rows stay where a later one has
+    none of that kind."""
+    found = dict(old)
+    for name, file in new.items():
+        rows = old.get(name, {}).get("rows", [])
+        mine = [[row[key] for key in ROW] for row in file["rows"]]
+        rows = [row for row in rows if [row[key] for key in ROW] not in mine]
+        known = {key: value for key, value in file.items() if value is not None}
+        found[name] = old.get(name, {}) | known | {"rows": file["rows"] + rows}
+    return found
+
+
+def write_records(kind: str, records: Path, out: Path) -> dict[str, Any]:
+    """Write the records of the cases that stay; returns the verdicts on them and on all that
+    came."""
+    called, stays = PARTS[kind]
     with tempfile.TemporaryDirectory() as name:
-        whole, quick = Path(name, "whole"), Path(name, "quick")
-        copy_records(ladder, whole, came_back)
-        copy_records(whole, quick / LADDERS, is_quick)
-        zip_of(quick, [LADDERS], out)
-        return {"ladder": judged_ladder(whole), "quick": judged_ladder(quick / LADDERS)}
+        whole, few = Path(name, "whole"), Path(name, "few")
+        copy_records(records, whole, came_back)
+        copy_records(whole, few / kind, stays)
+        zip_of(few, [kind], out)
+        return {kind: judged_ladder(whole), called: judged_ladder(few / kind)}
 
 
 def judged_ladder(ladder: Path) -> dict[str, Any]:
@@ -207,10 +245,14 @@ def leaves(run: dict[str, Any], ensemble: Ensemble) -> CurveTest | None:
 
 def kinds(path: Path, ensembles: list[Ensemble]) -> dict[str, Any]:
     """Of honest members and of each mistake: how many the early envelope rejects, and of whole runs
-    all that ``ensemble --measure`` counts."""
+    all that ``ensemble --measure`` counts; and at how many steps the norm was above θ, at least and
+    at most."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for member, run in runs_of(path):
+    above: dict[str, list[int]] = {}
+    counts = read_arrays(path, ours=True)[0]["clipped"].tolist()
+    for (member, run), steps in zip(runs_of(path), counts, strict=True):
         groups.setdefault(member.kind, []).append(run)
+        above.setdefault(member.kind, []).append(steps)
     ensemble = find_ensemble(groups[next(iter(groups))][0], ensembles)
     if ensemble is None:
         return {"ensemble": None}
@@ -218,6 +260,7 @@ def kinds(path: Path, ensembles: list[Ensemble]) -> dict[str, Any]:
     for kind, runs in groups.items():
         outside = [left.name for run in runs if (left := leaves(run, ensemble))]
         found[kind] = {"runs": len(runs), "outside early": len(outside)}
+        found[kind]["steps above θ"] = [min(above[kind]), max(above[kind])]
         if all(run["status"] == "finished" for run in runs):
             found[kind] |= count(runs, ensemble)
     return found

@@ -21,7 +21,7 @@ from conformance.gpu.members import CHECKPOINT
 
 PARCELS = {
     "measured": ("stages", "logs", "rates", "modes", "speed"),
-    "ladder": ("ladder", "large"),
+    "ladder": ("ladder", "halves", "large"),
     "members": ("members",),
     "runs": ("runs",),
 }

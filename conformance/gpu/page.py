@@ -8,6 +8,7 @@ from common.errors import BadInput
 from common.storage.files import read_json
 from common.storage.pages import replace_part
 from common.storage.reading import LARGEST_JSON, read_text
+from conformance.cases.halves import DTYPES, HALVES
 from conformance.gpu.evidence import EVIDENCE
 
 SHORT, WHOLE = "gpu", "gpu: all"
@@ -32,22 +33,30 @@ def short(made: dict[str, Any]) -> str:
         for name, counts in verdict["rows"].items():
             implementation, dtype = name.split()
             rows.setdefault(implementation, {}).setdefault(dtype, []).append(counts)
-    head = ("on a GPU", "float64", "float32", "worst in float32", "digests of D2L's LSTM", "quick")
+    head = ("on a GPU", *DTYPES, "worst in float32", "digests of D2L's LSTM", "quick", "wider")
     cells = []
     for name, dtypes in sorted(rows.items()):
-        cells.append([name, *(passed(dtypes.get(d, [])) for d in ("float64", "float32"))])
+        cells.append([name, *(passed(dtypes.get(d, [])) for d in DTYPES)])
         cells[-1] += [worst(dtypes.get("float32", [])), *digests(made, name)]
     return "\n\n".join([table(head, cells), grid(made), *failures(made)])
 
 
 def failures(made: dict[str, Any]) -> list[str]:
-    """What failed, a line for each; of large cases, as it was judged there."""
-    return [
-        f"✗ {row['implementation']} {row['dtype']} {row['case']}: {row['reason'] or row['place']}."
-        for kind in ("ladder", "large")
-        for verdict in made["verdicts"][kind].values()
-        for row in verdict["wrong"]
-    ]
+    """What failed, a line for each implementation, dtype and way to fail; of large cases, as it was
+    judged there."""
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for kind in ("ladder", "halves", "large"):
+        for verdict in made["verdicts"][kind].values():
+            for row in verdict["wrong"]:
+                key = row["implementation"], row["dtype"], row["status"]
+                found.setdefault(key, []).append(row)
+    lines = []
+    for (implementation, dtype, _), rows in found.items():
+        first = min(rows, key=lambda row: (len(row["case"]), row["case"]))
+        more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        why = (first["place"] or first["reason"]).rstrip(":.")
+        lines.append(f"✗ {implementation} {dtype} {first['case']}{more}: {why}.")
+    return lines
 
 
 def passed(rows: list[dict[str, Any]]) -> str:
@@ -61,12 +70,13 @@ def passed(rows: list[dict[str, Any]]) -> str:
 def worst(rows: list[dict[str, Any]]) -> str:
     """The largest multiple of the noise floor."""
     ratios = [v for row in rows for key, v in row.items() if key.endswith(": ratio")]
-    return "NaN" if None in ratios else f"{max(ratios):.1f} floors"
+    return "NaN" if None in ratios else f"{max(ratios):,.1f} floors"
 
 
 def digests(made: dict[str, Any], implementation: str) -> list[str]:
-    """Of how many epochs the digest is the CPU's: in D2L's recipe, and in all quick ones."""
-    found = {"d2l": [0, 0], "quick": [0, 0]}
+    """Of how many epochs the digest is the CPU's: in D2L's recipe, in all quick ones, and in those
+    of wider stacks."""
+    found = {"d2l": [0, 0], "quick": [0, 0], "wider": [0, 0]}
     for name, row in made["found"]["digests"].items():
         who, _, what, _ = name.split()
         if who == implementation:
@@ -77,18 +87,27 @@ def digests(made: dict[str, Any], implementation: str) -> list[str]:
 
 
 def grid(made: dict[str, Any]) -> str:
-    """The sentence on float64."""
-    grids = [v["grid"] for kind in ("ladder", "large") for v in made["verdicts"][kind].values()]
-    total, differing = (sum(g[key] for g in grids) for key in ("elements", "differing"))
+    """The sentence on float64, and of which implementations the elements are that differ."""
+    verdicts = [v for kind in ("ladder", "large") for v in made["verdicts"][kind].values()]
+    total, differing = (sum(v["grid"][key] for v in verdicts) for key in ("elements", "differing"))
     cards = {rate["passport"]["device"] for rate in made["rates"].values()}
+    whose = {
+        row["implementation"]
+        for verdict in verdicts
+        if verdict["grid"]["differing"]
+        for row in verdict["wrong"]
+        if row["dtype"] == "float64"
+    }
     differ = f"{differing:,} of {total:,} elements differ on the grid"
-    return f"{', '.join(sorted(cards))}; float64: {differ}."
+    named = f", all of {' and '.join(sorted(whose))}" if whose else ""
+    return f"{', '.join(sorted(cards))}; float64: {differ}{named}."
 
 
 def whole(made: dict[str, Any]) -> str:
     """All tables, each with its heading."""
     parts = {
         "The ladder and the lattice": short(made),
+        "TF32 and half precision": halves(made),
         "Curves": curves(made),
         "D2L's ensemble": members(made),
         "What tanh and the sigmoid cost in the layers": activations(made),
@@ -96,6 +115,21 @@ def whole(made: dict[str, Any]) -> str:
         "Speed": speed(made),
     }
     return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts.items() if text)
+
+
+def halves(made: dict[str, Any]) -> str:
+    """By implementation and tier, how many cases passed, and the largest multiple of its floor."""
+    rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for verdict in (v for kind in ("halves", "large") for v in made["verdicts"][kind].values()):
+        for name, counts in verdict["rows"].items():
+            implementation, tier = name.split()
+            if tier in HALVES:
+                rows.setdefault(implementation, {}).setdefault(tier, []).append(counts)
+    cells = [
+        [name, *(f"{passed(tiers[t])}, {worst(tiers[t])}" if t in tiers else "–" for t in HALVES)]
+        for name, tiers in sorted(rows.items())
+    ]
+    return table(("on a GPU", *HALVES), cells) if rows else ""
 
 
 def curves(made: dict[str, Any]) -> str:
@@ -120,9 +154,18 @@ def members(made: dict[str, Any]) -> str:
     found = made["found"].get("members-whole") or made["found"].get("members-early")
     if not found:
         return ""
-    head = ("members", "runs", "outside the early envelope", "rejected as whole runs")
+    head = (
+        "members",
+        "runs",
+        "outside the early envelope",
+        "rejected as whole runs",
+        "steps above θ",
+    )
     rows = [
-        [kind, row["runs"], row["outside early"], row.get("rejected", "–")]
+        [
+            *(kind, row["runs"], row["outside early"], row.get("rejected", "–")),
+            " to ".join(f"{steps:,}" for steps in row["steps above θ"]),
+        ]
         for kind, row in found.items()
         if kind != "ensemble"
     ]

@@ -40,7 +40,16 @@ SHAPE = {
     "limits": {"files": int, "file_mib": int, "depth": int},
     FULL: {str: str},
     REHEARSAL: {str: str},
-    "stages": [{"name": str, "about": str, "limit": int, "processes": [PROCESS]}],
+    "stages": [
+        {
+            "name": str,
+            "about": str,
+            "limit": int,
+            "beside?": bool,
+            "alone?": bool,
+            "processes": [PROCESS],
+        }
+    ],
 }
 
 
@@ -60,12 +69,17 @@ class Process:
 
 @dataclass(frozen=True)
 class Stage:
-    """Processes that run side by side, and the seconds after which they are ended."""
+    """Processes that run side by side, and the seconds after which they are ended.
+
+    beside: it goes on while the following stages run    alone: it waits until none does so
+    """
 
     name: str
     about: str
     limit: int
     processes: tuple[Process, ...] = field(default=())
+    beside: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,8 @@ def load_plan(out: Path, sizes: str = FULL, path: Path = PLAN, **changes: str) -
             stage["about"],
             stage["limit"],
             tuple(p for table in stage["processes"] for p in _processes(table, words, path)),
+            stage.get("beside", False),
+            stage.get("alone", False),
         )
         for stage in data["stages"]
     ]

@@ -1,11 +1,14 @@
 """What came back from a GPU, made small: what stays is judged as the whole is.
 
 Of a run, the epochs that the early envelope is about keep every step; the later ones keep their
-means, which are all that is judged of them, and their digests. Of a record, some cases stay.
+means, which are all that is judged of them, and their digests. Of a record, some cases stay; of one
+that was stopped, those that were answered.
 """
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,17 @@ from conformance.calibrate.envelope import EARLY_STEPS
 from conformance.cases.quick import quick_cases
 from conformance.gpu.members import by_epoch
 from conformance.records.ladder import array_path
-from conformance.records.schema import RECORDED
+from conformance.records.schema import RECORDED, UNSUPPORTED
+from conformance.run.journal import Journal
 
 SMALL = 2**20
 """Bytes of a case's arrays that the project's own tree can hold."""
+
+WITNESSES = ("lstm-L1", "lstm-bidirectional-lengths-L1")
+"""Cases that show what a deviation says of a GPU, and stay beside the quick ones."""
+
+FEW = ("lstm-L2", "gru-after-L2", "rnn-tanh-bidirectional-lengths-L2")
+"""Of half precision, whose references take a second each."""
 
 
 def came_back(_: str, files: list[Path]) -> bool:
@@ -30,39 +40,78 @@ def came_back(_: str, files: list[Path]) -> bool:
 
 
 def is_quick(case: str, files: list[Path]) -> bool:
-    """Whether a case is one of the quick ones, and small enough for the project's own tree."""
-    return case in quick_cases() and all(file.stat().st_size < SMALL for file in files)
+    """Whether a case is one of the quick ones, or a witness, and small enough for the project's own
+    tree."""
+    known = (*quick_cases(), *WITNESSES)
+    return case in known and all(file.stat().st_size < SMALL for file in files)
+
+
+def is_one_of_few(case: str, _: list[Path]) -> bool:
+    """Whether a case of half precision stays."""
+    return case in FEW
+
+
+def records(ladder: Path) -> Iterator[tuple[dict[str, Any], Path, Path]]:
+    """Every record of every process: what it says, the folder of its arrays, and where below
+    ``ladder`` a copy would lie. Of one that was stopped, a record for each dtype, of the cases that
+    every implementation answered."""
+    for path in sorted(ladder.glob("*/*/record.json")):
+        yield read_json(path), path.parent, path.parent.relative_to(ladder)
+    for path in sorted(ladder.glob("*/.*.partial/settings.json")):
+        settings, folder = read_json(path), path.parent
+        journal, names = folder / "journal.jsonl", settings["implementations"]
+        entries = Journal(journal).read(folder)
+        made = datetime.fromtimestamp(journal.stat().st_mtime, UTC).isoformat(timespec="seconds")
+        for dtype in settings["dtypes"]:
+            found = [c for c in settings["cases"] if all((n, dtype, c) in entries for n in names)]
+            nested = {n: {dtype: {c: entries[n, dtype, c] for c in found}} for n in names}
+            rows = [entry for name in names for entry in nested[name][dtype].values()]
+            about = {"dtypes": [dtype], "cases": found, "made": made, "entries": nested, "seal": ""}
+            about["seconds"] = round(sum(entry["seconds"] for entry in rows), 1)
+            about["peak MiB"] = max((entry.get("peak MiB", 0) for entry in rows), default=0)
+            called = folder.name.removeprefix(".").removesuffix(".partial")
+            yield settings | about, folder, Path(f"{folder.parent.name}-{dtype}", called)
 
 
 def copy_records(ladder: Path, out: Path, keep: Callable[[str, list[Path]], bool]) -> None:
     """Copy the records of every process, but for the cases that are not to be kept; ``keep`` is
     asked about a case's name and the files of its arrays. A record of which nothing is left is left
-    out; else it gets the seal of what is left."""
-    for path in sorted(ladder.glob("*/*/record.json")):
-        record, to = read_json(path), out / path.relative_to(ladder).parent
+    out, and so is an implementation that can express none of the cases its process was given; the
+    rest gets the seal of what is left."""
+    for record, folder, place in records(ladder):
         columns = [
             (array_path(implementation, dtype, "…"), by_case)
             for implementation, by_dtype in record["entries"].items()
             for dtype, by_case in by_dtype.items()
         ]
         files: dict[str, list[Path]] = {case: [] for case in record["cases"]}
-        for place, by_case in columns:
+        for arrays, by_case in columns:
             for case, entry in by_case.items():
                 if entry["status"] == RECORDED:
-                    files[case].append(path.parent / place.with_name(f"{case}.safetensors"))
+                    files[case].append(folder / arrays.with_name(f"{case}.safetensors"))
         record["cases"] = [case for case in record["cases"] if keep(case, files[case])]
         for _, by_case in columns:
             for case in files.keys() - record["cases"]:
                 by_case.pop(case, None)
+        leave_out_what_is_unsupported(record)
         if not record["cases"]:
             continue
         kept = [file for case in record["cases"] for file in files[case]]
-        for file in (path.with_name("given.safetensors"), *kept):
-            target = to / file.relative_to(path.parent)
+        for file in (folder / "given.safetensors", *kept):
+            target = out / place / file.relative_to(folder)
             make_folder(target.parent)
             shutil.copyfile(file, target)
         del record["seal"]
-        write_json(to / "record.json", sealed(record))
+        write_json(out / place / "record.json", sealed(record))
+
+
+def leave_out_what_is_unsupported(record: dict[str, Any]) -> None:
+    """Implementations that can express none of a record's cases."""
+    for name in list(record["entries"]):
+        rows = [entry for column in record["entries"][name].values() for entry in column.values()]
+        if all(entry["status"] == UNSUPPORTED for entry in rows):
+            del record["entries"][name]
+            record["implementations"].remove(name)
 
 
 def trim_run(run: dict[str, Any]) -> dict[str, Any]:
@@ -89,15 +138,17 @@ def trim_activations(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def trim_members(path: Path, out: Path) -> None:
-    """The same for all members at once."""
+    """The same for all members at once, and of each at how many steps its norm was above θ."""
     arrays, metadata = read_arrays(path, ours=True)
     trimmed: dict[str, list[np.ndarray]] = {}
     begun = np.cumsum(arrays["steps"]) - arrays["steps"]
     for name in ("losses", "norms"):
         trimmed[name] = [
-            a.astype("float64") if first < EARLY_STEPS else a.mean(0, "float64", keepdims=True)
+            a if first < EARLY_STEPS else a.mean(0, "float64", keepdims=True)
             for first, a in zip(begun, by_epoch(arrays, name), strict=True)
         ]
-    kept = {name: np.concatenate(parts) for name, parts in trimmed.items()}
+    kept = {name: np.concatenate(parts).astype("float32") for name, parts in trimmed.items()}
     kept["steps"] = np.array([len(part) for part in trimmed["losses"]])
+    theta = json.loads(metadata["about"])["recipe"]["clip"]
+    kept["clipped"] = (arrays["norms"] > theta).sum(0)
     write_arrays(out, kept | {"seconds": arrays["seconds"]}, metadata)

@@ -6,8 +6,8 @@ first: "2.17.1 to 2.21.0", "Keras 3.12.0 to 3.15.1, not 3.11.3". An entry with a
 ``[deviation.ladder]`` also excuses failures on the ladder, within its margin:
 
     implementation, dtype   whose: "mxnet:layers", "float64", or patterns
-    cases, tensors          patterns of the cases and of the recorded tensors; of these, and of
-                            dtypes, several with blanks between
+    cases, tensors          patterns of the cases and of the recorded tensors; of all of these
+                            several, with blanks between
     activation              only cases in which a layer has this one (may be left out)
     cell                    only cases of this one (may be left out)
     device                  only there, on the "cpu" or the "gpu" (may be left out)
@@ -97,7 +97,7 @@ class Deviation:
         return (
             ladder is not None
             and ladder.get("device") in (None, device)
-            and fnmatch.fnmatchcase(implementation, ladder["implementation"])
+            and _one_of(implementation, ladder["implementation"])
             and _one_of(dtype, ladder["dtype"])
             and (self.drawn(case) or _one_of(case.name, ladder["cases"]))
             and ladder.get("activation") in (None, *case.spec.activations)
@@ -141,7 +141,7 @@ class Deviation:
         training = self.fields.get("training")
         return (
             training is not None
-            and fnmatch.fnmatchcase(implementation, training["implementation"])
+            and _one_of(implementation, training["implementation"])
             and (device, numerics) == (training["device"], training["numerics"])
             and fnmatch.fnmatchcase(ensemble, training["ensembles"])
             and strain <= training["strain"]

@@ -1,11 +1,21 @@
-"""One small reproduction for each of JAX's entries in conformance/verdict/deviations.toml."""
+"""One small reproduction for each of JAX's entries in conformance/verdict/deviations.toml; what
+needs a GPU is read from what was recorded on one."""
 
+import json
+import zipfile
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from safetensors.numpy import load
 
-from tests.deviations.reproduction import in_a_process, still
+from backends.numpy.backward import lstm_layer
+from backends.numpy.equations import cross_entropy, forward, joined
+from common.corpus import load_corpus
+from common.storage.files import read_json
+from conformance.cases.given import gather
+from tests.answers import right_once
+from tests.deviations.reproduction import ROOT, in_a_process, still
 
 nnx = pytest.importorskip("flax.nnx", reason="needs Flax: its deviations are reproduced on it")
 
@@ -90,3 +100,96 @@ def test_a_bias_gradient_in_bfloat16_is_added_up_in_bfloat16():
     assert error(A.reshape(-1, 28).sum(0)) < 0.004  # a rounding or two of bfloat16
     gradient = jax.jit(jax.grad(product))(jnp.zeros(28, jnp.bfloat16), A)
     still(error(gradient) > 0.1, "bias-gradient-added-up-in-bfloat16")
+
+
+def of_a_gpu(process: str, implementation: str, case: str) -> tuple[dict, dict]:
+    """What was recorded of a case on a GPU: its entry, and its arrays."""
+    dtype = process.rpartition("-")[2]
+    folder = f"ladder/{process}/jax-gpu"
+    with zipfile.ZipFile(ROOT / "docs" / "results" / "gpu" / "ladder.zip") as file:
+        record = json.loads(file.read(f"{folder}/record.json"))
+        entry = record["entries"][implementation][dtype][case]
+        if entry["status"] != "recorded":
+            return entry, {}
+        return entry, load(
+            file.read(f"{folder}/arrays/{implementation}/{dtype}/{case}.safetensors")
+        )
+
+
+def largest(got: np.ndarray, right: np.ndarray) -> float:
+    """The largest error, relative to the largest element."""
+    return float(abs(got - right).max() / abs(right).max())
+
+
+def test_the_gradient_of_cudnns_lstm_is_read_in_another_layout():
+    """As a GPU recorded it: the gradient by the outputs lies in the order of time, and is read as
+    one example after another."""
+    answer = right_once("lstm-L1", gather(load_corpus(None), None))
+    given = answer.numbers
+    layer = forward(answer.case.spec, given.params, given.X[0], given.state)[1][0]
+    O = joined([layer]) @ given.params["output.W_hq"] + given.params["output.b_q"]
+    dH = cross_entropy(O, given.Y[0])[1] @ given.params["output.W_hq"].T
+    T, n, h = dH.shape
+    read = dH.reshape(n, T, h).swapaxes(0, 1)
+    grads, dX, start = lstm_layer(layer, read)
+    written = dX.swapaxes(0, 1).reshape(T, n, -1)  # by an example after the other, likewise
+    wrong = {f"layer1.{name}": array for name, array in grads.items()}
+    wrong |= {"X": written, "H0": start["H"][None], "C0": start["C"][None]}
+    _, found = of_a_gpu("lstm-float32", "keras", "lstm-L1")
+    _, flax = of_a_gpu("lstm-float32", "layers", "lstm-L1")
+    right = lstm_layer(layer, dH)[0]
+    for name, array in wrong.items():
+        assert largest(found[f"gradients/{name}"], array) < 1e-6, name
+    for name, array in right.items():
+        assert largest(flax[f"gradients/layer1.{name}"], array) < 1e-6, name
+        still(largest(found[f"gradients/layer1.{name}"], array) > 0.1, "cudnn-lstm-in-any-layout")
+
+
+def test_cudnns_lstm_reads_float64_as_float32():
+    """As a GPU recorded it: a state whose every step is a call, and a gradient."""
+    name = "lstm-bidirectional-lengths-L1"
+    right = right_once(name, gather(load_corpus(None), None)).wanted
+    _, found = of_a_gpu("lstm_more-float64", "keras", name)
+    _, flax = of_a_gpu("lstm_more-float64", "layers", name)
+    assert largest(flax["trace/C"], right["trace/C"]) < 1e-12
+    still(largest(found["trace/C"], right["trace/C"]) > 100, "cudnn-lstm-of-float64")
+    entry, _ = of_a_gpu("lstm-float64", "keras", "lstm-L1")
+    still("Cannot lower jaxpr" in entry.get("reason", ""), "cudnn-lstm-of-float64")
+
+
+def added_up(rows: np.ndarray, parts: int) -> np.ndarray:
+    """The sum over rows in float16: of every so many rows one after another, then in pairs."""
+    sums = np.zeros((parts, rows.shape[1]), "float16")
+    for first in range(0, len(rows), parts):
+        sums += rows[first : first + parts]
+    while len(sums) > 1:
+        sums = sums[: len(sums) // 2] + sums[len(sums) // 2 :]
+    return sums[0]
+
+
+def test_a_bias_gradient_in_float16_is_added_up_in_32_parts_on_a_gpu():
+    """As a GPU recorded it: in another case of the same sum, it is as far off as that."""
+    answer = right_once("text-rnn-tanh", gather(load_corpus(None), None), "float16")
+    given, tensor = answer.numbers, "gradients/output.b_q"
+    O = forward(answer.case.spec, given.params, given.X[0], given.state)[0]
+    rows = cross_entropy(O, given.Y[0])[1].astype("float16").reshape(-1, O.shape[-1])
+
+    def floors(found: np.ndarray) -> float:
+        return largest(found.astype("float64"), answer.wanted[tensor]) / answer.noise[tensor]
+
+    stored = read_json(ROOT / "docs" / "results" / "gpu" / "evidence.json")["verdicts"]["large"]
+    ratios = {
+        (case, who): stored[f"{case}-float16"]["rows"][f"{who} float16"]["gradients: ratio"]
+        for case in ("text_rnn", "text_gru")
+        for who in ("jax:layers", "jax:equations", "pytorch:layers", "pytorch:equations")
+    }
+    assert floors(rows.sum(0, "float32").astype("float16")) < 0.5
+    assert floors(added_up(rows, 1)) > 100, "as on a CPU"
+    parts = floors(added_up(rows, 32))
+    for case, who in ratios:
+        if who.startswith("pytorch"):
+            assert ratios[case, who] < 1.5
+        elif case == "text_rnn":
+            assert ratios[case, who] == pytest.approx(parts, rel=1e-3) and parts > 1.8
+        else:
+            still(ratios[case, who] > 4.5, "bias-gradient-added-up-in-float16-on-a-gpu")

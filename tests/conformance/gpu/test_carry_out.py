@@ -103,6 +103,29 @@ def test_a_stage_that_does_not_fit_is_not_begun_and_a_smaller_one_is(terms: Term
     assert not (terms.out / "stages" / "large.json").exists()
 
 
+def test_a_stage_beside_the_others_goes_on_until_one_wants_to_be_alone(terms: Terms):
+    order = terms.out / "order"
+
+    def stage(name: str, wait: float = 0.0, **how: bool) -> Stage:
+        code = f"import time; time.sleep({wait}); open({str(order)!r}, 'a').write({name!r})"
+        return Stage(name, "", 30, (Process("one", (python(code),), {}),), **how)
+
+    stages = stage("a", 2, beside=True), stage("b"), stage("c", alone=True)
+    said, ended = [], []
+    plan = Plan(stages, (60,), LIMITS)
+    statuses = carry_out(plan, terms, said.append, lambda: ended.append(len(said)))
+    assert order.read_text() == "bac"
+    assert statuses == dict.fromkeys("bac", DONE) and ended == [1, 2, 3]
+    assert [line[0] for line in said] == ["b", "a", "c"]
+
+
+def test_a_stage_beside_the_others_ends_before_the_command_does(terms: Terms):
+    slow = Process("one", (python("import time; time.sleep(30)"),), {})
+    plan = Plan((Stage("a", "", 1, (slow,), beside=True), *plan_of(b=("pass",)).stages), (60,), {})
+    assert carry_out(plan, terms, lambda line: None, list) == {"a": STOPPED, "b": DONE}
+    assert read_json(terms.out / "stages" / "a.json")["status"] == STOPPED
+
+
 def test_a_stage_is_rehearsed_packed_and_unpacked(terms: Terms, tmp_path: Path):
     path = tmp_path / "plan.toml"
     path.write_text(SMALL, encoding="utf-8")
@@ -122,7 +145,7 @@ def test_a_stage_is_rehearsed_packed_and_unpacked(terms: Terms, tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["run", "--only", "nothing"], "--only: expected some of passports, ladder"),
+        (["run", "--only", "nothing"], "--only: expected some of passports, members"),
         (["run", "--call", "3"], "--call: expected 1 to 2, found 3"),
         (["run", "--python", "numpy"], "--python: expected BACKEND=PATH"),
         (["unpack"], "FOLDER: expected the folder that gpu unpack is about, found none"),

@@ -12,24 +12,23 @@ import pytest
 from common.errors import BadInput
 from common.storage.files import read_json, write_json
 from common.weights import write_arrays
-from conformance.__main__ import main
 from conformance.calibrate.ensemble import FRESH, asked, curve
-from conformance.cases.quick import quick_cases
 from conformance.gpu.evidence import (
     EVIDENCE,
-    LADDER,
+    PARTS,
     digests,
     judged,
     judged_ladder,
     leaves,
     shortened,
     title,
+    with_rows,
     write_evidence,
 )
 from conformance.gpu.members import CURVES, HONEST, Member, members, runs_of, start
 from conformance.gpu.pack import unpack_one
 from conformance.gpu.page import update_page
-from conformance.gpu.trim import came_back, copy_records, is_quick, trim_members, trim_run
+from conformance.gpu.trim import trim_members, trim_run
 from conformance.judge.curves import find_ensemble, judge_curve
 from conformance.records.witness import load_witnesses
 from tests.source import ROOT
@@ -146,23 +145,14 @@ def test_what_an_earlier_machine_gave_stays_beside_what_a_later_one_gives(run, t
     assert made["found"] == judged(out)
 
 
-def test_of_a_record_the_cases_are_kept_that_are_asked_for_and_came_back(tmp_path):
-    """And what is left is a record that is judged like any other."""
-    one_quick = next(name for name in quick_cases() if "nan" not in name and "sizes" not in name)
-    asked_for = [one_quick, "lstm-L1", "lstm-L2"]
-    assert not {*asked_for[1:]} & {*quick_cases()}
-    options = ["--backend", "numpy", "--dtype", "float32", "--cases", *asked_for, "--quiet"]
-    assert main(["record", *options, "--out", str(tmp_path / "whole" / "numpy-float32")]) == 0
-    arrays = tmp_path / "whole" / "numpy-float32" / "numpy-cpu" / "arrays"
-    (arrays / "equations" / "float32" / "lstm-L2.safetensors").unlink()
-    copy_records(tmp_path / "whole", tmp_path / "back", came_back)
-    found = judged_ladder(tmp_path / "back")["numpy-float32"]
-    assert found["outcome"] == "PASS" and found["rows"]["numpy:equations float32"]["pass"] == 2
-    copy_records(tmp_path / "back", tmp_path / "quick", is_quick)
-    found = judged_ladder(tmp_path / "quick")["numpy-float32"]
-    assert found["outcome"] == "PASS" and found["rows"]["numpy:equations float32"]["pass"] == 1
-    copy_records(tmp_path / "back", tmp_path / "none", lambda case, files: False)
-    assert not (tmp_path / "none").exists()
+def test_speeds_of_an_earlier_machine_stay_where_a_later_one_measured_none():
+    def row(n: int, rate: float) -> dict:
+        return {"numerics": "float32", "n": n, "h": 256, "way": "scan", "tokens/s": rate}
+
+    old = {"jax": {"rows": [row(32, 1.0), row(1024, 2.0)], "literature": {"n": 16}}, "pytorch": {}}
+    made = with_rows(old, {"jax": {"rows": [row(32, 3.0)], "literature": None}})
+    assert made["jax"] == {"rows": [row(32, 3.0), row(1024, 2.0)], "literature": {"n": 16}}
+    assert made["pytorch"] == {}
 
 
 def test_an_error_that_is_no_number_stays_none():
@@ -205,12 +195,15 @@ def test_what_is_stored_of_a_gpu_is_judged_anew():
     assert devices == {"gpu"}
 
 
-@pytest.mark.skipif(not (STORED / LADDER).exists(), reason=NOTHING)
-def test_the_ladder_of_a_gpu_is_judged_anew(tmp_path):
-    unpack_one(STORED / LADDER, tmp_path)
-    stored, found = read_json(STORED / EVIDENCE)["verdicts"], judged_ladder(tmp_path / "ladder")
-    assert set(found) == set(stored["quick"]) <= set(stored["ladder"])
-    for name, wanted in stored["quick"].items():
+@pytest.mark.parametrize("kind", PARTS)
+def test_the_records_of_a_gpu_are_judged_anew(kind, tmp_path):
+    if not (STORED / f"{kind}.zip").exists():
+        pytest.skip(NOTHING)
+    unpack_one(STORED / f"{kind}.zip", tmp_path)
+    stored, found = read_json(STORED / EVIDENCE)["verdicts"], judged_ladder(tmp_path / kind)
+    few = stored[PARTS[kind][0]]
+    assert found and set(found) == set(few) <= set(stored[kind])
+    for name, wanted in few.items():
         assert counted(found[name]) == counted(wanted), name
 
 

@@ -10,11 +10,19 @@ from common.errors import BadInput
 from common.recipe import RECIPES
 from common.spec import ModelSpec
 from conformance.cases.given import gather
+from conformance.cases.halves import DTYPES, HALVES, left_out
 from conformance.cases.table import find_case, select
 from conformance.gpu.carry_out import interpreter
 from conformance.gpu.command import PATIENCE
-from conformance.gpu.estimate import calls, device_seconds, host_seconds, operations, seconds
-from conformance.gpu.plan import FULL, PLAN, REHEARSAL, Plan, Process, load_plan
+from conformance.gpu.estimate import (
+    calls,
+    device_seconds,
+    ended,
+    host_seconds,
+    operations,
+    seconds,
+)
+from conformance.gpu.plan import FULL, PLAN, REHEARSAL, Plan, Process, Stage, load_plan
 from conformance.parser import make_parser
 
 pytestmark = pytest.mark.once
@@ -36,37 +44,57 @@ def after(words: tuple[str, ...], option: str) -> list[str]:
     return found[: ends[0]] if ends else found
 
 
+def recorded(plan: Plan, stage: str) -> list[tuple[str, ...]]:
+    """The commands of a stage that record."""
+    commands = [words for process in processes(plan, stage) for words in process.commands]
+    return [words for words in commands if "record" in words]
+
+
 def processes(plan: Plan, stage: str) -> tuple[Process, ...]:
     return next(each.processes for each in plan.stages if each.name == stage)
 
 
-def test_the_ladder_asks_every_case_of_both_backends_in_both_dtypes(plan):
+@pytest.mark.parametrize(("stage", "dtypes"), [("ladder", DTYPES), ("halves", HALVES)])
+def test_every_case_is_asked_of_both_backends_in_every_dtype(plan, stage, dtypes):
     asked = {}
-    for process in processes(plan, "ladder"):
-        words = process.commands[0]
-        for dtype in after(words, "--dtype") or ["float64", "float32"]:
+    for words in recorded(plan, stage):
+        for dtype in after(words, "--dtype"):
             for glob in after(words, "--cases"):
                 row = asked.setdefault((*after(words, "--backend"), dtype), [])
                 row += fnmatch.filter(select([], 0, 0), glob)
-    assert set(asked) == {(b, d) for b in ("pytorch", "jax") for d in ("float64", "float32")}
-    for cases in asked.values():
-        assert sorted(cases) == sorted(select([], 0, 0)), "each once"
+    assert set(asked) == {(b, d) for b in ("pytorch", "jax") for d in dtypes}
+    given = gather(load_corpus(None), None)
+    for (_, dtype), cases in asked.items():
+        left = [n for n in select([], 0, 0) if left_out(find_case(n, given), dtype)]
+        wanted = set(select([], 0, 0)) - set(left)
+        assert wanted <= set(cases) and len(cases) == len(set(cases)), "each once"
 
 
 @pytest.mark.parametrize("sizes", [FULL, REHEARSAL])
 def test_every_record_has_a_case_that_layers_can_express(sizes):
     """Who passes nothing fails, and no framework's layers reset before the product."""
     given = gather(load_corpus(None), None)
-    for process in processes(load_plan(OUT, sizes), "ladder"):
-        names = select(after(process.commands[0], "--cases"), 0, 0)
-        resets = {find_case(name, given).spec.reset for name in names}
-        assert resets - {"before"}, process.name
+    for stage in ("ladder", "halves"):
+        for words in recorded(load_plan(OUT, sizes), stage):
+            cases = [find_case(name, given) for name in select(after(words, "--cases"), 0, 0)]
+            asked = [c for c in cases if not left_out(c, after(words, "--dtype")[0])]
+            assert {case.spec.reset for case in asked} - {"before"}, words
 
 
-def test_what_is_recorded_is_judged_there(plan):
-    for process in processes(plan, "ladder"):
-        record, judge = process.commands
-        assert after(record, "--out") == [judge[3]]
+def test_what_stays_there_is_judged_there(plan):
+    """Cases at D2L's sizes."""
+    large = [
+        process
+        for stage in ("ladder", "halves")
+        for process in processes(plan, stage)
+        if "/large/" in "".join(after(process.commands[0], "--out"))
+    ]
+    assert large
+    for process in large:
+        *records, judge = process.commands
+        assert {tuple(after(words, "--out")) for words in records} == {(judge[3],)}
+        dtype = after(records[0], "--dtype")
+        assert after(judge, "--dtype") == (dtype if dtype[0] in HALVES else [])
 
 
 @pytest.mark.parametrize("sizes", [FULL, REHEARSAL])
@@ -130,12 +158,23 @@ def test_operations_of_a_step_are_those_of_the_recipe(plan):
         whole = [p for p in processes(plan, stage) if p.work.get("steps") == 4000]
         assert len(whole) == (2 if stage == "digests" else 6)
         assert all(p.work["operations"] == pytest.approx(step, rel=0.01) for p in whole)
-    for stage, honest, each in (("members-early", 100, 20), ("members", 100, 6)):
-        (one,) = processes(plan, stage)
-        words = one.commands[0]
-        assert (after(words, "--honest"), after(words, "--each")) == ([str(honest)], [str(each)])
-        members = honest + 6 * each
-        assert one.work["operations"] == pytest.approx(members * step, rel=0.02)
+    (one,) = processes(plan, "members")
+    assert after(one.commands[0], "--honest") == ["100"]
+    assert after(one.commands[0], "--each") == ["20"]
+    assert one.work["operations"] == pytest.approx((100 + 6 * 20) * step, rel=0.02)
+
+
+def test_a_stage_beside_the_others_takes_none_of_their_time():
+    def stage(name: str, programs: int, **how: bool) -> Stage:
+        return Stage(name, name, 60, (Process("one", (), {"programs": programs}),), **how)
+
+    long, short, alone = stage("a", 100, beside=True), stage("b", 10), stage("c", 10, alone=True)
+    assert ended([long, short]) == seconds(long)
+    assert ended([long, short, alone]) == seconds(long) + seconds(alone)
+    assert ended([short, long, short]) == seconds(short) + seconds(long)
+    assert ended([short, alone]) == seconds(short) + seconds(alone)
+    brief = stage("d", 20, beside=True)
+    assert ended([long, brief]) == ended([brief, long]) == seconds(long), "the last that ends"
 
 
 def test_a_size_that_is_not_there_is_one_line(tmp_path):
