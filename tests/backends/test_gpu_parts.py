@@ -3,7 +3,9 @@ one batch of weights, other modes of the layers, steps whose data are on the dev
 
 import argparse
 import dataclasses
+import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +28,7 @@ from conformance.oracle.truth import right_answer
 from conformance.run.asked import Run
 from conformance.worker.ladder import answer_invariances
 from conformance.worker.training import Trainee
+from tests.deviations.reproduction import in_a_process
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 8
@@ -192,3 +195,43 @@ def test_layers_get_their_state_in_one_piece(name, part, backend, monkeypatch):
     right = right_answer(name, gather(load_corpus(None), None))
     answer_invariances(made, right.case, right.numbers)
     assert given and all(tensor.is_contiguous() for tensor in given)
+
+
+def cudnn_of_an_lstm() -> list[Any]:
+    """Whether Keras' LSTM may be cuDNN's: one direction, then both halves of two."""
+    engine = {"jax": "jax", "torch": "pytorch"}[os.environ["KERAS_BACKEND"]]
+    made = importlib.import_module(f"backends.{engine}.modes")
+    layers = [
+        made.keras_layers().make_layer(ModelSpec("lstm", 2, 3, 2, 1, directions=D), 1, "float32")
+        for D in (1, 2)
+    ]
+    halves = [layers[0], layers[1].forward_layer, layers[1].backward_layer]
+    return [half.use_cudnn for half in halves]
+
+
+@pytest.mark.parametrize(("engine", "wanted"), [("jax", False), ("torch", "auto")])
+def test_keras_calls_cudnn_where_it_is_right(backend_name, engine, wanted):
+    """On JAX its gradients are not: cudnn-lstm-in-any-layout."""
+    if backend_name != engine.replace("torch", "pytorch"):
+        pytest.skip(f"of Keras on {engine}")
+    assert in_a_process(cudnn_of_an_lstm, KERAS_BACKEND=engine) == [wanted] * 3
+
+
+def test_flax_layers_are_made_without_orthogonal_matrices(backend_name):
+    """JAX 0.11 makes none of bfloat16."""
+    if backend_name != "jax":
+        pytest.skip("of Flax")
+    jax, nnx = pytest.importorskip("jax"), pytest.importorskip("flax.nnx")
+    make_layer = importlib.import_module("backends.jax.layers").make_layer
+    cells: list[dict[str, Any]] = [
+        {"cell": "rnn", "activations": ("tanh",)},
+        {"cell": "gru", "reset": "after"},
+        {"cell": "lstm"},
+    ]
+    for cell in cells:
+        spec = ModelSpec(d=2, h=3, q=2, L=1, **cell)
+
+        def weights(spec: ModelSpec = spec) -> Any:
+            return nnx.split(make_layer(spec, 1, jax.numpy.float32, jax.numpy.float32))[1]
+
+        assert " qr[" not in str(jax.make_jaxpr(weights)()), cell

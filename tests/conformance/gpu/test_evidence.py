@@ -13,6 +13,7 @@ from common.errors import BadInput
 from common.storage.files import read_json, write_json
 from common.weights import write_arrays
 from conformance.calibrate.ensemble import FRESH, asked, curve
+from conformance.cases.halves import HALVES
 from conformance.gpu.evidence import (
     EVIDENCE,
     PARTS,
@@ -219,6 +220,46 @@ def test_the_pages_have_the_tables_of_what_is_stored(tmp_path):
     said = f"{error / 2**-24:.0f} units in the last place"
     for page in (ROOT / "docs" / "gpu.md", ROOT / "conformance" / "verdict" / "deviations.toml"):
         assert said in page.read_text(encoding="utf-8"), page
+
+
+@pytest.mark.skipif(not (STORED / EVIDENCE).exists(), reason=NOTHING)
+def test_what_the_pages_say_in_words_is_what_was_found():
+    made = read_json(STORED / EVIDENCE)
+    verdicts = [
+        v for kind in ("ladder", "halves", "large") for v in made["verdicts"][kind].values()
+    ]
+    text = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    halves = (ROOT / "docs" / "half-precision.md").read_text(encoding="utf-8")
+
+    def largest(dtype: str, key: str, who: str = "") -> float:
+        rows = [
+            row[f"{rung}: {key}"]
+            for verdict in verdicts
+            for name, row in verdict["rows"].items()
+            for rung in ("outputs", "loss", "gradients", "clip", "steps")
+            if name.endswith(f" {dtype}") and name.startswith(who) and f"{rung}: {key}" in row
+        ]
+        return max(value for value in rows if value is not None)
+
+    flat = " ".join(halves.split())
+    assert f"the worst in TF32 is at {largest('tf32', 'ratio'):.1f} of them" in flat
+    error = largest("float32", "error", "jax:keras")
+    assert f"by up to {error:.0f} times their largest element" in " ".join(text.split())
+    wrong = [row for verdict in verdicts for row in verdict["wrong"] if row["dtype"] in HALVES]
+    assert {row["case"] for row in wrong} == {"text-gru-after"}, "one is farther off"
+    own = [row for v in verdicts for row in v["wrong"] if row["dtype"] == "float64"]
+    assert {row["implementation"] for row in own} == {"jax:keras"}
+    left = [row for row in made["found"]["curves"].values() if not row["accepted"]]
+    assert len(left) == 3 and all(row["declared"] for row in left)
+    members = made["found"]["members-whole"]
+    rejected = {kind: row["rejected"] for kind, row in members.items() if kind != "ensemble"}
+    assert (members["honest"]["runs"], rejected.pop("honest"), rejected.pop("no clip")) == (
+        100,
+        0,
+        0,
+    )
+    assert list(rejected.values()) == [20] * 5
+    assert max(members["no clip"]["steps above θ"]) < 0.01 * 4000, "a few steps"
 
 
 def test_a_page_without_markers_is_refused(tmp_path):
