@@ -2,8 +2,8 @@
 
 Every entry has a reproduction that a test runs, and that fails once the framework is mended. Its
 ``versions`` are those in which ``atlas`` found it, of the framework or of the package that is named
-first: "2.17.1 to 2.21.0", "Keras 3.12.0 to 3.15.1, not 3.11.3". An entry with a
-``[deviation.ladder]`` also excuses failures on the ladder, within its margin:
+first: "2.17.1 to 2.21.0", "Keras 3.12.0 to 3.15.1, not 3.11.3". What shows on a GPU alone says so by
+``device = "gpu"``, here or below. An entry with a ``[deviation.ladder]`` also excuses failures on the ladder, within its margin:
 
     implementation, dtype   whose: "mxnet:layers", "float64", or patterns
     cases, tensors          patterns of the cases and of the recorded tensors; of all of these
@@ -90,6 +90,11 @@ class Deviation:
     @property
     def ladder(self) -> dict[str, Any] | None:
         return self.fields.get("ladder")
+
+    @property
+    def needs_a_gpu(self) -> bool:
+        """Whether it shows on a GPU alone, and its reproduction reads what was recorded on one."""
+        return "gpu" in (self.fields.get("device"), (self.ladder or {}).get("device"))
 
     def applies_to(self, implementation: str, device: str, dtype: str, case: Case) -> bool:
         """Whether this entry speaks of a case."""
@@ -202,7 +207,7 @@ def load_deviations(path: Path = PATH) -> list[Deviation]:
             key for key in LADDER_FIELDS if key not in entry.get("ladder", LADDER_FIELDS)
         ]:
             raise BadInput(path, f"{name}: ladder", f"the fields {', '.join(missing)}", "none")
-        check_shape(entry, dict.fromkeys(FIELDS, str), path, name)
+        check_shape(entry, dict.fromkeys((*FIELDS, "device?"), str), path, name)
         if "ladder" in entry:
             check_shape(entry["ladder"], LADDER_SHAPE, path, f"{name}: ladder", exactly=True)
             _check_margin(entry["ladder"], path, f"{name}: ladder")

@@ -98,7 +98,7 @@ def told_by(report: Path, deviations: list[Deviation]) -> dict[str, dict[str, st
         test = deviation.fields["evidence"].partition("::")[2]
         said = next(iter(said_by.get(test, ["was not tried"])), "")
         status = UNKNOWN if said else THERE
-        if (deviation.ladder or {}).get("device") == "gpu":
+        if deviation.needs_a_gpu:
             status, said = UNKNOWN, "needs a GPU"
         elif STALE in said:
             status, said = GONE, ""

@@ -90,7 +90,7 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path):
 
 @pytest.mark.parametrize("one", DEVIATIONS, ids=lambda one: one.id)
 def test_every_field_of_versions_is_what_was_measured(one):
-    if (one.ladder or {}).get("device") == "gpu":
+    if one.needs_a_gpu:
         pytest.skip("needs a GPU: measured there, docs/results/gpu")
     assert one.fields["versions"] == measured(one, load_atlas(one.fields["framework"]))
 
