@@ -3,8 +3,8 @@
 Every entry has a reproduction that a test runs, and that fails once the framework is mended. Its
 ``versions`` are those in which ``atlas`` found it, of the framework or of the package that is named
 first: "2.17.1 to 2.21.0", "Keras 3.12.0 to 3.15.1, not 3.11.3". What shows on a GPU alone says so
-by ``device = "gpu"``, here or below. An entry with a ``[deviation.ladder]`` also excuses failures on
-the ladder, within its margin:
+by ``device = "gpu"``, here or below. An entry with a ``[deviation.ladder]`` also excuses failures
+on the ladder, within its margin:
 
     implementation, dtype   whose: "mxnet:layers", "float64", or patterns
     cases, tensors          patterns of the cases and of the recorded tensors; of all of these
