@@ -16,6 +16,7 @@ is right, or a test fails.
 import json
 import statistics
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,28 @@ def write_evidence(folder: Path, out: Path) -> list[str]:
     write_parts(out / EVIDENCE, made)
     found = judged(out)
     write_parts(out / EVIDENCE, made | {"found": found})
-    return [f"{name}: {json.dumps(value)}" for name, value in found.items()]
+    return list(told(found))
+
+
+def told(found: dict[str, Any]) -> Iterator[str]:
+    """What the judge says of a folder of evidence, in few lines."""
+    for line in found["not finished"]:
+        yield f"not finished: {line}"
+    for name, row in found["digests"].items():
+        if row["witness"] and row["first"]:
+            yield f"{name}: {row['equal']} of {row['epochs']} digests, not epoch {row['first']}'s"
+    equal, epochs = (
+        sum(row[key] for row in found["digests"].values() if row["witness"])
+        for key in ("equal", "epochs")
+    )
+    yield f"digests: {equal:,} of {epochs:,} are the witnesses'"
+    curves = [row for row in found["curves"].values() if row["ensemble"]]
+    yield f"curves: the ensembles accept {sum(row['accepted'] for row in curves)} of {len(curves)}"
+    for name, groups in found.items():
+        if name.startswith("members") and groups["ensemble"]:
+            rows = [(kind, row) for kind, row in groups.items() if kind != "ensemble"]
+            counts = [f"{row.get('rejected', '–')} of {row['runs']} {kind}" for kind, row in rows]
+            yield f"{name}: rejected {', '.join(counts)}"
 
 
 def write_parts(path: Path, made: dict[str, Any]) -> None:
@@ -133,6 +155,8 @@ def write_records(kind: str, records: Path, out: Path) -> dict[str, Any]:
     called, stays = PARTS[kind]
     with tempfile.TemporaryDirectory() as name:
         whole, few = Path(name, "whole"), Path(name, "few")
+        make_folder(whole)
+        make_folder(few / kind)  # none of a rehearsal's cases may stay
         copy_records(records, whole, came_back)
         copy_records(whole, few / kind, stays)
         zip_of(few, [kind], out)

@@ -122,7 +122,8 @@ def _processes(table: dict[str, Any], words: dict[str, str], path: Path) -> Iter
         def filled(text: str, here: dict[str, str] = here) -> str:
             return re.sub(r"<(\w+)>", lambda found: _word(here, found[1], path), text)
 
-        if "needs" in table and not _word(words, filled(table["needs"]), path):
+        needs = filled(table.get("needs", "")).split()
+        if not all(_word(words, name, path) for name in needs):
             continue
         commands = tuple(_command(filled(line), words, path) for line in table["do"])
         yield Process(filled(table["name"]), commands, table["work"], table.get("quick", False))

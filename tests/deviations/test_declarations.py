@@ -33,7 +33,8 @@ def test_every_field_is_text(entry):
         assert isinstance(entry[field], str), field
         assert entry[field].strip() == entry[field], field
     assert entry["title"].endswith(".")
-    assert set(entry) <= {*FIELDS, "ladder", "training"}
+    assert set(entry) <= {*FIELDS, "device", "ladder", "training"}
+    assert entry.get("device", "gpu") == "gpu"
 
 
 def test_ids_are_unique_and_in_kebab_case():
