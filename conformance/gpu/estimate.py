@@ -5,7 +5,7 @@ kernels takes. The device, which all processes of a stage share, takes the longe
 kernels and of the products. A stage takes as long as its longest process, as the device, or as all
 processes on the cores.
 
-START and PROGRAM are what two machines (H200) took; the others are assumptions. There, beside
+START and PROGRAM are what a first machine (an H200) took; the others are assumptions. There, beside
 another process, eager code took some 18e-6 s a launch, and XLA half of LAUNCH.
 """
 

@@ -78,8 +78,10 @@ def write_evidence(folder: Path, out: Path) -> list[str]:
     made: dict[str, Any] = {
         name: old.get(name, {}) | each_json(folder / name) for name in ("stages", "modes")
     }
-    made["rates"] = with_rates(old.get("rates", {}), each_json(folder / "rates"))
-    made["speed"] = with_rows(old.get("speed", {}), each_json(folder / "speed"))
+    rates = each_json(folder / "rates")
+    same = cards(rates) <= cards(old.get("rates", {}))
+    made["rates"] = with_rates(old.get("rates", {}) if same else {}, rates)
+    made["speed"] = with_rows(old.get("speed", {}) if same else {}, each_json(folder / "speed"))
     activations = made["modes"].pop("activations", None)
     made["activations"] = trim_activations(activations) if activations else old.get("activations")
     kinds = ("ladder", "quick", "halves", "few", "large")
@@ -126,13 +128,19 @@ def write_parts(path: Path, made: dict[str, Any]) -> None:
     write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
+def cards(rates: dict[str, Any]) -> set[str]:
+    """The devices that were measured: speeds of one are not put beside those of another."""
+    return {file["passport"]["device"] for file in rates.values()}
+
+
 def with_rates(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """What was measured of products, by backend: the later passport, and the faster rates."""
+    """What was measured of products on one card, by backend: the later passport, and the faster
+    rates; both backends may have been measured at once."""
     found = dict(old)
     for name, file in new.items():
-        before = old.get(name, {}).get("rates", {})
-        best = {dtype: max(rate, before.get(dtype, 0.0)) for dtype, rate in file["rates"].items()}
-        found[name] = file | {"rates": best}
+        before, now = old.get(name, {}).get("rates", {}), file["rates"]
+        faster = {d for d, r in now.items() if isinstance(r, float) and not r <= before.get(d, 0)}
+        found[name] = file | {"rates": now | {d: before[d] for d in before.keys() - faster}}
     return found
 
 

@@ -224,7 +224,10 @@ def speed(made: dict[str, Any]) -> str:
     ]
     rates = [
         f"Products of {name}, in 10¹² operations a second: "
-        + ", ".join(f"{dtype} {rate / 1e12:.0f}" for dtype, rate in file["rates"].items())
+        + ", ".join(
+            f"{dtype} {rate / 1e12:.0f}" if isinstance(rate, float) else f"{dtype} none"
+            for dtype, rate in file["rates"].items()
+        )
         + "."
         for name, file in made["rates"].items()
     ]

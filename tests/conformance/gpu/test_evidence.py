@@ -17,12 +17,14 @@ from conformance.cases.halves import HALVES
 from conformance.gpu.evidence import (
     EVIDENCE,
     PARTS,
+    cards,
     digests,
     judged,
     judged_ladder,
     leaves,
     shortened,
     title,
+    with_rates,
     with_rows,
     write_evidence,
 )
@@ -156,6 +158,17 @@ def test_speeds_of_an_earlier_machine_stay_where_a_later_one_measured_none():
     assert made["pytorch"] == {}
 
 
+def test_of_one_card_the_faster_rates_stay():
+    def rates(card: str, **dtypes: float) -> dict:
+        return {"jax": {"passport": {"device": card, "version": dtypes["v"]}, "rates": dtypes}}
+
+    before, later = rates("H200", v=1.0, float32=3.0), rates("H200", v=2.0, float32=2.0, tf32=9.0)
+    made = with_rates(before, later)["jax"]
+    assert made["rates"] == {"v": 2.0, "float32": 3.0, "tf32": 9.0}
+    assert made["passport"]["version"] == 2.0
+    assert cards(before) == cards(later) != cards(rates("H100", v=1.0))
+
+
 def test_an_error_that_is_no_number_stays_none():
     result = {"implementation": "a:b", "dtype": "float64", "case": "c", "status": "fail"}
     result |= {"reason": "", "place": "", "why": ""}
@@ -247,6 +260,9 @@ def test_what_the_pages_say_in_words_is_what_was_found():
     assert f"by up to {error:.0f} times their largest element" in " ".join(text.split())
     wrong = [row for verdict in verdicts for row in verdict["wrong"] if row["dtype"] in HALVES]
     assert {row["case"] for row in wrong} == {"text-gru-after"}, "one is farther off"
+    asked = [v["rows"].get("jax:equations tf32", {}).get("pass", 0) for v in verdicts]
+    whole = [v["rows"].get("jax:equations bfloat16", {}).get("pass", 0) for v in verdicts]
+    assert sum(whole) - sum(asked) == 5, "which the time did not reach"
     own = [row for v in verdicts for row in v["wrong"] if row["dtype"] == "float64"]
     assert {row["implementation"] for row in own} == {"jax:keras"}
     left = [row for row in made["found"]["curves"].values() if not row["accepted"]]
