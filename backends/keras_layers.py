@@ -18,10 +18,6 @@ from common.spec import ModelSpec
 GATE_ORDER = {"rnn": "h", "gru": "zrh", "lstm": "ifco"}
 """Keras' order of the gates, in canonical letters."""
 
-CUDNN = {"jax": False, "torch": "auto", "tensorflow": "auto"}
-"""Whether an LSTM on a GPU may be cuDNN's, by engine. JAX's has wrong gradients there:
-cudnn-lstm-in-any-layout in conformance/verdict/deviations.toml."""
-
 State = dict[str, Any]
 """An engine's tensors, by name."""
 
@@ -46,7 +42,11 @@ def make_layer(spec: ModelSpec, layer: int, dtype: str) -> Any:
     elif spec.cell == "gru":
         made = keras.layers.GRU(h, reset_after=spec.reset == "after", **options)
     else:
-        made = keras.layers.LSTM(h, use_cudnn=CUDNN[keras.backend.backend()], **options)
+        made = keras.layers.LSTM(h, **options)
+        if keras.backend.backend() == "jax":
+            # On a GPU the gradients of cuDNN's are wrong: cudnn-lstm-in-any-layout in
+            # conformance/verdict/deviations.toml. An attribute, since Keras 3.0 has no such option.
+            made.use_cudnn = False
     if spec.directions == 2:
         made = keras.layers.Bidirectional(made, merge_mode="concat", dtype=dtype)
     made.build((None, None, spec.inputs_of(layer)))
