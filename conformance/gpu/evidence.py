@@ -9,7 +9,7 @@
 Of a run, the epochs that the early envelope is about keep every step; the later ones keep their
 means, which are all that is judged of them, and their digests. Of the ladder, all records are
 judged here, and the verdicts kept; cases whose arrays stayed behind, since they are large, were
-judged there. What is stored is judged anew by ``judged`` and ``judged_ladder``: what is said of it
+judged there. What is stored is judged anew by ``judged`` and ``judged_records``: what is said of it
 is right, or a test fails.
 """
 
@@ -168,14 +168,14 @@ def write_records(kind: str, records: Path, out: Path) -> dict[str, Any]:
         copy_records(records, whole, came_back)
         copy_records(whole, few / kind, stays)
         zip_of(few, [kind], out)
-        return {kind: judged_ladder(whole), called: judged_ladder(few / kind)}
+        return {kind: judged_records(whole), called: judged_records(few / kind)}
 
 
-def judged_ladder(ladder: Path) -> dict[str, Any]:
+def judged_records(folder: Path) -> dict[str, Any]:
     """The verdict on the records of every process, anew."""
     return {
-        folder.name: shortened(judge_all(folder, Progress(True)).to_json())
-        for folder in sorted(ladder.iterdir())
+        path.name: shortened(judge_all(path, Progress(True)).to_json())
+        for path in sorted(folder.iterdir())
     }
 
 
@@ -210,7 +210,7 @@ def larger(known: float | None, found: float | None) -> float | None:
 
 
 def judged(folder: Path) -> dict[str, Any]:
-    """What the judge says of a folder of evidence, anew; the ladder is judged by ``judge``."""
+    """What the judge says of a folder of evidence, anew; records are by ``judged_records``."""
     made, ensembles = read_json(folder / EVIDENCE), load_ensembles()
     finished = [run for run in made["runs"] if run["status"] == "finished"]
     found: dict[str, Any] = {

@@ -171,14 +171,12 @@ def main() -> None:
     add("--text", required=True)
     add("--honest", type=int, required=True)
     add("--each", type=int, required=True)
-    add("--epochs", type=int)
     add("--out", type=Path, required=True)
     options = parser.parse_args()
     given = {"recipe": options.recipe, "cell": ["lstm"], "reset": ["after"]}
     run = asked(argparse.Namespace(text=[options.text], **given))[0]
     who = members(run.spec, options.honest, options.each)
-    last = options.epochs or run.recipe.epochs
-    train(run, who, options.backend, options.device, last, options.out)
+    train(run, who, options.backend, options.device, run.recipe.epochs, options.out)
 
 
 if __name__ == "__main__":

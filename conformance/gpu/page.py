@@ -151,7 +151,7 @@ def curves(made: dict[str, Any]) -> str:
 
 
 def members(made: dict[str, Any]) -> str:
-    found = made["found"].get("members-whole") or made["found"].get("members-early")
+    found = made["found"].get("members-whole")
     if not found:
         return ""
     head = (

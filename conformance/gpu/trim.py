@@ -51,16 +51,16 @@ def is_one_of_few(case: str, _: list[Path]) -> bool:
     return case in FEW
 
 
-def records(ladder: Path) -> Iterator[tuple[dict[str, Any], Path, Path]]:
+def records(folder: Path) -> Iterator[tuple[dict[str, Any], Path, Path]]:
     """Every record of every process: what it says, the folder of its arrays, and where below
-    ``ladder`` a copy would lie. Of one that was stopped, a record for each dtype, of the cases that
-    every implementation answered."""
-    for path in sorted(ladder.glob("*/*/record.json")):
-        yield read_json(path), path.parent, path.parent.relative_to(ladder)
-    for path in sorted(ladder.glob("*/.*.partial/settings.json")):
-        settings, folder = read_json(path), path.parent
-        journal, names = folder / "journal.jsonl", settings["implementations"]
-        entries = Journal(journal).read(folder)
+    ``folder`` it lies, or a copy would. Of one that was stopped, a record for each dtype, of the
+    cases that every implementation answered."""
+    for path in sorted(folder.glob("*/*/record.json")):
+        yield read_json(path), path.parent, path.parent.relative_to(folder)
+    for path in sorted(folder.glob("*/.*.partial/settings.json")):
+        settings, partial = read_json(path), path.parent
+        journal, names = partial / "journal.jsonl", settings["implementations"]
+        entries = Journal(journal).read(partial)
         made = datetime.fromtimestamp(journal.stat().st_mtime, UTC).isoformat(timespec="seconds")
         for dtype in settings["dtypes"]:
             found = [c for c in settings["cases"] if all((n, dtype, c) in entries for n in names)]
@@ -69,16 +69,16 @@ def records(ladder: Path) -> Iterator[tuple[dict[str, Any], Path, Path]]:
             about = {"dtypes": [dtype], "cases": found, "made": made, "entries": nested, "seal": ""}
             about["seconds"] = round(sum(entry["seconds"] for entry in rows), 1)
             about["peak MiB"] = max((entry.get("peak MiB", 0) for entry in rows), default=0)
-            called = folder.name.removeprefix(".").removesuffix(".partial")
-            yield settings | about, folder, Path(f"{folder.parent.name}-{dtype}", called)
+            called = partial.name.removeprefix(".").removesuffix(".partial")
+            yield settings | about, partial, Path(f"{partial.parent.name}-{dtype}", called)
 
 
-def copy_records(ladder: Path, out: Path, keep: Callable[[str, list[Path]], bool]) -> None:
+def copy_records(there: Path, out: Path, keep: Callable[[str, list[Path]], bool]) -> None:
     """Copy the records of every process, but for the cases that are not to be kept; ``keep`` is
     asked about a case's name and the files of its arrays. A record of which nothing is left is left
     out, and so is an implementation that can express none of the cases its process was given; the
     rest gets the seal of what is left."""
-    for record, folder, place in records(ladder):
+    for record, folder, place in records(there):
         columns = [
             (array_path(implementation, dtype, "…"), by_case)
             for implementation, by_dtype in record["entries"].items()
@@ -94,7 +94,7 @@ def copy_records(ladder: Path, out: Path, keep: Callable[[str, list[Path]], bool
             for case in files.keys() - record["cases"]:
                 by_case.pop(case, None)
         leave_out_what_is_unsupported(record)
-        if not record["cases"]:
+        if not record["cases"] or not record["implementations"]:
             continue
         kept = [file for case in record["cases"] for file in files[case]]
         for file in (folder / "given.safetensors", *kept):

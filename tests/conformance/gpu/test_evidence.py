@@ -20,7 +20,7 @@ from conformance.gpu.evidence import (
     cards,
     digests,
     judged,
-    judged_ladder,
+    judged_records,
     leaves,
     shortened,
     title,
@@ -214,7 +214,7 @@ def test_the_records_of_a_gpu_are_judged_anew(kind, tmp_path):
     if not (STORED / f"{kind}.zip").exists():
         pytest.skip(NOTHING)
     unpack_one(STORED / f"{kind}.zip", tmp_path)
-    stored, found = read_json(STORED / EVIDENCE)["verdicts"], judged_ladder(tmp_path / kind)
+    stored, found = read_json(STORED / EVIDENCE)["verdicts"], judged_records(tmp_path / kind)
     few = stored[PARTS[kind][0]]
     assert found and set(found) == set(few) <= set(stored[kind])
     for name, wanted in few.items():

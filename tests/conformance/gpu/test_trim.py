@@ -6,7 +6,7 @@ import pytest
 
 from conformance.__main__ import main
 from conformance.cases.quick import quick_cases
-from conformance.gpu.evidence import judged_ladder
+from conformance.gpu.evidence import judged_records
 from conformance.gpu.trim import (
     WITNESSES,
     came_back,
@@ -31,10 +31,10 @@ def test_of_a_record_the_cases_are_kept_that_are_asked_for_and_came_back(tmp_pat
     arrays = tmp_path / "whole" / "numpy-float32" / "numpy-cpu" / "arrays"
     (arrays / "equations" / "float32" / "lstm-L2.safetensors").unlink()
     copy_records(tmp_path / "whole", tmp_path / "back", came_back)
-    found = judged_ladder(tmp_path / "back")["numpy-float32"]
+    found = judged_records(tmp_path / "back")["numpy-float32"]
     assert found["outcome"] == "PASS" and found["rows"]["numpy:equations float32"]["pass"] == 2
     copy_records(tmp_path / "back", tmp_path / "quick", is_quick)
-    found = judged_ladder(tmp_path / "quick")["numpy-float32"]
+    found = judged_records(tmp_path / "quick")["numpy-float32"]
     assert found["outcome"] == "PASS" and found["rows"]["numpy:equations float32"]["pass"] == 1
     copy_records(tmp_path / "back", tmp_path / "none", lambda case, files: False)
     assert not (tmp_path / "none").exists()
@@ -58,7 +58,7 @@ def test_of_a_record_that_was_stopped_what_was_answered_is_kept(tmp_path, monkey
         )
     assert list((tmp_path / "whole" / "numpy").glob(".numpy-cpu.partial"))
     copy_records(tmp_path / "whole", tmp_path / "kept", came_back)
-    found = judged_ladder(tmp_path / "kept")
+    found = judged_records(tmp_path / "kept")
     assert {name: verdict["outcome"] for name, verdict in found.items()} == {
         "numpy-float64": "PASS",
         "numpy-float32": "PASS",
