@@ -45,7 +45,8 @@ def make_layer(spec: ModelSpec, layer: int, dtype: str) -> Any:
         made = keras.layers.LSTM(h, **options)
         if keras.backend.backend() == "jax":
             # On a GPU the gradients of cuDNN's are wrong: cudnn-lstm-in-any-layout in
-            # conformance/verdict/deviations.toml. An attribute, since Keras 3.0 has no such option.
+            # conformance/verdict/deviations.toml. Without cuDNN all cases passed there. An
+            # attribute, since Keras 3.0 has no such option.
             made.use_cudnn = False
     if spec.directions == 2:
         made = keras.layers.Bidirectional(made, merge_mode="concat", dtype=dtype)

@@ -5,6 +5,8 @@
     members-*.safetensors  the members of the ensemble
     ladder.zip             the records of the quick cases, which tell every wrong convention
     halves.zip             those of a few cases in half precision
+    *-by-cudnn.zip         records of a way to compute that is not taken since, and was wrong; they
+                           were cut out once, and nothing here writes them
 
 Of a run, the epochs that the early envelope is about keep every step; the later ones keep their
 means, which are all that is judged of them, and their digests. Of the ladder, all records are

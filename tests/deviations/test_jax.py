@@ -102,11 +102,17 @@ def test_a_bias_gradient_in_bfloat16_is_added_up_in_bfloat16():
     still(error(gradient) > 0.1, "bias-gradient-added-up-in-bfloat16")
 
 
-def of_a_gpu(process: str, implementation: str, case: str) -> tuple[dict, dict]:
+BY_CUDNN = "keras-lstm-by-cudnn"
+"""What was recorded with Keras' default, before ``jax:keras`` had ``use_cudnn=False``."""
+
+
+def of_a_gpu(
+    process: str, implementation: str, case: str, name: str = "ladder"
+) -> tuple[dict, dict]:
     """What was recorded of a case on a GPU: its entry, and its arrays."""
     dtype = process.rpartition("-")[2]
     folder = f"ladder/{process}/jax-gpu"
-    with zipfile.ZipFile(ROOT / "docs" / "results" / "gpu" / "ladder.zip") as file:
+    with zipfile.ZipFile(ROOT / "docs" / "results" / "gpu" / f"{name}.zip") as file:
         record = json.loads(file.read(f"{folder}/record.json"))
         entry = record["entries"][implementation][dtype][case]
         if entry["status"] != "recorded":
@@ -123,7 +129,7 @@ def largest(got: np.ndarray, right: np.ndarray) -> float:
 
 def test_the_gradient_of_cudnns_lstm_is_read_in_another_layout():
     """As a GPU recorded it: the gradient by the outputs lies in the order of time, and is read as
-    one example after another."""
+    one example after another. Flax's, and Keras' without cuDNN, are right there."""
     answer = right_once("lstm-L1", gather(load_corpus(None), None))
     given = answer.numbers
     layer = forward(answer.case.spec, given.params, given.X[0], given.state)[1][0]
@@ -135,13 +141,15 @@ def test_the_gradient_of_cudnns_lstm_is_read_in_another_layout():
     written = dX.swapaxes(0, 1).reshape(T, n, -1)  # by an example after the other, likewise
     wrong = {f"layer1.{name}": array for name, array in grads.items()}
     wrong |= {"X": written, "H0": start["H"][None], "C0": start["C"][None]}
-    _, found = of_a_gpu("lstm-float32", "keras", "lstm-L1")
+    _, found = of_a_gpu("lstm-float32", "keras", "lstm-L1", BY_CUDNN)
     _, flax = of_a_gpu("lstm-float32", "layers", "lstm-L1")
+    _, without = of_a_gpu("lstm-float32", "keras", "lstm-L1")
     right = lstm_layer(layer, dH)[0]
     for name, array in wrong.items():
         assert largest(found[f"gradients/{name}"], array) < 1e-6, name
     for name, array in right.items():
         assert largest(flax[f"gradients/layer1.{name}"], array) < 1e-6, name
+        assert largest(without[f"gradients/layer1.{name}"], array) < 1e-6, name
         still(largest(found[f"gradients/layer1.{name}"], array) > 0.1, "cudnn-lstm-in-any-layout")
 
 
@@ -149,12 +157,15 @@ def test_cudnns_lstm_reads_float64_as_float32():
     """As a GPU recorded it: a state whose every step is a call, and a gradient."""
     name = "lstm-bidirectional-lengths-L1"
     right = right_once(name, gather(load_corpus(None), None)).wanted
-    _, found = of_a_gpu("lstm_more-float64", "keras", name)
+    _, found = of_a_gpu("lstm_more-float64", "keras", name, BY_CUDNN)
     _, flax = of_a_gpu("lstm_more-float64", "layers", name)
+    _, without = of_a_gpu("lstm_more-float64", "keras", name)
     assert largest(flax["trace/C"], right["trace/C"]) < 1e-12
+    assert largest(without["trace/C"], right["trace/C"]) < 1e-6, "in float32, like all of Keras'"
     still(largest(found["trace/C"], right["trace/C"]) > 100, "cudnn-lstm-of-float64")
-    entry, _ = of_a_gpu("lstm-float64", "keras", "lstm-L1")
+    entry, _ = of_a_gpu("lstm-float64", "keras", "lstm-L1", BY_CUDNN)
     still("Cannot lower jaxpr" in entry.get("reason", ""), "cudnn-lstm-of-float64")
+    assert of_a_gpu("lstm-float64", "keras", "lstm-L1")[1], "without cuDNN it is compiled"
 
 
 def added_up(rows: np.ndarray, parts: int) -> np.ndarray:
