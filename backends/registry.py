@@ -4,9 +4,11 @@ A backend may live outside this repository: an installed package that has an ent
 group ``deep_rnn.backends``, ``name = "package.module"``, is found under that name.
 """
 
+import functools
 import importlib
 import importlib.util
-from importlib.metadata import entry_points
+import sys
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
 from backends.protocol import Backend
@@ -39,13 +41,21 @@ def modules() -> dict[str, str]:
     Raises BadInput if two have the same name, or if a name could not be a folder's.
     """
     found = dict(MODULES)
-    for entry in entry_points(group=GROUP):
+    for entry in outside(tuple(sys.path)):
         where = f"entry point {GROUP}"
         if not entry.name.replace("_", "").isalnum():
             raise BadInput(where, entry.name, "letters, digits and _", repr(entry.name))
         if found.setdefault(entry.name, entry.value) != entry.value:
             raise BadInput(where, entry.name, f"no other than {found[entry.name]}", entry.value)
     return found
+
+
+@functools.cache
+def outside(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of packages on this path. To look for them reads a file of every package
+    that is installed, which takes longer than many a case."""
+    del path  # entry_points looks in sys.path, as which it was given
+    return tuple(entry_points(group=GROUP))
 
 
 def check_name(name: str) -> str:
