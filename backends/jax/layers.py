@@ -13,6 +13,7 @@ LSTM's hands up C as well, of which Flax shows only the last.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -126,17 +127,22 @@ class Layers:
     """What the layers compute in, if it is not the dtype of their weights."""
 
     def __init__(self, spec: ModelSpec, dtype: jnp.dtype) -> None:
-        self.spec, self.dtype = spec, self.policy or dtype
-        # Shapes only: Flax's own draw would take longer than a small case.
+        self.spec, self.held, self.dtype = spec, dtype, self.policy or dtype
+
+    @cached_property
+    def graphs(self) -> tuple[nnx.GraphDef, nnx.GraphDef]:
+        """Flax's modules without their arrays, of the layers and of the output layer. Shapes only:
+        Flax's own draw would take longer than a small case. And not before they are asked for:
+        what a small net computes, the nets of its layers do."""
+        options = {"param_dtype": self.held, "dtype": self.dtype}
         made = nnx.eval_shape(
             lambda: (
-                [make_layer(spec, layer + 1, dtype, self.dtype) for layer in range(spec.L)],
-                nnx.Linear(
-                    spec.width, spec.q, param_dtype=dtype, dtype=self.dtype, rngs=nnx.Rngs(0)
-                ),
+                [make_layer(self.spec, k + 1, self.held, self.dtype) for k in range(self.spec.L)],
+                nnx.Linear(self.spec.width, self.spec.q, **options, rngs=nnx.Rngs(0)),
             )
         )
-        self.graph, self.top = (nnx.split(part)[0] for part in made)
+        layers, output = (nnx.split(part)[0] for part in made)
+        return layers, output
 
     def native(self, params: State) -> dict:
         """Canonical parameters as Flax's modules hold them, by layer; the last is the output's."""
@@ -156,7 +162,7 @@ class Layers:
     def modules(self, params: dict) -> list[nnx.Module]:
         """Flax's layers with these weights."""
         own = {layer: params[layer] for layer in range(self.spec.L)}
-        return nnx.merge(self.graph, nnx.State(jax.tree.map(nnx.Param, own)))
+        return nnx.merge(self.graphs[0], nnx.State(jax.tree.map(nnx.Param, own)))
 
     def __call__(
         self,
@@ -172,7 +178,7 @@ class Layers:
         return ended(self.output(params, H), within), last
 
     def output(self, params: dict, H: Array) -> Array:
-        top = nnx.merge(self.top, nnx.State(jax.tree.map(nnx.Param, params[self.spec.L])))
+        top = nnx.merge(self.graphs[1], nnx.State(jax.tree.map(nnx.Param, params[self.spec.L])))
         return top(H).astype(H.dtype)
 
     def run(
