@@ -15,14 +15,16 @@ from conformance.progress import Progress
 from conformance.run.ladder import Request, record
 from conformance.verdict.deviations import load_deviations
 from conformance.verdict.results import CaseResult
-from tests.answers import computed_once
+from tests.answers import computed_once, shared_by_environments
 from tests.backends.launchers import LAUNCHERS, Host, start
 from tests.conformance.helpers import worker_script
 
 
 @pytest.fixture(scope="session", autouse=True)
-def answers_are_computed_once() -> Iterator[None]:
-    with computed_once():
+def answers_are_computed_once(pytestconfig: pytest.Config) -> Iterator[None]:
+    """By one environment for all, but for a run of pytest that keeps nothing."""
+    cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)
+    with computed_once(cache and shared_by_environments(cache.mkdir("answers"))):
         yield
 
 
