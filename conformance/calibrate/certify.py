@@ -9,7 +9,7 @@ forward pass does not tell, and later minibatches if the first does not.
 import functools
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,7 @@ from conformance.cases.given import gather
 from conformance.cases.table import LARGE, Case, find_case, suite_cases
 from conformance.closeness.compare import RUNGS, rung_of
 from conformance.mutants import CATALOGUE, EVERY, REGIMES, Mutant, held_to
-from conformance.oracle.evaluation import Begun, begin, evaluate
+from conformance.oracle.evaluation import Begun, begin, evaluate, stages
 from conformance.oracle.truth import MARGIN, Answer, distances, right_answer
 from conformance.progress import Progress
 
@@ -180,20 +180,27 @@ def covers(
     return set().union(*each)
 
 
+def looks(mutant: Mutant, answer: Answer, begun: Begun) -> Iterator[Arrays]:
+    """What a mutant makes of a case, from the bottom of the ladder up: the forward pass, the first
+    minibatch, all of them. begun: of the case, for all mutants"""
+    given = mutant.conventions, answer.case, answer.numbers
+    if mutant.forward:  # what begins at the loss cannot show there
+        yield evaluate(*given, K=0)
+    yield from stages(*given, begun=begun)
+
+
 def examine(mutant: Mutant, answer: Answer, begun: Begun) -> Pair:
-    """How far a mutant is from the right answer to a case. begun: of the case, for all mutants"""
+    """How far a mutant is from the right answer to a case."""
     got, far = Arrays(), dict[str, float]()
-    # What begins at the loss cannot show in the forward pass.
-    for K in dict.fromkeys((0, 1, answer.case.K) if mutant.forward else (1, answer.case.K)):
-        with np.errstate(all="ignore"):  # a wrong function may overflow: that is far, too
-            made = evaluate(mutant.conventions, answer.case, answer.numbers, K=K, begun=begun)
+    with np.errstate(all="ignore"):  # a wrong function may overflow: that is far, too
+        for made in looks(mutant, answer, begun):
             # What fewer minibatches make was measured with them.
             new = {tensor: array for tensor, array in made.items() if tensor not in got}
             for rung, multiple in distances(new, answer, "float64").items():
                 far[rung] = max(far.get(rung, 0.0), multiple)
-        got = made
-        if max(far.values()) >= MARGIN:
-            break
+            got |= made
+            if max(far.values()) >= MARGIN:
+                break
     rung = next((r for r in RUNGS if far.get(r, 0.0) >= MARGIN), None)
     asked = {t: array for t, array in got.items() if rung in (None, rung_of(t))}
     with np.errstate(all="ignore"):

@@ -13,14 +13,14 @@ import numpy as np
 
 from common.corpus import load_corpus
 from common.errors import printable
-from conformance.calibrate.certify import named
+from conformance.calibrate.certify import looks, named
 from conformance.calibrate.pool import spread
 from conformance.cases.given import gather
 from conformance.cases.halves import HALVES, left_out
 from conformance.cases.table import suite_cases
 from conformance.cases.wider import LARGE_WIDER
 from conformance.mutants import CATALOGUE, Mutant, applicable
-from conformance.oracle.evaluation import begin, evaluate
+from conformance.oracle.evaluation import begin
 from conformance.oracle.truth import distances, right_answer
 from conformance.progress import Progress
 
@@ -79,13 +79,11 @@ def examine(name: str, tier: str) -> Told:
     found: Told = {}
     for mutant in applicable(case.spec, *case.needs):
         far = 0.0
-        # What begins at the loss cannot show in the forward pass.
-        for K in dict.fromkeys((0, 1, case.K) if mutant.forward else (1, case.K)):
-            with np.errstate(all="ignore"):  # a wrong function may overflow: that is far, too
-                got = evaluate(mutant.conventions, case, answer.numbers, K=K, begun=begun)
-                far = max(distances(got, answer, tier).values())
-            if far >= TOLD:
-                break
+        with np.errstate(all="ignore"):  # a wrong function may overflow: that is far, too
+            for made in looks(mutant, answer, begun):
+                far = max(far, *distances(made, answer, tier).values())
+                if far >= TOLD:
+                    break
         found[mutant.name] = far
     return found
 

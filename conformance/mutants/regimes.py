@@ -47,8 +47,7 @@ def flat(function, limit: float, low: float):
     def found(a: Value) -> Value:
         right, inside = function(a), np.abs(a.data) <= limit
         y = np.where(inside, right.data, np.where(a.data > 0, 1.0, low))
-        pull = right.parents[0][1]
-        return Value(y, ((a, lambda g: pull(g) * inside),))
+        return Value(y, ((a, lambda g: right.parents[0][1](g) * inside),))
 
     return found
 
@@ -135,8 +134,7 @@ def swallowing(function):
 
     def found(a: Value) -> Value:
         known = function(Value(np.nan_to_num(a.data)))
-        pull = known.parents[0][1]
-        return Value(known.data, ((a, lambda g: pull(g) * ~np.isnan(a.data)),))
+        return Value(known.data, ((a, lambda g: known.parents[0][1](g) * ~np.isnan(a.data)),))
 
     return found
 

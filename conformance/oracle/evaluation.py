@@ -8,7 +8,7 @@ The tape is the oracle's, so gradients are those of the function that a wrong ch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from conformance.oracle.conventions import TRUTH, Conventions, Parameters
 from conformance.oracle.drops import Drops, drops_of
 from conformance.oracle.equations import State, Value
 from conformance.oracle.passes import Pass, own_steps, sorted_as
-from conformance.oracle.tape import differentiate, widened
+from conformance.oracle.tape import differentiate, widened, without_tape
 
 Thing = TypeVar("Thing", np.ndarray, Arrays)
 
@@ -49,7 +49,8 @@ def forward(
     inputs, within = [Value(x) for x in _apply(c.inputs, X)], own_steps(c, lengths, X)
     leaves = _leaves(spec, _apply(c.initial, state))
     drops = drops_of(c, spec, dropout)
-    return _outputs(c, sorted_as(c, spec, P, inputs, leaves, within, drops))
+    with without_tape():
+        return _outputs(c, sorted_as(c, spec, P, inputs, leaves, within, drops))
 
 
 def _outputs(c: Conventions, passed: Pass) -> Arrays:
@@ -71,18 +72,34 @@ def evaluate(
     all if none is said, 0 for the forward pass alone. What they do not reach is left out.
 
     begun: what ``begin`` made of the case in this dtype, for conventions that may share it"""
-    spec, K = case.spec, case.K if K is None else K
-    params = {name: array.astype(dtype) for name, array in given.params.items()}
-    first = {part: array.astype(dtype) for part, array in given.state.items()}
-    question = given.X[0].astype(dtype), first, *given.more_of(0)
-    alone = forward(c, spec, params, *question) if K == 0 else {}
-    params = _apply_to(spec, c.initialised, params)
-    answers = {f"weights/{name}": array for name, array in params.items()} | alone
+    if K == 0:
+        params, state = _in(dtype, given.params), _in(dtype, given.state)
+        question = given.X[0].astype(dtype), state, *given.more_of(0)
+        weights = _apply_to(case.spec, c.initialised, params)
+        made = {f"weights/{name}": array for name, array in weights.items()}
+        return made | forward(c, case.spec, params, *question)
+    made = stages(c, case, given, dtype, begun)
+    first = next(made)
+    return first if K is not None and K < case.K else first | next(made)
+
+
+def stages(
+    c: Conventions,
+    case: Case,
+    given: Material,
+    dtype: str = "float64",
+    begun: Begun | None = None,
+) -> Iterator[Arrays]:
+    """What the first minibatch answers, and then, if it is asked for, what all of them add."""
+    spec = case.spec
+    first = _in(dtype, given.state)
+    params = _apply_to(spec, c.initialised, _in(dtype, given.params))
+    answers = {f"weights/{name}": array for name, array in params.items()}
     generations: list[Generation] = []
     losses: list[np.ndarray] = []
     clipped: Arrays | None = None
     state = first
-    for k in range(K):
+    for k in range(case.K):
         X = _apply(c.inputs, given.X[k].astype(dtype))
         Y = _apply(c.targets, given.Y[k])
         within = own_steps(c, given.lengths_of(k), X)
@@ -104,18 +121,15 @@ def evaluate(
         state = c.carried(first, last)
         losses.append(loss)
         if k == 0:
-            answers |= {f"step-1/{name}": array for name, array in params.items()}
-    if K < case.K:
-        return answers
-    answers |= {f"step-K/{name}": array for name, array in params.items()}
-    return answers | {"step-K/losses": np.stack(losses)}
+            yield answers | {f"step-1/{name}": array for name, array in params.items()}
+    answers = {f"step-K/{name}": array for name, array in params.items()}
+    yield answers | {"step-K/losses": np.stack(losses)}
 
 
 def begin(case: Case, given: Material, dtype: str = "float64") -> Begun:
     """The first minibatch's pass, gradients and loss under the right conventions, which is most of
     the work, and the same for all that differ in what is done with gradients."""
-    params = {name: array.astype(dtype) for name, array in given.params.items()}
-    state = {part: array.astype(dtype) for part, array in given.state.items()}
+    params, state = _in(dtype, given.params), _in(dtype, given.state)
     X = given.X[0].astype(dtype)
     within = own_steps(TRUTH, given.lengths_of(0), X)
     generations = [(params, X, within, drops_of(TRUTH, case.spec, given.dropout_of(0)))]
@@ -160,6 +174,10 @@ def _gradients(
     for part in state:
         grads[f"{part}0"] = np.stack([_grad(layer[part]) for layer in leaves])
     return passed, grads, loss.data
+
+
+def _in(dtype: str, arrays: Arrays) -> Arrays:
+    return {name: array.astype(dtype) for name, array in arrays.items()}
 
 
 def _grad(value: Value) -> np.ndarray:

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
+Parents = tuple[tuple["Value", Callable[[np.ndarray], np.ndarray]], ...]
 
-@dataclass(eq=False, slots=True)
+_kept = True
+"""Whether values know what they were made of."""
+
+
+@contextmanager
+def without_tape() -> Iterator[None]:
+    """Values that are made here know nothing of what they were made of, which is forgotten as soon
+    as it is not needed: a forward pass alone then stays within the processor's caches."""
+    global _kept
+    before, _kept = _kept, False
+    try:
+        yield
+    finally:
+        _kept = before
+
+
 class Value:
     """An array that knows how a gradient by it reaches the values it was made of."""
 
-    data: np.ndarray
-    parents: tuple[tuple[Value, Callable[[np.ndarray], np.ndarray]], ...] = ()
-    grad: np.ndarray | None = field(default=None, repr=False)
+    __slots__ = ("data", "grad", "parents")
+
+    def __init__(self, data: np.ndarray, parents: Parents = ()) -> None:
+        self.data: np.ndarray = data
+        self.parents: Parents = parents if _kept else ()
+        self.grad: np.ndarray | None = None
 
     def __add__(self, other: Value) -> Value:
         # A bias (h,) is added to every row of (n, h): its gradient is the sum over the rows.
