@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from conformance.closeness.compare import Bound, agreement, relative_error
-from conformance.faults.fault import Group
+from conformance.faults.fault import Fault, Group
 from conformance.models.evaluator import Misfit, Run, run
 from conformance.models.frameworks import Settings
 from conformance.models.given import WHOLE, Data, Given
@@ -67,12 +67,11 @@ class Subject:
         settings, touched = self.usual, set()
         for fault in group:
             if fault.settings:
-                changed = fault.settings(self.usual)
-                touches = self.usual.touched(changed)
+                changed, touches = self.alone(fault)
                 if touches & touched:
                     return None
+                settings = fault.settings(settings) if touched else changed
                 touched |= touches
-                settings = fault.settings(settings)
         data = self.data(settings)
         for fault in group:
             if fault.data and data is not None:
@@ -87,6 +86,24 @@ class Subject:
                 return None
             settings = settings.with_(lengths=data.lengths)
         return self.changed(group), settings, turned(data, settings)
+
+    def alone(self, fault: Fault) -> tuple[Settings, set[str]]:
+        """What a fault makes of the usual settings, and what it touches; made once."""
+        key = ("settings", fault)
+        if key not in self.memory:
+            changed = fault.settings(self.usual) if fault.settings else self.usual
+            self.memory[key] = changed, self.usual.touched(changed)
+        return self.memory[key]
+
+    def some(self, data: Data, axis: str, cut: tuple[int, int] | None, kind: np.dtype) -> Data:
+        """The first steps and examples, or all, in numbers of this kind; made once of data that no
+        fault has changed."""
+        key = ("some", axis, cut, kind)
+        if data is not self.memory.get(("data", axis)):
+            return (data.some(*cut) if cut else data).astype(kind)
+        if key not in self.memory:
+            self.memory[key] = (data.some(*cut) if cut else data).astype(kind)
+        return self.memory[key]
 
     def changed(self, group: Group) -> Network:
         """The network with these faults' weights; what one fault makes is kept for a while."""
@@ -132,6 +149,7 @@ class Subject:
         if found is None:
             return None
         network, settings, data = found
+        cut = None
         if steps and data.behind not in WHOLE and data.kind != "example":
             if (
                 network.directions > 1
@@ -139,10 +157,10 @@ class Subject:
                 or settings.choices.warm
             ):
                 steps = data.T
-            data = data.some(steps, examples)
             if settings.choices.lengths is not None:
                 settings = settings.with_(lengths=settings.choices.lengths[:examples])
-        data = data.astype(str(network.layers[0][0].W.dtype))
+            cut = steps, examples
+        data = self.some(data, settings.axis, cut, network.layers[0][0].W.dtype)
         try:
             made = run(network, settings.choices, data.X, data.state)
         except Misfit:

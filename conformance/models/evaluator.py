@@ -38,6 +38,9 @@ ACTIVATIONS = {
 """By the names that Choices use."""
 
 
+EXACT = Rounding("")
+
+
 class Misfit(Exception):
     """These choices cannot be made with this network: the sizes of its layers do not fit."""
 
@@ -166,7 +169,7 @@ def direct(
     T = len(X)
     if backwards:
         X = turned(X, c.lengths)
-    rounding = ROUNDINGS.get(c.rounding, Rounding(""))
+    rounding = ROUNDINGS[c.rounding] if c.rounding else EXACT
     if c.rounding:
         half = rounded(half, rounding)
     if not half.U.flags.c_contiguous:

@@ -88,7 +88,7 @@ class Data:
         outputs = self.outputs[..., :examples, :]
         return replace(self, X=self.X[:, :examples], outputs=outputs, state=state, lengths=lengths)
 
-    def astype(self, dtype: str) -> Data:
+    def astype(self, dtype: str | np.dtype) -> Data:
         state = self.state and {
             part: [array.astype(dtype) for array in arrays] for part, arrays in self.state.items()
         }
