@@ -77,8 +77,16 @@ class Certificate:
 
     pairs: list[Pair] = field(default_factory=list)
 
+    @functools.cached_property
+    def of(self) -> dict[str, list[Pair]]:
+        """By mutant, its pairs."""
+        found: dict[str, list[Pair]] = {}
+        for pair in self.pairs:
+            found.setdefault(pair.mutant, []).append(pair)
+        return found
+
     def kills(self, mutant: str) -> list[Pair]:
-        return [pair for pair in self.pairs if pair.mutant == mutant and pair.killed]
+        return [pair for pair in self.of.get(mutant, []) if pair.killed]
 
     def survivors(self) -> list[Pair]:
         """Pairs that are not killed and for which no reason is declared."""
@@ -264,7 +272,7 @@ def rows(certificate: Certificate, mutants: list[Mutant], what: str) -> list[str
     lines.append(f"| {what.replace('conventions', 'convention')} | {head}")
     lines.append("|---|---|---|---|---|---|---|")
     for mutant in mutants:
-        mine = [pair for pair in pairs if pair.mutant == mutant.name]
+        mine = certificate.of.get(mutant.name, [])
         kills = [pair for pair in mine if pair.killed]
         rungs = Counter(pair.rung for pair in kills)
         silences = Counter(pair.silence for pair in mine if not pair.killed)

@@ -3,6 +3,7 @@
 A comparison passes only if something was compared and ``error <= bound`` holds: a NaN fails.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,13 @@ class Comparison:
 
 def load_bounds(path: Path = BOUNDS) -> dict[str, Any]:
     """bounds.toml as Bound by device, dtype and rung; BadInput if it is not whole."""
-    tables = parse_toml(read_text(path, "a TOML file", LARGEST_JSON), path)
+    return _bounds(read_text(path, "a TOML file", LARGEST_JSON), path)
+
+
+@functools.lru_cache(4)
+def _bounds(text: str, path: Path) -> dict[str, Any]:
+    """Of a text, which many ask for and nobody changes."""
+    tables = parse_toml(text, path)
     bound = {"error": float, "ratio?": float, "grid?": bool, "units?": float, "apart?": float}
     check_shape(tables, {str: {str: dict.fromkeys(RUNGS, bound)}}, path, exactly=True)
     return {

@@ -32,6 +32,7 @@ else does; a run may well stay inside of it, so this is never stale:
 """
 
 import fnmatch
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -197,7 +198,14 @@ def unexcused(
 
 def load_deviations(path: Path = PATH) -> list[Deviation]:
     """Read and check the file."""
-    tables = parse_toml(read_text(path, "a TOML file", LARGEST_JSON), path)
+    text = read_text(path, "a TOML file", LARGEST_JSON)
+    return [Deviation(dict(entry)) for entry in _entries(text, path)]
+
+
+@functools.lru_cache(4)
+def _entries(text: str, path: Path) -> list[dict[str, Any]]:
+    """Of a text, which many ask for and nobody changes."""
+    tables = parse_toml(text, path)
     entries = tables.get("deviation", [])
     check_shape(entries, [dict], path, "deviation")
     for entry in entries:
@@ -214,7 +222,7 @@ def load_deviations(path: Path = PATH) -> list[Deviation]:
             _check_margin(entry["ladder"], path, f"{name}: ladder")
         if "training" in entry:
             check_shape(entry["training"], TRAINING_SHAPE, path, f"{name}: training", exactly=True)
-    return [Deviation(entry) for entry in entries]
+    return entries
 
 
 def _check_margin(ladder: dict[str, Any], path: Path, where: str) -> None:
