@@ -156,11 +156,12 @@ class Compiled:
 def ops_that_ran(function: Callable, *args: Any) -> set[str]:
     """The kinds of ops in the graph that TensorFlow really ran, after all its rewriting.
 
-    Only the run's metadata tell: a function's own graph still has MatMul where oneDNN's ran.
+    Only the run's metadata tell: a function's own graph still has MatMul where oneDNN's ran. As in
+    ``Compiled``, nothing of the function is translated by AutoGraph.
     """
     context.enable_run_metadata()
     try:
-        tf.function(function)(*args)
+        tf.function(function, autograph=False)(*args)
         ran = context.export_run_metadata()
     finally:
         context.disable_run_metadata()
@@ -179,13 +180,15 @@ def kernel_path(device: str) -> dict[str, str]:
         "LSTM": [{}],
     }
     dtypes = [*DTYPES, "mixed_bfloat16"] if "GPU" in device else DTYPES
+    # Weights need not be drawn: which kernels run does not depend on them.
+    zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
     paths = {}
     for kind, variants in kinds.items():
         for dtype in dtypes:
             found = []
             for options in variants:
                 with tf.device(device):
-                    layer = getattr(keras.layers, kind)(3, dtype=dtype, **options)
+                    layer = getattr(keras.layers, kind)(3, dtype=dtype, **zeros, **options)
                     if kind != "SimpleRNN":
                         layer.use_cudnn = cudnn(device, layer.compute_dtype)
                     layer.build((1, 2, 2))  # a graph that makes its variables is traced twice
