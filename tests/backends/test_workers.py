@@ -8,15 +8,12 @@ from typing import Any
 
 import pytest
 
-from common.corpus import load_corpus
 from common.errors import EXIT_BAD_INPUT, EXIT_FAIL, EXIT_PASS
 from conformance.__main__ import main
-from conformance.progress import Progress
 from conformance.records.training import load_run
 from conformance.run import command as run_command
 from conformance.run import training
 from conformance.run.team import Team
-from conformance.studies import bench_workers
 from tests.backends.doors import PATIENCE, SEEN
 from tests.backends.launchers import EPOCHS, LOOPBACK, WITNESS, command, said
 from tests.conformance.helpers import assert_one_line, wait_until_gone
@@ -216,17 +213,3 @@ def test_a_host_whose_peer_is_killed_ends_by_itself(
     processes[other].kill()
     assert processes[first].wait(PATIENCE) == EXIT_FAIL, said(tmp_path, first)
     assert "crashed: " in said(tmp_path, first)
-
-
-def test_the_benchmark_lets_a_team_take_turns_with_one_worker(
-    backend_name: str, backend, monkeypatch
-) -> None:
-    """With a text of a few minibatches."""
-    if not hasattr(backend, "join"):
-        pytest.skip(f"{backend_name} has no engine that joins processes")
-    monkeypatch.setattr(bench_workers, "load_corpus", lambda: load_corpus(max_tokens=3000))
-    found = bench_workers.measure(backend_name, [2], Progress(quiet=True), rounds=1)
-    assert [team.size for team in found] == [1, 2]
-    assert found[0].numbers == 824_348
-    # Each of two workers sends its gradients, or half of them twice.
-    assert found[1].sent[0] > found[0].numbers * 4

@@ -5,9 +5,12 @@ import importlib
 import json
 import shlex
 import warnings
+from collections.abc import Callable
 
 import pytest
 
+from common.corpus import load_corpus
+from conformance.studies import bench_workers
 from docs import experiments
 from docs.experiments import SHORT, run
 from docs.notebooks import CHAPTERS, ROOT, TITLES, chapters, notebook
@@ -30,28 +33,54 @@ def test_every_example_is_a_cell_of_the_notebook_that_runs_it(chapter: str) -> N
             assert cell["outputs"][0]["text"].splitlines() == lines
 
 
-@pytest.mark.parametrize("chapter", STORED)
-def test_a_chapter_s_command_runs(chapter, backend_name, backend, tmp_path, monkeypatch) -> None:
-    wanted = stored(chapter).get(backend_name)
-    if wanted is None:
-        pytest.skip(f"the chapter has no results of {backend_name}")
-    monkeypatch.setenv(SHORT, "0")  # --short sets it; afterwards it is as it was
-    monkeypatch.chdir(ROOT)
-    printed = wanted["printed"]
-    monkeypatch.setattr(experiments, "output", lambda example, _: printed[example.__name__])
-    python, m, module, *words = shlex.split(wanted["command"])
-    assert (python, m) == ("python", "-m")
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        main = importlib.import_module(module).main
-        assert main([*words, "--short", "--out", str(tmp_path)]) == 0
-    found = json.loads((tmp_path / f"{chapter}.json").read_text(encoding="utf-8"))[backend_name]
-    assert set(found) == set(wanted)
-    for part in ("values", "tables", "printed"):
-        assert set(found.get(part, {})) == set(wanted.get(part, {})), part
-    for name, rows in wanted.get("tables", {}).items():
-        assert found["tables"][name], name
-        assert {key for row in found["tables"][name] for key in row} == {k for r in rows for k in r}
+@pytest.fixture
+def ran(backend_name, tmp_path, monkeypatch) -> Callable[[str], dict]:
+    """Run a chapter's command; what it leaves, which is of the form that is stored."""
+
+    def found_of(chapter: str) -> dict:
+        wanted = stored(chapter).get(backend_name)
+        if wanted is None:
+            pytest.skip(f"the chapter has no results of {backend_name}")
+        monkeypatch.setenv(SHORT, "0")  # --short sets it; afterwards it is as it was
+        monkeypatch.chdir(ROOT)
+        printed = wanted["printed"]
+        monkeypatch.setattr(experiments, "output", lambda example, _: printed[example.__name__])
+        python, m, module, *words = shlex.split(wanted["command"])
+        assert (python, m) == ("python", "-m")
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            main = importlib.import_module(module).main
+            assert main([*words, "--short", "--out", str(tmp_path)]) == 0
+        found = json.loads((tmp_path / f"{chapter}.json").read_text(encoding="utf-8"))[backend_name]
+        assert set(found) == set(wanted)
+        for part in ("values", "tables", "printed"):
+            assert set(found.get(part, {})) == set(wanted.get(part, {})), part
+        for name, rows in wanted.get("tables", {}).items():
+            made = found["tables"][name]
+            assert made, name
+            assert {key for row in made for key in row} == {key for row in rows for key in row}
+        return found
+
+    return found_of
+
+
+@pytest.mark.parametrize("chapter", [chapter for chapter in STORED if chapter != "more-machines"])
+def test_a_chapter_s_command_runs(chapter, ran) -> None:
+    ran(chapter)
+
+
+def test_the_command_of_more_machines_lets_a_team_take_turns_with_one_worker(
+    ran, monkeypatch
+) -> None:
+    """At D2L's sizes, with a text of a few minibatches."""
+    monkeypatch.setattr(bench_workers, "load_corpus", lambda: load_corpus(max_tokens=3000))
+    found = ran("more-machines")
+    gradients = 4 * 824_348 / 1e6
+    assert found["values"]["MB-of-gradients"] == gradients
+    teams = found["tables"]["teams"]
+    assert [team["workers"] for team in teams] == [1, 2]
+    # Each of two workers sends its gradients, or half of them twice.
+    assert teams[1]["MB-sent-per-step"] > gradients
 
 
 @pytest.mark.once
