@@ -5,8 +5,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from docs.notebooks import ROOT
-
 TIMEOUT = 600
 """Seconds that one cell may take on a busy machine."""
 
@@ -15,7 +13,7 @@ class Kernel:
     """One kernel for many notebooks, so that a framework is imported once. Each of them finds the
     names of none before it."""
 
-    def __init__(self, folder: Path = ROOT) -> None:
+    def __init__(self, folder: Path) -> None:
         from jupyter_client.manager import KernelManager
 
         self.folder = folder

@@ -10,6 +10,7 @@ import zipfile
 import pytest
 
 from docs.notebooks import (
+    ROOT,
     SITE,
     TITLES,
     Missing,
@@ -26,12 +27,17 @@ ROUNDING = re.compile(r"\d+e-\d\d")
 
 
 @pytest.fixture(scope="module")
-def kernel(request):
-    """One for all notebooks of a framework: importing it is what takes time."""
+def kernel(request, tmp_path_factory):
+    """One for all notebooks of a framework: importing it is what takes time. It works in a folder
+    of its own, beside suite.zip and nothing else."""
     if request.config.getoption("--backend") is None:
         pytest.skip("no backend named: pytest --backend NAME, in its environment")
-    with Kernel() as one:
-        yield one
+    folder = tmp_path_factory.mktemp("notebooks")
+    archive(folder / "suite.zip")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONPATH", raising=False)
+        with Kernel(folder) as one:
+            yield one
 
 
 @pytest.mark.filterwarnings("default")
@@ -54,25 +60,31 @@ def test_every_example_comes_with_what_it_printed(chapter: str) -> None:
 
 
 @pytest.mark.filterwarnings("default")
-def test_a_notebook_works_in_a_folder_of_its_own_and_its_code_can_be_edited(
-    tmp_path, backend_name, monkeypatch
+def test_the_code_of_a_notebook_is_that_of_its_folder_and_can_be_edited(
+    backend_name, kernel
 ) -> None:
-    """Beside suite.zip and nothing else; a change in a cell of the suite's code is what runs."""
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    archive(tmp_path / "suite.zip")
+    """The last one that this kernel runs: a change in a cell of the suite's code stays."""
     made = notebook("from-scratch", backend_name)
-    with Kernel(tmp_path) as kernel:
-        right = "".join(map(printed, kernel.run(made)))
-        assert "apart: True" in right and "apart: False" not in right
-        for cell in made["cells"]:
-            if cell["source"].startswith("%%suite docs.experiments.from_scratch\ndef lstm_step"):
-                assert "C = f * C + i * candidate" in cell["source"]
-                cell["source"] = cell["source"].replace("f * C + i", "f * C - i")
-        wrong = "".join(map(printed, kernel.run(made)))
-        assert "apart: False" in wrong
-        where = kernel.run({**made, "cells": [code("import backends; print(backends.__path__)")]})
-    assert str(tmp_path) in printed(where[0])
-    assert not (tmp_path / "suite" / "tests").exists()
+    right = "".join(map(printed, kernel.run(made)))
+    assert "apart: True" in right and "apart: False" not in right
+    for cell in made["cells"]:
+        if cell["source"].startswith("%%suite docs.experiments.from_scratch\ndef lstm_step"):
+            assert "C = f * C + i * candidate" in cell["source"]
+            cell["source"] = cell["source"].replace("f * C + i", "f * C - i")
+    wrong = "".join(map(printed, kernel.run(made)))
+    assert "apart: False" in wrong
+    where = kernel.run({**made, "cells": [code("import backends; print(backends.__path__)")]})
+    assert str(kernel.folder) in printed(where[0])
+    assert not (kernel.folder / "suite" / "tests").exists()
+
+
+@pytest.mark.once
+def test_a_notebook_in_the_repository_takes_the_suite_above_it() -> None:
+    first = notebook("from-scratch", "numpy")["cells"][1]["source"]
+    lines = first.partition("missing =")[0] + "import docs.cells; print(docs.cells.__file__)"
+    words = [sys.executable, "-c", lines]
+    found = subprocess.run(words, cwd=ROOT / "docs", capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == str(ROOT / "docs" / "cells.py")
 
 
 @pytest.mark.once
