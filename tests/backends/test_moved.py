@@ -3,8 +3,6 @@
 import contextlib
 import importlib
 import json
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +12,10 @@ import pytest
 from common.weights import load_weights
 from conformance.convert.targets import TARGETS
 from conformance.verdict.deviations import load_deviations
+from tests.commands import beside
 from tests.conformance.convert.helpers import SPECS, bare, can, options, parameters
 from tests.conformance.convert.helpers import saved as own
 from tests.moved import agrees, built, given_to
-from tests.source import ROOT
 
 TARGET = {"tensorflow": "keras", "jax": "flax"}
 """By backend, the target where it has another name."""
@@ -78,11 +76,10 @@ def test_the_framework_loads_a_network_without_an_output_layer(name, backend_nam
 
 
 def said_by(*words: str) -> str:
-    """By a command in its own process: it forks to read files, which one with JAX must not do."""
-    command = [sys.executable, "-m", "conformance", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """By a command that goes well."""
+    code, out, err = beside().said(*words)
+    assert code == 0, err
+    return out
 
 
 def test_a_certificate_carries_the_framework_s_own_error(backend_name, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import beside
 from tests.conventions.saved import all_right, asked, numbers
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
@@ -33,6 +34,7 @@ def of(net: nn.Module):
 
 
 def test_a_state_dict_in_a_checkpoint(tmp_path):
+    """By a command that has to import PyTorch; for those below it is there already."""
     net = Net("LSTM", True)
     torch.save({"model": net.state_dict(), "epoch": 3}, tmp_path / "w.pt")
     said = all_right(tmp_path / "w.pt", X, of(net))
@@ -42,7 +44,7 @@ def test_a_state_dict_in_a_checkpoint(tmp_path):
 def test_the_format_before_zip_files_and_bfloat16(tmp_path):
     net = Net("LSTM", False).bfloat16()
     torch.save(net.state_dict(), tmp_path / "w.pth", _use_new_zipfile_serialization=False)
-    all_right(tmp_path / "w.pth", X, of(net.float()))
+    all_right(tmp_path / "w.pth", X, of(net.float()), by=beside("pytorch"))
 
 
 @pytest.mark.parametrize(("cell", "both"), [("LSTM", False), ("GRU", True), ("RNN", True)])
@@ -66,7 +68,7 @@ def test_an_onnx_model_that_is_read_batch_first(tmp_path):
 def test_a_whole_module_is_code_and_is_refused(tmp_path):
     net = Net("LSTM", False)
     torch.save(net, tmp_path / "w.pt")
-    code, said = asked(tmp_path / "w.pt", X, of(net))
+    code, said = asked(tmp_path / "w.pt", X, of(net), by=beside("pytorch"))
     assert code == 2 and said.count("\n") == 1
     assert "safetensors.torch.save_file(model.state_dict()" in said
 
@@ -83,7 +85,7 @@ class Planted:
 def test_code_in_a_file_is_not_run(zipped, tmp_path):
     state = {**Net("LSTM", False).state_dict(), "more": Planted(tmp_path / "ran")}
     torch.save(state, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
-    code, said = asked(tmp_path / "w.pt", X, X)
+    code, said = asked(tmp_path / "w.pt", X, X, by=beside("pytorch"))
     assert code == 2 and said.count("\n") == 1
     assert not (tmp_path / "ran").exists()
 
@@ -92,5 +94,5 @@ def test_a_cut_file_is_refused(tmp_path):
     torch.save(Net("LSTM", False).state_dict(), tmp_path / "w.pt")
     data = (tmp_path / "w.pt").read_bytes()
     (tmp_path / "w.pt").write_bytes(data[: len(data) // 2])
-    code, said = asked(tmp_path / "w.pt", X, X)
+    code, said = asked(tmp_path / "w.pt", X, X, by=beside("pytorch"))
     assert code == 2 and said.count("\n") == 1

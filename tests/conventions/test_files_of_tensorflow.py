@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.commands import beside
 from tests.conventions.saved import all_right, asked, numbers
 
 keras = pytest.importorskip("keras", reason="needs Keras")
@@ -80,6 +81,7 @@ def test_branches_are_asked_about(tmp_path, end="keras"):
 
 
 def test_a_checkpoint_by_objects(tmp_path):
+    """By a command that has to import TensorFlow; for those below it is there already."""
     model = MODELS["a stack"]()
     path = tf.train.Checkpoint(model=model).save(str(tmp_path / "w"))
     folder = tmp_path / path.rsplit("/", 1)[1]
@@ -89,14 +91,14 @@ def test_a_checkpoint_by_objects(tmp_path):
 def test_the_variables_of_a_saved_model(tmp_path):
     model = MODELS["a stack"]()
     tf.saved_model.save(model, str(tmp_path / "w"))
-    all_right(tmp_path / "w", X, of(model))
+    all_right(tmp_path / "w", X, of(model), by=beside("tensorflow"))
 
 
 def test_a_saved_model_that_only_counts_its_variables_is_refused(tmp_path):
     """As Keras 3 exports one: what each is, nothing in it tells."""
     model = MODELS["a stack"]()
     model.export(str(tmp_path / "w"), verbose=False)
-    code, said = asked(tmp_path / "w", X, of(model))
+    code, said = asked(tmp_path / "w", X, of(model), by=beside("tensorflow"))
     assert code == 2 and said.count("\n") == 1 and "names that one framework gives" in said
 
 
@@ -116,12 +118,13 @@ def test_a_checkpoint_by_names_as_tensorflow_1_wrote_it(tmp_path):
     layer.set_weights([whole[:4], whole[4:], np.concatenate([b_i, b_f + 1, b_g, b_o])])
     outputs = np.asarray(layer(X)).swapaxes(0, 1)
     all_right(tmp_path / "w.ckpt", np.ascontiguousarray(X.swapaxes(0, 1)), outputs,
-              "--option", "time_major=True")  # fmt: skip
+              "--option", "time_major=True", by=beside("tensorflow"))  # fmt: skip
 
 
 def test_a_cut_checkpoint_is_refused(tmp_path):
     path = tf.train.Checkpoint(model=MODELS["a stack"]()).save(str(tmp_path / "w"))
     data = tmp_path / (path.rsplit("/", 1)[1] + ".data-00000-of-00001")
     data.write_bytes(data.read_bytes()[:100])
-    code, said = asked(tmp_path / path.rsplit("/", 1)[1], X, X)
+    cut = tmp_path / path.rsplit("/", 1)[1]
+    code, said = asked(cut, X, X, by=beside("tensorflow"))
     assert code == 2 and said.count("\n") == 1
