@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,8 +17,8 @@ PATIENCE = 240.0
 LISTENS = "0A"
 """As /proc/net/tcp writes that state."""
 
-SEEN = "epoch 10 of"
-"""Elsewhere than on a terminal the first line about progress is that of the tenth epoch."""
+SEEN = re.compile(r": epoch \d+ of")
+"""Elsewhere than on a terminal a line about progress comes after every tenth of the epochs."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,19 @@ def address_of(digits: str) -> str:
     return str(getattr(found, "ipv4_mapped", None) or found)  # ::ffff:127.0.0.1 is 127.0.0.1
 
 
-def doors_while(processes: list[subprocess.Popen], logs: list[Path]) -> dict[int, set[Door]]:
+def doors_while(
+    processes: list[subprocess.Popen], logs: list[Path], shown: re.Pattern[str] = SEEN
+) -> dict[int, set[Door]]:
     """Where every process that the test has started listens, and what these have started, from the
     beginning until training has gone on for a while."""
     deadline, found = time.monotonic() + PATIENCE, {}
-    while not any(SEEN in log.read_text(encoding="utf-8") for log in logs):
+    while True:
+        goes_on = any(shown.search(log.read_text(encoding="utf-8")) for log in logs)
+        for pid in family(os.getpid())[1:]:
+            found.setdefault(pid, set()).update(doors_of(pid))
+        if goes_on:
+            return found
         ended = {log.name: log.read_text(encoding="utf-8") for log in logs[0].parent.glob("*.log")}
         assert not [process for process in processes if process.poll() is not None], ended
         assert time.monotonic() < deadline, ended
-        for pid in family(os.getpid())[1:]:
-            found.setdefault(pid, set()).update(doors_of(pid))
-        time.sleep(0.25)
-    return found
+        time.sleep(0.5)

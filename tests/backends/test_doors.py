@@ -20,6 +20,7 @@ from conformance.run.fence import fence
 from tests.backends.doors import PATIENCE, Door, address_of, doors_of, doors_while
 from tests.backends.launchers import (
     EPOCHS,
+    LONG,
     LOOPBACK,
     WITNESS,
     command,
@@ -31,7 +32,6 @@ from tests.backends.launchers import (
 )
 from tests.conformance.helpers import assert_one_line, family, is_running, wait_until_gone
 
-LONG = ("--epochs", "100")
 ON_EVERY_INTERFACE = {"tensorflow"}
 """Whose servers cannot be told where to listen."""
 
@@ -144,12 +144,10 @@ def test_without_namespaces_they_listen_at_the_loopback_or_are_refused_and_contr
         line = assert_one_line(said(tmp_path, 0))
         assert re.match("--workers: expected a network namespace, since .* every interface", line)
         assert line.endswith("found unshare: Operation not permitted")
-        process = train()
-        doors_while([process], [tmp_path / "0.log"])
-    else:
-        doors = all_of(doors_while([process], [tmp_path / "0.log"]))
-        assert {door.network for door in doors} == {own_network()}
-        assert [door for door in doors if not door.is_loopback] == []
+        return  # of Ctrl-C the framework hears nothing: the parent kills its workers
+    doors = all_of(doors_while([process], [tmp_path / "0.log"]))
+    assert {door.network for door in doors} == {own_network()}
+    assert [door for door in doors if not door.is_loopback] == []
     assert_a_hang_is_ended(process, control_c=True)
 
 
@@ -179,10 +177,11 @@ def test_two_hosts_that_a_launcher_has_started_train_the_same_and_listen_where_t
     outs = [tmp_path / "a", tmp_path / "b"]
     seen = backend_name not in ON_EVERY_INTERFACE  # who listens there says so
     with two_hosts() as hosts:
-        longer = ("--epochs", "20") if seen else ()
+        longer = ("--epochs", "5") if seen else ()
         processes = launch(hosts, [command(backend_name, out, *longer) for out in outs])
         if seen:
-            found = doors_while(processes, [tmp_path / "0.log", tmp_path / "1.log"])
+            logs, shown = [tmp_path / "0.log", tmp_path / "1.log"], re.compile(": epoch [3-5] of 5")
+            found = doors_while(processes, logs, shown)
             assert_each_listens_at_its_own(all_of(found), [host.address for host in hosts])
         for k, process in enumerate(processes):
             assert process.wait(PATIENCE) == EXIT_PASS, said(tmp_path, k)
