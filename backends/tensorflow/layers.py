@@ -169,6 +169,9 @@ class Layers:
         # Keras wraps TensorFlow's variables; these are what the tape and the update know.
         self.trainable = [weight for weights in self.weights for weight in weights]
         self.trainable += [self.output.kernel.value, self.b_q]
+        # Here, where no graph is made: one that made their variables would be traced twice.
+        for layer in range(1, spec.L + 1):
+            self.shared(replace(spec.alone(layer), q=1), self.dtype, self.b_q.device)
 
     def __call__(
         self,
