@@ -93,8 +93,8 @@ def _bounds(text: str, path: Path) -> dict[str, Any]:
 
 def relative_error(got: np.ndarray, wanted: np.ndarray) -> float:
     """max |got − wanted| / max |wanted|, in float64; 0 if both are zero throughout."""
-    worst = float(np.max(np.abs(np.subtract(got, wanted, dtype="float64"))))
-    return 0.0 if worst == 0 else worst / float(np.max(np.abs(wanted)))
+    worst = float(np.abs(np.subtract(got, wanted, dtype="float64")).max())
+    return 0.0 if worst == 0 else worst / float(np.abs(wanted).max())
 
 
 def identical(got: np.ndarray, wanted: np.ndarray) -> bool:
@@ -105,10 +105,12 @@ def identical(got: np.ndarray, wanted: np.ndarray) -> bool:
 def multiple_of_bound(got: np.ndarray, wanted: np.ndarray, bound: Bound, noise: float) -> float:
     """How many times the bound an error is; infinite if it is not a number, or if the bound is 0 or
     ``wanted`` is zero throughout and ``got`` is something else."""
-    if got.shape == wanted.shape and np.array_equal(got, wanted):
+    if got.shape != wanted.shape:
+        return math.inf
+    if (got == wanted).all():
         return 0.0
     least = min(bound.error, bound.ratio * noise)
-    if got.shape != wanted.shape or not least or not np.any(wanted):
+    if not least or not np.any(wanted):
         return math.inf
     error = relative_error(got, wanted)
     return math.inf if math.isnan(error) else error / least

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,7 +14,7 @@ _kept = True
 
 
 @contextmanager
-def without_tape() -> Iterator[None]:
+def without_tape() -> Generator[None]:
     """Values that are made here know nothing of what they were made of, which is forgotten as soon
     as it is not needed: a forward pass alone then stays within the processor's caches."""
     global _kept

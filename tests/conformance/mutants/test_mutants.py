@@ -16,6 +16,7 @@ from conformance.mutants import CATALOGUE, EVERY, REGIMES, Mutant, applicable, h
 from conformance.oracle.conventions import TRUTH, Conventions
 from conformance.oracle.equations import expected
 from conformance.oracle.evaluation import AFTER_THE_GRADIENTS, begin, evaluate
+from conformance.oracle.tape import Value, without_tape
 from conformance.progress import Progress
 
 GIVEN = gather(load_corpus(None), None)
@@ -54,6 +55,16 @@ def test_the_forward_pass_alone_gives_the_same():
     assert {name.split("/")[0] for name in part} == {"weights", "forward", "trace"}
     for name, array in part.items():
         np.testing.assert_array_equal(array, whole[name], name)
+
+
+def test_a_forward_pass_alone_keeps_no_tape_and_the_next_one_does():
+    one = Value(np.ones(2))
+    with without_tape():
+        assert not (one + one).parents
+        with pytest.raises(ZeroDivisionError), without_tape():
+            raise ZeroDivisionError
+        assert not (one * one).parents
+    assert [parent for parent, _ in (one + one).parents] == [one, one]
 
 
 @pytest.mark.once
