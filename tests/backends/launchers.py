@@ -17,7 +17,7 @@ from conformance.records.witness import load_witnesses
 
 ROOT = Path(__file__).parents[2]
 EPOCHS = 3
-LONG = ("--max-tokens", "1400", "--epochs", "200")
+LONG = ("--max-tokens", "1400", "--epochs", "400")
 """Of a run that shows after a second that it goes on, and would for long: a line comes after every
 tenth of the epochs, and those of a short text are soon over."""
 
