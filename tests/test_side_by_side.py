@@ -98,6 +98,7 @@ DIFFERENCES = {
         "Layers.alone": "every layer is",
         "Layers.native_layers": "every nnx.RNN is a native layer, and its weights are a dict",
         "Layers.native": "a net is compiled for all weights of its spec, and given them",
+        "Layers.graphs": "Flax's modules without their weights",
         "Layers.output": "apart: it has a program of its own",
         "Layers.hidden": "what a layer's program makes",
         "Layers.pieces": "of these weights",
