@@ -54,23 +54,30 @@ def is_one_of_few(case: str, _: list[Path]) -> bool:
 def records(folder: Path) -> Iterator[tuple[dict[str, Any], Path, Path]]:
     """Every record of every process: what it says, the folder of its arrays, and where below
     ``folder`` it lies, or a copy would. Of one that was stopped, a record for each dtype, of the
-    cases that every implementation answered."""
+    cases that every implementation answered; what is there whole counts instead."""
+    whole: set[Path] = set()
     for path in sorted(folder.glob("*/*/record.json")):
+        whole.add(path.parent.relative_to(folder))
         yield read_json(path), path.parent, path.parent.relative_to(folder)
     for path in sorted(folder.glob("*/.*.partial/settings.json")):
         settings, partial = read_json(path), path.parent
+        process = partial.parent.name
+        called = partial.name.removeprefix(".").removesuffix(".partial")
+        if Path(process, called) in whole:
+            continue
         journal, names = partial / "journal.jsonl", settings["implementations"]
         entries = Journal(journal).read(partial)
         made = datetime.fromtimestamp(journal.stat().st_mtime, UTC).isoformat(timespec="seconds")
         for dtype in settings["dtypes"]:
+            if (place := Path(f"{process}-{dtype}", called)) in whole:
+                continue
             found = [c for c in settings["cases"] if all((n, dtype, c) in entries for n in names)]
             nested = {n: {dtype: {c: entries[n, dtype, c] for c in found}} for n in names}
             rows = [entry for name in names for entry in nested[name][dtype].values()]
             about = {"dtypes": [dtype], "cases": found, "made": made, "entries": nested, "seal": ""}
             about["seconds"] = round(sum(entry["seconds"] for entry in rows), 1)
             about["peak MiB"] = max((entry.get("peak MiB", 0) for entry in rows), default=0)
-            called = partial.name.removeprefix(".").removesuffix(".partial")
-            yield settings | about, partial, Path(f"{partial.parent.name}-{dtype}", called)
+            yield settings | about, partial, place
 
 
 def copy_records(there: Path, out: Path, keep: Callable[[str, list[Path]], bool]) -> None:

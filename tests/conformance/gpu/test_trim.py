@@ -1,5 +1,6 @@
 """Records made small: of some cases, and of what was answered before a stop."""
 
+import shutil
 import signal
 
 import pytest
@@ -13,6 +14,7 @@ from conformance.gpu.trim import (
     copy_records,
     is_quick,
     leave_out_what_is_unsupported,
+    records,
 )
 from conformance.run import ladder as run_ladder
 
@@ -67,6 +69,16 @@ def test_of_a_record_that_was_stopped_what_was_answered_is_kept(tmp_path, monkey
         name: [row["pass"] for row in verdict["rows"].values()] for name, verdict in found.items()
     }
     assert passed == {"numpy-float64": [2], "numpy-float32": [1]}
+    # What was recorded whole since, in a process of its own or in the same, counts instead.
+    whole = str(tmp_path / "whole" / "numpy-float32")
+    assert main(["record", *asked_for, whole, "--dtype", "float32"]) == 0
+    assert {place.parent.name for *_, place in records(tmp_path / "whole")} == {*found}
+    copy_records(tmp_path / "whole", tmp_path / "newer", came_back)
+    row = judged_records(tmp_path / "newer")["numpy-float32"]["rows"]["numpy:equations float32"]
+    assert row["pass"] == 2
+    shutil.copytree(tmp_path / "whole/numpy-float32/numpy-cpu", tmp_path / "whole/numpy/numpy-cpu")
+    places = [place.parent.name for *_, place in records(tmp_path / "whole")]
+    assert places == ["numpy", "numpy-float32"]
 
 
 def test_an_implementation_that_could_express_nothing_is_left_out():
