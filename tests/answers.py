@@ -17,9 +17,9 @@ from conformance.cases.halves import in_precision
 from conformance.cases.table import find_case, material
 from conformance.judge import ladder
 from conformance.oracle.truth import Answer, right_answer
+from tests.source import ROOT
 
 KEPT: dict[tuple, Answer] = {}
-ROOT = Path(__file__).parents[1]
 STORE: Path | None = None
 """Where answers lie that the next environment reads, if any does."""
 LARGEST = 2**26

@@ -15,9 +15,9 @@ import os
 import subprocess
 import sys
 from multiprocessing import connection
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.source import ROOT
+
 PATIENCE = 300.0
 """Seconds after which a command hangs."""
 

@@ -78,15 +78,15 @@ class Certificate:
     pairs: list[Pair] = field(default_factory=list)
 
     @functools.cached_property
-    def of(self) -> dict[str, list[Pair]]:
-        """By mutant, its pairs."""
+    def by_mutant(self) -> dict[str, list[Pair]]:
+        """Its pairs; of a certificate to which none is added any more."""
         found: dict[str, list[Pair]] = {}
         for pair in self.pairs:
             found.setdefault(pair.mutant, []).append(pair)
         return found
 
     def kills(self, mutant: str) -> list[Pair]:
-        return [pair for pair in self.of.get(mutant, []) if pair.killed]
+        return [pair for pair in self.by_mutant.get(mutant, []) if pair.killed]
 
     def survivors(self) -> list[Pair]:
         """Pairs that are not killed and for which no reason is declared."""
@@ -272,7 +272,7 @@ def rows(certificate: Certificate, mutants: list[Mutant], what: str) -> list[str
     lines.append(f"| {what.replace('conventions', 'convention')} | {head}")
     lines.append("|---|---|---|---|---|---|---|")
     for mutant in mutants:
-        mine = certificate.of.get(mutant.name, [])
+        mine = certificate.by_mutant.get(mutant.name, [])
         kills = [pair for pair in mine if pair.killed]
         rungs = Counter(pair.rung for pair in kills)
         silences = Counter(pair.silence for pair in mine if not pair.killed)

@@ -6,6 +6,9 @@ import functools
 from backends import registry
 from backends.protocol import Implementation
 
+DEAR = {"jax", "tensorflow"}
+"""Backends that a new case or a new size costs most."""
+
 
 @functools.cache
 def made_by(

@@ -20,16 +20,13 @@ from conformance.oracle.truth import Answer
 from conformance.verdict.deviations import load_deviations, unexcused
 from conformance.worker.ladder import answer, answer_invariances
 from tests.answers import right_once
-from tests.backends.made import made_by
+from tests.backends.made import DEAR, made_by
 
 BOUNDS = load_bounds()
 NAMES = suite_cases()
 GENERATED = [f"random-2026-{index}" for index in range(30)]
 TEXT = "text-lstm"
 """Of the sizes that a user's model has."""
-DEAR = {"jax", "tensorflow"}
-"""Whom a case costs most. They leave out what has nothing new to any implementation, is in no
-regime, and is none of the quick cases, which tell every wrong convention."""
 
 
 def rows() -> list[tuple[str, str]]:
@@ -78,7 +75,8 @@ def parts(case: Case) -> set[tuple]:
 @functools.cache
 def asked(backend: str) -> dict[tuple[str, str], list[str]]:
     """By case and dtype, the implementations that climb: whoever has not climbed a part of it; if
-    all have, and they support it, who has climbed fewest, or nobody where that is ``DEAR``."""
+    all have, and they support it, who has climbed fewest. Where that is ``DEAR``, nobody, if the
+    case is in no regime and none of the quick ones, which tell every wrong convention."""
     given, count = Given(load_corpus()), Counter[str]()
     names = registry.load(backend).IMPLEMENTATIONS
     climbed: dict[str, set[tuple]] = {name: set() for name in names}

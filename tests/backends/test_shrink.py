@@ -1,4 +1,7 @@
-"""Where a fault begins: live sabotage from some size or magnitude on, walked down to it."""
+"""Where a fault begins: live sabotage from some size or magnitude on, walked down to it.
+
+That one is found in a framework's code is what test_regimes.py shows, of every framework; here the
+search goes on from there, in those that a new size costs little."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,7 @@ from conformance.limits.shrink import Asker, Shrunk, shrink
 from conformance.run.child import Child
 from conformance.verdict.deviations import load_deviations
 from conformance.verdict.outcome import FAIL, PASS
+from tests.backends.made import DEAR
 from tests.backends.regime_faults import regime_faults
 from tests.conformance.helpers import worker_script
 
@@ -24,10 +28,6 @@ BEGINS = {
     "units-beyond-256-lost": ("sizes-lstm", {"h": 257}),
 }
 """By fault: a case that fails, and where the fault begins; all else is the least that there is."""
-
-DEAR = {"jax", "tensorflow"}
-"""Whom a new size costs most. That a fault is found in their code is what test_regimes.py shows;
-in NumPy, PyTorch and MXNet the search goes on from there to where it begins."""
 
 
 @pytest.fixture(scope="module")

@@ -92,12 +92,11 @@ def faults(kept: Kept, monkeypatch) -> Callable[[str], Path]:
 def test_the_digests_are_those_of_one_process(
     workers: int, train, request, backend_name: str, backend, tmp_path: Path
 ) -> None:
-    """Of every implementation: one team of two trains them one after another. Four are started by
-    the command itself; which implementation has the gradients makes no difference to how these are
-    exchanged."""
+    """Of every implementation: one team trains them one after another. Four are started by the
+    command itself."""
     if workers == 2:
         request.getfixturevalue("faults")
-    names = backend.IMPLEMENTATIONS if workers == 2 else ["layers"]
+    names = backend.IMPLEMENTATIONS
     assert train(workers, "--implementation", *names) == EXIT_PASS
     for implementation in names:
         made = load_run(folder_of(tmp_path, backend_name, workers, implementation))
