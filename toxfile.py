@@ -8,13 +8,10 @@ still make tox rebuild the folder.
 
 ``DEEP_RNN_TENSORFLOW=2.19.1 tox -e tensorflow`` installs that version, and what must go with it, in
 a folder of its own; so for the other frameworks, and for ``tensorflow-record``.
-
-``tox p`` runs one environment more at a time than there are cores.
 """
 
 import os
 
-from tox.config.cli.parser import ToxParser
 from tox.config.loader.memory import MemoryLoader
 from tox.config.sets import EnvConfigSet
 from tox.plugin import impl
@@ -24,7 +21,6 @@ from tox.tox_env.info import Info
 from tox.tox_env.python.pip.req_file import PythonDeps
 from tox.tox_env.python.virtual_env.runner import VirtualEnvRunner
 from tox.tox_env.register import ToxEnvRegister
-from tox.util.cpu import auto_detect_cpus
 
 from common.errors import BadInput
 from conformance.versions.wanted import parse_wanted, requirements
@@ -55,14 +51,6 @@ class SharedRunner(VirtualEnvRunner):
 def tox_register_tox_env(register: ToxEnvRegister) -> None:
     """tox.ini asks for it with ``runner = shared``."""
     register.add_run_env(SharedRunner)
-
-
-@impl(trylast=True)
-def tox_add_option(parser: ToxParser) -> None:
-    """A core that has one environment alone is idle where it waits: for a worker that hangs, say.
-    ``-p`` still says how many run at a time."""
-    command, _ = parser.handlers["run-parallel"]
-    command.set_defaults(parallel=auto_detect_cpus() + 1)
 
 
 @impl
