@@ -26,6 +26,7 @@ OWN = {
         "watching.py": "which share this",
         "stack.py": "what is compiled of small nets, by layer",
     },
+    "mxnet": {"helper.py": "its engine has processes beside the workers"},
     "tensorflow": {"watching.py": "Keras shows a layer, its loop and a cell in three ways"},
 }
 """Files that other backends do not have, and why: parts of capture.py, but for stack.py."""
@@ -50,15 +51,12 @@ DIFFERENCES = {
     ("mxnet", "workers"): {
         "check": "a server rounds float64 by a flag that nothing sets: the store is tried first",
         "prepare": "a scheduler and a server stand beside the workers",
-        "serve": "either of them",
-        "Server": "which only adds up",
-        "Server._controller": "and takes no commands: MXNet's would unpickle them",
+        "helper_command": "either of them, without an import of MXNet",
+        "helper_environment": "which says what it is",
+        "serve": "the same, for who starts it by hand",
         "Workers.add": "the store adds up; shared by mean and total",
         "Workers.wait": "the store itself waits for ever",
         "in_a_thread": "where it may",
-        "dead": "whose heartbeat is missed, once all had the time to be heard",
-        "silent": "whose heartbeat is missed",
-        "watch": "the end of a scheduler or server that misses one",
     },
     ("tensorflow", "workers"): {
         "from_environment": "TF_CONFIG holds the whole cluster",

@@ -6,14 +6,12 @@ each of them is, with DMLC_ROLE=scheduler or DMLC_ROLE=server,
 
     python -c "from backends.mxnet.workers import serve; serve()"
 
-``import mxnet`` alone would also be one, but notice nobody's death. Source: MXNet 1.9.1,
-``kvstore('dist_sync')``; its variables: ps-lite, ``docs/env.md``.
+``import mxnet`` alone would also be one, but notice nobody's death. What they do is in helper.py.
+Source: MXNet 1.9.1, ``kvstore('dist_sync')``; its variables: ps-lite, ``docs/env.md``.
 """
 
 import contextlib
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -27,37 +25,24 @@ import mxnet as mx
 import numpy as np
 from mxnet import nd
 from mxnet.base import _LIB
-from mxnet.kvstore import KVStore, KVStoreServer
+from mxnet.kvstore import KVStore
+from mxnet.libinfo import find_lib_path
 from mxnet.ndarray import NDArray
 
+from backends.mxnet.helper import ENGINE, HEARTBEAT, JOIN_LIMIT, SILENCE, ZEROED, Store
 from backends.protocol import Place
 from common.errors import BadInput
 
-ENGINE = "dist_sync"
 LAUNCHER = ("DMLC_PS_ROOT_URI", "DMLC_PS_ROOT_PORT", "DMLC_NUM_WORKER", "DMLC_NUM_SERVER")
 """What MXNet's launchers set beside DMLC_ROLE, and whoever starts workers by hand."""
 
 ROLE = "DEEP_RNN_ROLE"
 """Where backends/mxnet/__init__.py has put DMLC_ROLE."""
 
-HEARTBEAT, SILENCE = 1, 10
-"""Every worker and server tells the scheduler once in so many seconds that it lives, and is
-answered. Who has not been heard for so many, since all have met, is dead: within twice as many all
-the others know."""
-
-JOIN_LIMIT = 240.0
-"""Seconds until all must be there; less than the parent of a worker waits."""
+HELPER = Path(__file__).with_name("helper.py")
 
 END_LIMIT = 5.0
 """Seconds for scheduler and server to end once all workers have left."""
-
-ZEROED = {"GLIBC_TUNABLES": "glibc.malloc.perturb=255:glibc.malloc.tcache_count=0"}
-"""Lets a server find zeros in new memory: whether it rounds float64 to float32 depends on a flag
-that MXNet never sets (conformance/verdict/deviations.toml)."""
-
-EVERYBODY, EVER = 7, -(2**30)
-PR_SET_PDEATHSIG = 1
-"""From linux/prctl.h."""
 
 
 def launched() -> bool:
@@ -122,16 +107,25 @@ def prepare(place: Place) -> dict[str, subprocess.Popen]:
     os.environ.pop("DMLC_INTERFACE", None)
     if place.rank:
         return {}
-    code = f"from backends.mxnet.workers import serve; serve({os.getpid()})"
+    command, nothing = [*helper_command(), str(os.getpid())], subprocess.DEVNULL
     return {
-        role: subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=os.environ | ZEROED | {"DMLC_ROLE": role},
-            cwd=Path(__file__).parents[2],
-            stdin=subprocess.DEVNULL,
-        )
+        role: subprocess.Popen(command, env=helper_environment(role), stdin=nothing)
         for role in ("scheduler", "server")
     }
+
+
+def helper_command() -> list[str]:
+    """helper.py as a process that sees nothing of the suite, nor of what is installed."""
+    return [sys.executable, "-I", "-S", str(HELPER), find_lib_path()[0]]
+
+
+def helper_environment(role: str) -> dict[str, str]:
+    return os.environ | ZEROED | {"DMLC_ROLE": role}
+
+
+def serve() -> None:
+    """Be the scheduler or a server, as DMLC_ROLE says, until training is over or a node is dead."""
+    os.execve(sys.executable, helper_command(), helper_environment(os.environ[ROLE]))
 
 
 class Workers:
@@ -174,7 +168,7 @@ class Workers:
                 return called.result(HEARTBEAT)
             except TimeoutError:
                 ended = [helper for helper in self.helpers if helper.poll() is not None]
-                if ended or dead(self.store, self.met):
+                if ended or Store(_LIB, self.store.handle).dead(self.met):
                     problem = "a worker or a server has died, or MXNet's scheduler has"
                     raise RuntimeError(f"{problem}: not heard for {SILENCE} s") from None
 
@@ -199,65 +193,3 @@ def in_a_thread(call: Callable[[], Any]) -> Future:
 
     threading.Thread(target=run, daemon=True).start()
     return called
-
-
-def dead(store: KVStore, met: float) -> int:
-    """How many nodes this one should hear have died. Nobody has before all had the time to be
-    heard: MXNet counts the silence from this process's start, and the others may be late."""
-    return silent(store, SILENCE) if time.monotonic() - met > SILENCE else 0
-
-
-def silent(store: KVStore, seconds: int) -> int:
-    """How many nodes this one should hear and has not for so long: the scheduler hears all others,
-    and they hear it. For EVER, all of them are, as soon as all have joined."""
-    number = ctypes.c_int()
-    arguments = ctypes.c_int(EVERYBODY), ctypes.byref(number), ctypes.c_int(seconds)
-    failed = _LIB.MXKVStoreGetNumDeadNode(store.handle, *arguments)
-    return 0 if failed else number.value  # it fails when all is over
-
-
-def serve(parent: int | None = None) -> None:
-    """Be the scheduler or a server, as DMLC_ROLE says, until training is over or a node is dead;
-    with a parent, no longer than that process lives."""
-    if parent is not None and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent not in (None, os.getppid()):
-        return
-    os.environ["DMLC_ROLE"] = os.environ[ROLE]
-    os.environ.setdefault("PS_HEARTBEAT_INTERVAL", str(HEARTBEAT))
-    if not ZEROED.items() <= os.environ.items():  # read by the C library when a process starts
-        os.execve(sys.executable, sys.orig_argv, os.environ | ZEROED)
-    store = mx.kv.create(ENGINE)
-    threading.Thread(target=watch, args=(store,), daemon=True).start()
-    Server(store).run()
-
-
-class Server(KVStoreServer):
-    """One that only adds up. MXNet's would unpickle, and so run, whatever a command brings: an
-    optimizer, if its caller means well."""
-
-    def _controller(self) -> Callable[[int, bytes, Any], None]:
-        def refuse(command: int, *_: Any) -> None:
-            print(
-                f"MXNet's server ends: it was sent command {command}", file=sys.stderr, flush=True
-            )
-            os._exit(1)  # an exception would go no further than this call
-
-        return refuse
-
-
-def watch(store: KVStore) -> None:
-    """End this process if a node is dead, or not all have come."""
-    began, met, role = time.monotonic(), None, os.environ["DMLC_ROLE"]
-    while True:
-        time.sleep(HEARTBEAT)  # at first, too: a store that does not run yet must not be asked
-        if met is None and silent(store, EVER):
-            met = time.monotonic()
-        if met is not None and (number := dead(store, met)):
-            problem = f"{number} of those it hears are dead: not heard for {SILENCE} s"
-        elif met is None and time.monotonic() - began > JOIN_LIMIT:
-            problem = f"not all have come within {JOIN_LIMIT:g} s"
-        else:
-            continue
-        print(f"MXNet's {role} ends: {problem}", file=sys.stderr, flush=True)
-        os._exit(1)  # its main thread would not notice

@@ -179,22 +179,25 @@ def test_a_helper_of_mxnet_takes_nobody_for_dead_who_came_late(
     """All meet at one second; each is first heard so many seconds later."""
     if backend_name != "mxnet":
         pytest.skip("only MXNet has helpers that wait for the workers")
-    from backends.mxnet import workers
+    from backends.mxnet import helper
 
     clock = Clock()
 
-    def silent(_: None, seconds: int) -> int:
-        return int(clock.now >= meet and (seconds == workers.EVER or clock.now < meet + heard))
+    class Heard(helper.Store):
+        def __init__(self) -> None:
+            pass
+
+        def silent(self, seconds: int) -> int:
+            return int(clock.now >= meet and (seconds == helper.EVER or clock.now < meet + heard))
 
     def end(code: int) -> None:
         raise SystemExit(code)
 
-    monkeypatch.setattr(workers, "time", clock)
-    monkeypatch.setattr(workers, "silent", silent)
-    monkeypatch.setattr(workers.os, "_exit", end)
+    monkeypatch.setattr(helper, "time", clock)
+    monkeypatch.setattr(helper.os, "_exit", end)
     monkeypatch.setenv("DMLC_ROLE", "server")
     with pytest.raises(TimeoutError if ends is None else SystemExit):
-        workers.watch(None)
+        helper.watch(Heard())
     assert ends is None or ends < clock.now <= ends + 2
     assert ("MXNet's server ends" in capfd.readouterr().err) == (ends is not None)
 
