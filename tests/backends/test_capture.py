@@ -134,11 +134,7 @@ def test_the_command_makes_the_model_in_a_process_of_its_own(command, path, caps
     assert diagnosed(path, capsys)[0] == 0
 
 
-def test_a_model_that_cannot_be_made_is_one_line_with_the_place(
-    command, backend_name, path, capsys
-):
-    if backend_name != "pytorch":
-        pytest.skip("no framework has a part in it: it is tried with PyTorch's, which starts soon")
+def test_a_model_that_cannot_be_made_is_one_line_with_the_place(command, path, capsys):
     code = main([*command, "--model", "mine:fails"])
     said = capsys.readouterr().err
     assert code == 2 and said.count("\n") == 1 and "TypeError" in said and "mine.py, line 8" in said
