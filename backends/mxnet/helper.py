@@ -68,11 +68,11 @@ def main() -> None:
     check(store, store.library.MXKVStoreCreate(ENGINE.encode(), ctypes.byref(store.handle)))
     threading.Thread(target=watch, args=(store,), daemon=True).start()
     kind = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
-    check(store, store.library.MXKVStoreRunServer(store.handle, controller := kind(refuse), None))
-    del controller  # the library has called it until here
+    check(store, store.library.MXKVStoreRunServer(store.handle, kind(refuse), None))
 
 
 def check(store: Store, failed: int) -> None:
+    """RuntimeError with MXNet's own words if a call has failed."""
     if failed:
         raise RuntimeError(store.library.MXGetLastError().decode("utf-8", "replace"))
 
