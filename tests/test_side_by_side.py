@@ -29,7 +29,7 @@ OWN = {
     "mxnet": {"helper.py": "its engine has processes beside the workers"},
     "tensorflow": {"watching.py": "Keras shows a layer, its loop and a cell in three ways"},
 }
-"""Files that other backends do not have, and why: parts of capture.py, but for stack.py."""
+"""Files that other backends do not have, and why."""
 
 DIFFERENCES = {
     ("mxnet", "equations"): {
