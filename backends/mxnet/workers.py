@@ -124,8 +124,8 @@ def helper_environment(role: str) -> dict[str, str]:
 
 
 def serve() -> None:
-    """Become the scheduler or a server, as DMLC_ROLE says, until training is over or a node is dead:
-    this process is helper.py's from here on, and nothing behind the call is reached."""
+    """Become the scheduler or a server, as DMLC_ROLE says, until training is over or a node is
+    dead: this process is helper.py's from here on, and nothing behind the call is reached."""
     os.execve(sys.executable, helper_command(), helper_environment(os.environ[ROLE]))
 
 
